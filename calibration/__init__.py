@@ -1,0 +1,1 @@
+"""How far a score can be trusted: one-shot episodes, thresholds, probabilities."""

@@ -1,0 +1,1 @@
+"""How an encoder runs: its input contract, its similarity, and the run times that execute it."""

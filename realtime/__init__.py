@@ -1,0 +1,1 @@
+"""The live road: camera → hand → crop → embedding → match → gesture event → view."""

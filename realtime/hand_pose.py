@@ -1,0 +1,236 @@
+"""A parametric hand: joint angles and bone lengths in, 21 joints out.
+
+Joints come in MediaPipe's order: 0 wrist; 1-4 thumb (CMC, MCP, IP, tip); 5-8 index (MCP, PIP,
+DIP, tip); 9-12 middle; 13-16 ring; 17-20 pinky.
+
+Canonical frame, in metres, of a RIGHT hand held up with its palm to a camera: origin at the wrist,
+x to the picture's right (the thumb's side), y DOWN (straight fingers point to -y), z away from the
+camera (the palm looks to -z). A left hand is the mirror image: x negated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+N_ANGLES = 21  # 5 for the thumb, then 4 for each finger
+FINGERS = ("index", "middle", "ring", "pinky")
+# Parent of joints 1..20; a bone is named after the joint it ends in.
+PARENTS = np.array([0, 1, 2, 3, 0, 5, 6, 7, 0, 9, 10, 11, 0, 13, 14, 15, 0, 17, 18, 19])
+
+# Positive spread leads away from the middle finger (for the middle finger: to the thumb).
+_SPREAD_SIGN = np.array([1.0, 1.0, -1.0, -1.0])
+_LOW = np.array([-0.1, -0.1, -0.7, -0.3, -0.3] + [-0.3, -0.35, -0.05, -0.15] * 4)
+_HIGH = np.array([1.2, 1.0, 1.2, 1.2, 1.4] + [0.45, 1.65, 1.9, 1.3] * 4)
+
+
+@dataclass(frozen=True)
+class HandShape:
+    """How one person's hand is built. Lengths and positions in metres, `fan` in radians."""
+
+    # Thumb CMC, then index, middle, ring and pinky MCP, in the canonical frame.
+    palm: tuple[tuple[float, float, float], ...] = (
+        (0.021, -0.024, -0.008),
+        (0.025, -0.093, -0.002),
+        (0.003, -0.094, 0.000),
+        (-0.017, -0.088, -0.001),
+        (-0.035, -0.077, -0.004),
+    )
+    # Three bones for each of thumb, index, middle, ring, pinky, from the palm outwards.
+    bones: tuple[tuple[float, float, float], ...] = (
+        (0.042, 0.034, 0.028),
+        (0.042, 0.026, 0.023),
+        (0.046, 0.030, 0.024),
+        (0.043, 0.028, 0.024),
+        (0.034, 0.020, 0.021),
+    )
+    # Direction of each straight finger with no spread, from -y towards the thumb.
+    fan: tuple[float, float, float, float] = (0.06, 0.0, -0.05, -0.13)
+
+
+@dataclass(frozen=True)
+class HandPose:
+    """Joint angles in radians; the default is a relaxed, flat, open hand.
+
+    thumb: (radial abduction from the palm's edge, palmar abduction out of the palm's plane,
+    opposition - turns the plane it bends in from across the palm towards the viewer, MCP flexion,
+    IP flexion). Each finger: (spread away from the middle finger, MCP, PIP, DIP flexion).
+    """
+
+    thumb: tuple[float, float, float, float, float] = (0.75, 0.30, 0.2, 0.05, 0.05)
+    index: tuple[float, float, float, float] = (0.05, 0.05, 0.08, 0.05)
+    middle: tuple[float, float, float, float] = (0.0, 0.05, 0.08, 0.05)
+    ring: tuple[float, float, float, float] = (0.05, 0.05, 0.08, 0.05)
+    pinky: tuple[float, float, float, float] = (0.1, 0.05, 0.08, 0.05)
+
+
+def angles(pose: HandPose) -> np.ndarray:
+    """The pose as one vector (21,) float64, radians: thumb first, then index to pinky."""
+    return np.array(pose.thumb + pose.index + pose.middle + pose.ring + pose.pinky)
+
+
+def pose_of(vector: np.ndarray) -> HandPose:
+    """The pose whose `angles` are `vector` (21,)."""
+    v = tuple(float(a) for a in vector)
+    return HandPose(v[:5], v[5:9], v[9:13], v[13:17], v[17:21])
+
+
+def joints_of_angles(
+    vectors: np.ndarray, palm: np.ndarray, bones: np.ndarray, fan: np.ndarray
+) -> np.ndarray:
+    """Joints (..., 21, 3) float32 in metres of many poses at once.
+
+    vectors (..., 21) radians; palm (..., 5, 3), bones (..., 5, 3) and fan (..., 4) as in
+    HandShape, either one hand's or one for each pose.
+    """
+    vectors = np.asarray(vectors, np.float64)
+    thumb = vectors[..., :5]
+    fingers = vectors[..., 5:].reshape(*vectors.shape[:-1], 4, 4)
+
+    turn = fan + _SPREAD_SIGN * fingers[..., 0]
+    out = np.stack([np.sin(turn), -np.cos(turn), np.zeros_like(turn)], -1)  # (..., 4, 3)
+    radial, palmar, roll = thumb[..., 0], thumb[..., 1], thumb[..., 2]
+    along = np.stack(
+        [np.sin(radial) * np.cos(palmar), -np.cos(radial) * np.cos(palmar), -np.sin(palmar)], -1
+    )
+    # The thumb bends towards the part of "across the palm" that is square to its metacarpal.
+    across = np.stack([-np.cos(roll), np.zeros_like(roll), -np.sin(roll)], -1)
+    inward = across - (across * along).sum(-1, keepdims=True) * along
+    inward /= np.linalg.norm(inward, axis=-1, keepdims=True)
+
+    ahead = np.concatenate([along[..., None, :], out], -2)  # (..., 5, 3) straight direction
+    bend = np.empty_like(ahead)  # (..., 5, 3) direction of bending
+    bend[..., 0, :] = inward
+    bend[..., 1:, :] = (0.0, 0.0, -1.0)
+    flexion = np.zeros((*vectors.shape[:-1], 5, 3))
+    flexion[..., 0, 1:] = thumb[..., 3:]
+    flexion[..., 1:, :] = fingers[..., 1:]
+    flexion = np.cumsum(flexion, -1)[..., None]
+
+    steps = np.cos(flexion) * ahead[..., None, :] + np.sin(flexion) * bend[..., None, :]
+    steps *= bones[..., None]
+    chain = np.concatenate([np.zeros_like(steps[..., :1, :]), np.cumsum(steps, -2)], -2)
+    chain += palm[..., None, :]
+    result = np.zeros((*vectors.shape[:-1], 21, 3), np.float32)
+    result[..., 1:, :] = chain.reshape(*vectors.shape[:-1], 20, 3)
+    return result
+
+
+def joints(pose: HandPose, shape: HandShape = HandShape()) -> np.ndarray:
+    """The 21 joints (21, 3) float32 in metres of a right hand, in the canonical frame."""
+    return joints_of_angles(
+        angles(pose), np.array(shape.palm), np.array(shape.bones), np.array(shape.fan)
+    )
+
+
+def mirrored(points: np.ndarray) -> np.ndarray:
+    """Joints (..., 3) of the other hand: x negated."""
+    return points * np.array([-1.0, 1.0, 1.0], points.dtype)
+
+
+def mix(a: HandPose, b: HandPose, t: float) -> HandPose:
+    """The pose on the way from a (t = 0) to b (t = 1), starting and stopping gently."""
+    t = min(max(t, 0.0), 1.0)
+    t = t * t * (3.0 - 2.0 * t)
+    return pose_of((1.0 - t) * angles(a) + t * angles(b))
+
+
+def view_rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
+    """Rotation (3, 3) to apply as `joints @ rotation.T`; radians.
+
+    yaw turns about the vertical axis, pitch tips the fingers towards the camera, roll leans them
+    to the picture's right; roll is applied first, then pitch, then yaw.
+    """
+    cy, sy, cp, sp = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch)
+    cr, sr = np.cos(roll), np.sin(roll)
+    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    about_x = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
+    about_z = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
+    return about_y @ about_x @ about_z
+
+
+def random_shape(rng: np.random.Generator) -> HandShape:
+    """A hand as people's hands vary: overall size, palm width, and each finger's own length."""
+    base = HandShape()
+    size = rng.normal(1.0, 0.06)
+    palm = np.array(base.palm) * size * (1.0 + rng.normal(0.0, (0.06, 0.03, 0.10)))
+    palm += rng.normal(0.0, 0.001, palm.shape)
+    finger = rng.normal(1.0, 0.03) * rng.normal(1.0, 0.03, (5, 1))
+    bones = np.array(base.bones) * size * finger * rng.normal(1.0, 0.03, (5, 3))
+    fan = np.array(base.fan) + rng.normal(0.0, 0.02, 4)
+    return HandShape(
+        tuple(tuple(map(float, p)) for p in palm),
+        tuple(tuple(map(float, b)) for b in np.maximum(bones, 0.012)),
+        tuple(map(float, fan)),
+    )
+
+
+def random_angles(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Plausible joint angles (count, 21), radians: fingers bend mostly together, within limits."""
+    # Half the fingers are near straight or near closed, as in gestures; the rest anywhere.
+    curl = np.where(
+        rng.random((count, 4)) < 0.5, rng.random((count, 4)).round(), rng.random((count, 4))
+    )
+    together = rng.random((count, 1)) < 0.25
+    curl = np.where(together, curl[:, :1], curl)
+    fingers = np.empty((count, 4, 4))
+    fingers[..., 0] = rng.normal(0.06, 0.12, (count, 4)) * (1.0 - 0.7 * curl)
+    fingers[..., 1] = 1.35 * curl + rng.normal(0.05, 0.22, (count, 4))
+    fingers[..., 2] = 1.60 * curl + rng.normal(0.10, 0.20, (count, 4))
+    fingers[..., 3] = 0.60 * fingers[..., 2] + rng.normal(0.0, 0.15, (count, 4))
+    # Some hands bend only at the knuckles ("flat O") or only beyond them ("claw").
+    odd = rng.random(count)
+    fingers[odd < 0.1, :, 2:] *= 0.25
+    fingers[odd > 0.9, :, 1] *= 0.25
+    thumb = rng.uniform((0.0, 0.0, -0.3, -0.1, -0.2), (1.0, 0.9, 0.8, 1.0, 1.2), (count, 5))
+    return np.clip(np.concatenate([thumb, fingers.reshape(count, 16)], 1), _LOW, _HIGH)
+
+
+def random_pose(rng: np.random.Generator) -> HandPose:
+    """One plausible pose; see `random_angles` for many at once."""
+    return pose_of(random_angles(rng, 1)[0])
+
+
+_SHUT = (0.0, 1.45, 1.75, 0.95)
+_SHUT_PINKY = (-0.08, 1.45, 1.70, 0.90)
+_OVER = (0.55, 0.80, -0.10, 0.55, 0.85)  # thumb laid over closed fingers
+_SIDE = (0.30, 0.25, 0.20, 0.30, 0.25)  # thumb along the index finger's side
+
+
+def _up(spread: float = 0.0) -> tuple[float, float, float, float]:
+    """A straight finger."""
+    return (spread, 0.03, 0.06, 0.04)
+
+
+GESTURES: dict[str, HandPose] = {
+    "Open hand": HandPose((0.85, 0.20, 0.1, -0.05, 0.0), _up(0.16), _up(), _up(0.14), _up(0.30)),
+    "Fist": HandPose(_OVER, _SHUT, _SHUT, _SHUT, _SHUT_PINKY),
+    "Point": HandPose(_OVER, _up(), _SHUT, _SHUT, _SHUT_PINKY),
+    "Victory": HandPose(_OVER, _up(0.20), _up(-0.20), _SHUT, _SHUT_PINKY),
+    "Three": HandPose(
+        (0.50, 0.80, -0.1, 0.60, 0.95), _up(0.18), _up(), _up(0.18), (0.0, 1.35, 1.6, 0.8)
+    ),
+    "Four": HandPose((0.40, 0.65, -0.2, 0.75, 0.90), _up(0.14), _up(), _up(0.12), _up(0.22)),
+    "Thumb up": HandPose((0.75, 0.25, 0.1, -0.15, -0.2), _SHUT, _SHUT, _SHUT, _SHUT_PINKY),
+    "L": HandPose((1.10, 0.10, 0.1, -0.10, -0.1), _up(0.05), _SHUT, _SHUT, _SHUT_PINKY),
+    "Rock": HandPose(_OVER, _up(0.10), _SHUT, _SHUT, _up(0.20)),
+    "Call me": HandPose((1.05, 0.15, 0.1, -0.10, -0.1), _SHUT, _SHUT, _SHUT, _up(0.30)),
+    "OK": HandPose(
+        (0.55, 0.75, 0.3, 0.25, 0.55), (0.0, 0.95, 1.0, 0.55), _up(-0.05), _up(0.12), _up(0.28)
+    ),
+    "Pinch": HandPose(
+        (0.55, 0.80, 0.3, 0.25, 0.45), (0.0, 0.95, 0.95, 0.5), _SHUT, _SHUT, _SHUT_PINKY
+    ),
+    "Claw": HandPose(
+        (0.80, 0.50, 0.3, 0.35, 0.6), (0.16, 0.25, 1.15, 0.8), (0.0, 0.25, 1.15, 0.8),
+        (0.12, 0.25, 1.15, 0.8), (0.28, 0.25, 1.10, 0.8),
+    ),
+    "Bent hand": HandPose(
+        (0.25, 0.45, 0.2, 0.15, 0.1), (0.0, 1.35, 0.1, 0.05), (0.0, 1.35, 0.1, 0.05),
+        (0.0, 1.35, 0.1, 0.05), (0.0, 1.35, 0.1, 0.05),
+    ),
+    "Three with thumb": HandPose(
+        (1.05, 0.15, 0.1, -0.1, -0.1), _up(0.15), _up(-0.12), _SHUT, _SHUT_PINKY
+    ),
+}

@@ -1,0 +1,140 @@
+"""MediaPipe → hands with upright crops. The only file that imports mediapipe."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engines.errors import UserError
+from realtime.geometry import bounding_box, canonical_world, crop_landmarks, cut, upright_square
+from realtime.tracks import Tracker
+from realtime.types import Detection, Frame, Hand
+
+
+class HandDetector:
+    """HandLandmarker on BGR pictures.
+
+    video: frames follow one another (hands are tracked); otherwise each picture stands alone.
+    crop_size: S of Hand.crop; mirror_hands: left hands are cut as right ones.
+    Use as a context manager, or call close().
+    """
+
+    def __init__(
+        self,
+        model: Path,
+        *,
+        video: bool,
+        max_hands: int = 2,
+        crop_size: int = 224,
+        mirror_hands: bool = True,
+        confidence: float = 0.5,
+    ) -> None:
+        self._landmarker = _open_landmarker(model, video, max_hands, confidence)
+        self._video = video
+        self._crop_size = crop_size
+        self._mirror_hands = mirror_hands
+        self._tracker = Tracker()
+        self._last_ms = -1
+
+    def detect(self, frame: Frame) -> list[Hand]:
+        """Hands in one frame, the larger first."""
+        detections = self._landmarks(frame)
+        if self._video:
+            tracked = self._tracker.update(detections, frame.time_s)
+        else:
+            tracked = list(enumerate(detections))
+        hands = [self._hand(frame.image, detection, track) for track, detection in tracked]
+        return sorted(hands, key=lambda hand: -upright_square(hand.landmarks).width)
+
+    def _hand(self, image: np.ndarray, detection: Detection, track: int) -> Hand:
+        return cut_hand(image, detection, self._crop_size, self._mirror_hands, track)
+
+    def _landmarks(self, frame: Frame) -> list[Detection]:
+        import mediapipe
+
+        height, width = frame.image.shape[:2]
+        picture = mediapipe.Image(
+            image_format=mediapipe.ImageFormat.SRGB,
+            data=np.ascontiguousarray(frame.image[:, :, ::-1]),
+        )
+        if self._video:  # timestamps must strictly increase
+            self._last_ms = max(self._last_ms + 1, round(frame.time_s * 1000))
+            result = self._landmarker.detect_for_video(picture, self._last_ms)
+        else:
+            result = self._landmarker.detect(picture)
+        # In an unmirrored picture the Tasks labels name the person's own hand.
+        return [
+            Detection(
+                np.array([(p.x * width, p.y * height, p.z * width) for p in points], np.float32),
+                np.array([(p.x, p.y, p.z) for p in world], np.float32),
+                sides[0].category_name.lower(),
+                float(sides[0].score),
+            )
+            for sides, points, world in zip(
+                result.handedness, result.hand_landmarks, result.hand_world_landmarks, strict=True
+            )
+        ]
+
+    def close(self) -> None:
+        self._landmarker.close()
+
+    def __enter__(self) -> HandDetector:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def cut_hand(
+    image: np.ndarray, detection: Detection, crop_size: int, mirror_hands: bool, track: int = 0
+) -> Hand:
+    """A detection in its picture (BGR) → Hand. References are cut by this very function too."""
+    mirror = mirror_hands and detection.side == "left"
+    square = upright_square(detection.landmarks)
+    return Hand(
+        box=bounding_box(detection.landmarks),
+        landmarks=detection.landmarks,
+        world_landmarks=detection.world_landmarks,
+        side=detection.side,
+        score=detection.score,
+        crop=cut(image, square, crop_size, mirror),
+        mirrored=mirror,
+        track=track,
+    )
+
+
+def encoder_inputs(hands: list[Hand]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Hands → what Encoder.encode takes: uint8 (N, S, S, 3), float32 (N, 21, 3) twice. N ≥ 1."""
+    return (
+        np.stack([hand.crop for hand in hands]),
+        np.stack(
+            [crop_landmarks(h.landmarks, upright_square(h.landmarks), h.mirrored) for h in hands]
+        ),
+        np.stack([canonical_world(h.world_landmarks, h.mirrored) for h in hands]),
+    )
+
+
+def _open_landmarker(model: Path, video: bool, max_hands: int, confidence: float) -> Any:
+    os.environ.setdefault("GLOG_minloglevel", "2")  # its start-up notes are not for the user
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from mediapipe.tasks.python import BaseOptions, vision
+
+    mode = vision.RunningMode.VIDEO if video else vision.RunningMode.IMAGE
+    options = vision.HandLandmarkerOptions(
+        base_options=BaseOptions(model_asset_path=str(model)),
+        running_mode=mode,
+        num_hands=max_hands,
+        min_hand_detection_confidence=confidence,
+        min_hand_presence_confidence=confidence,
+        min_tracking_confidence=confidence,
+    )
+    try:
+        return vision.HandLandmarker.create_from_options(options)
+    except (RuntimeError, ValueError, FileNotFoundError, OSError) as error:
+        raise UserError(
+            f"{model} can't be opened as a MediaPipe hand model ({str(error).splitlines()[0]}). "
+            "Delete it and start again to fetch it anew, or pass another with --hand-model."
+        ) from None

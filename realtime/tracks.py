@@ -1,0 +1,81 @@
+"""Which hand is which from frame to frame, and whose side it is. Pure.
+
+MediaPipe decides left or right anew on every frame and wavers on hands seen edge-on. A hand
+doesn't change sides, so each track votes over the last moments.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from realtime.types import Detection
+
+FORGET_S = 0.5  # a hand gone for longer is a new one; the vote's time constant as well
+REACH = 1.5  # hand sizes that a hand may move between two frames and still be the same
+
+
+@dataclass(eq=False)
+class _Track:
+    number: int
+    centre: np.ndarray
+    size: float
+    vote: float  # > 0 right, < 0 left
+    seen_s: float
+
+
+class Tracker:
+    """Greedy nearest-first assignment of detections to the tracks of the last FORGET_S."""
+
+    def __init__(self) -> None:
+        self._tracks: list[_Track] = []
+        self._next = 0
+
+    def update(self, detections: list[Detection], time_s: float) -> list[tuple[int, Detection]]:
+        """(track number, detection with its voted side) for each hand, doubles removed."""
+        detections = _without_doubles(detections)
+        self._tracks = [t for t in self._tracks if time_s - t.seen_s <= FORGET_S]
+        places = [_place(detection) for detection in detections]
+        pairs = sorted(
+            (float(np.linalg.norm(track.centre - centre)) / max(track.size, size), i, j)
+            for i, (centre, size) in enumerate(places)
+            for j, track in enumerate(self._tracks)
+        )
+        chosen: dict[int, _Track] = {}
+        for distance, i, j in pairs:
+            if distance <= REACH and i not in chosen and self._tracks[j] not in chosen.values():
+                chosen[i] = self._tracks[j]
+        result = []
+        for i, detection in enumerate(detections):
+            centre, size = places[i]
+            track = chosen.get(i)
+            if track is None:
+                track = _Track(self._next, centre, size, 0.0, time_s)
+                self._next += 1
+                self._tracks.append(track)
+            keep = math.exp(-max(time_s - track.seen_s, 0.0) / FORGET_S)
+            track.vote = track.vote * keep + detection.score * (
+                1 if detection.side == "right" else -1
+            )
+            track.centre, track.size, track.seen_s = centre, size, time_s
+            side = "right" if track.vote >= 0 else "left"
+            result.append((track.number, dataclasses.replace(detection, side=side)))
+        return result
+
+
+def _place(detection: Detection) -> tuple[np.ndarray, float]:
+    points = detection.landmarks[:, :2]
+    return points.mean(axis=0), float(np.ptp(points, axis=0).max()) + 1.0
+
+
+def _without_doubles(detections: list[Detection]) -> list[Detection]:
+    """Drop a detection that lies on a surer one: the same hand found twice."""
+    kept: list[Detection] = []
+    for detection in sorted(detections, key=lambda d: -d.score):
+        centre, size = _place(detection)
+        if all(np.linalg.norm(centre - _place(k)[0]) > 0.25 * size for k in kept):
+            kept.append(detection)
+    return kept

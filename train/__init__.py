@@ -1,0 +1,1 @@
+"""Where an encoder comes from. Needs more packages than the live loop does."""
