@@ -1,10 +1,7 @@
 """Draws the joints of a hand as a picture of a hand, shaded well enough for hand detectors.
 
-The hand is built of tapered round limbs whose front surfaces are merged into one height map (pixels
-towards the camera). Shading, contours, soft shadows and folds all come from that map, so fingers
-that cross or lie in the palm look the way they should without any special case.
-
-Joints are (21, 3) metres in MediaPipe's order, x right, y down, z away from the camera, wrist near
+Tapered round limbs are merged into one height map (pixels towards the camera). Shading, contours
+and folds all come from that map, so crossing fingers need no special case. Joints are (21, 3) metres in MediaPipe's order, x right, y down, z away from the camera, wrist near
 the origin; see hand_pose. Pictures are uint8 BGR (height, width, 3).
 """
 
@@ -16,60 +13,31 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
+from realtime.hand_pose import PALM_LENGTH, RADII, inner_sides, palm_axes, palm_lines, unit
+
 SIZE = (640, 480)  # width, height
 _DISTANCE = 0.55  # metres from the camera to the wrist; sets how strong the perspective is
 _EMPTY = -1e4  # height where there is no hand
-_PALM_LENGTH = 0.094  # metres, wrist to middle knuckle, of the hand the radii below belong to
-
-# Radii in metres at knuckle, two joints and tip of thumb, index, middle, ring and pinky.
-_RADII = np.array(
-    [
-        [0.0150, 0.0118, 0.0103, 0.0078],
-        [0.0108, 0.0096, 0.0083, 0.0068],
-        [0.0112, 0.0099, 0.0086, 0.0070],
-        [0.0106, 0.0094, 0.0081, 0.0067],
-        [0.0092, 0.0080, 0.0070, 0.0058],
-    ]
-)
 
 
 @dataclass(frozen=True)
 class HandLook:
     """How the drawn hand and its surroundings look. Colours are BGR, 0..255."""
 
-    skin: tuple[int, int, int] = (138, 168, 216)
-    cloth: tuple[int, int, int] = (112, 78, 58)
-    wall: tuple[int, int, int] = (176, 182, 184)
+    skin: tuple[int, int, int] = (146, 174, 222)
+    cloth: tuple[int, int, int] = (120, 84, 62)
+    wall: tuple[int, int, int] = (178, 184, 186)
     scenery: int = 1  # seed of the blurred shapes in the background
-    light: tuple[float, float, float] = (-0.45, -0.60, 0.66)  # towards the lamp; z to the camera
-    contrast: float = 1.0  # strength of the shading
+    light: tuple[float, float, float] = (-0.40, -0.60, 0.70)  # to the lamp; z towards the camera
     creases: float = 1.0  # strength of the lines in palm and fingers
     thickness: float = 1.0  # how stout the fingers are
-    sleeve: float = 0.075  # metres from the wrist to the cuff
-    grain: float = 1.0  # strength of skin texture and camera noise
-
-
-def random_look(rng: np.random.Generator) -> HandLook:
-    """Some person's skin and clothes, somewhere."""
-    tone = rng.random()
-    skin = (1 - tone) * np.array([160, 185, 228]) + tone * np.array([52, 78, 122])
-    return HandLook(
-        tuple(map(int, skin + rng.normal(0, 6, 3))),
-        tuple(map(int, rng.uniform(30, 200, 3))),
-        tuple(map(int, rng.uniform(60, 215) + rng.normal(0, 10, 3))),
-        int(rng.integers(1 << 30)),
-        (float(rng.uniform(-0.8, 0.8)), float(rng.uniform(-0.9, 0.1)), 0.7),
-        float(rng.uniform(0.8, 1.2)),
-        float(rng.uniform(0.5, 1.3)),
-        float(rng.normal(1.0, 0.06)),
-        float(rng.uniform(0.05, 0.15)),
-    )
+    sleeve: float = 0.055  # metres from the wrist to the cuff
 
 
 def project(
     joints_m: np.ndarray,
     size: tuple[int, int] = SIZE,
-    scale: float = 1700.0,
+    scale: float = 1600.0,
     centre: tuple[float, float] | None = None,
 ) -> np.ndarray:
     """Where joints (n, 3) in metres appear: (n, 2) float32 pixels.
@@ -82,40 +50,250 @@ def project(
 
 def _to_view(joints_m, size, scale, centre) -> tuple[np.ndarray, np.ndarray]:
     """(n, 3) pixels with z as height towards the camera, and (n,) pixels per metre there."""
-    if centre is None:
-        centre = (size[0] / 2, size[1] * 0.78)
     points = np.asarray(joints_m, np.float64)
     zoom = scale * _DISTANCE / np.maximum(_DISTANCE + points[:, 2], 0.1)
-    view = points * zoom[:, None]
-    view[:, :2] += centre
-    view[:, 2] *= -1
+    view = points * zoom[:, None] * (1, 1, -1)
+    view[:, :2] += (size[0] / 2, size[1] * 0.76) if centre is None else centre
     return view, zoom
 
 
 @lru_cache(maxsize=16)
-def _backdrop(wall: tuple[int, int, int], scenery: int, size: tuple[int, int]) -> np.ndarray:
-    """A wall with a gradient and a few out-of-focus things in front of it; uint8 BGR."""
+def _backdrop(wall, scenery: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """A wall and a few out-of-focus things, uint8 BGR, and float32 (h, w) mottling for skin."""
     rng = np.random.default_rng(scenery)
-    width, height = size
-    small = np.ones((height // 4, width // 4, 3), np.float32) * wall
+    width, height = size[0] // 4, size[1] // 4
+    small = np.ones((height, width, 3), np.float32) * wall
     for _ in range(5):
-        x, y = rng.uniform(0, width / 4), rng.uniform(0, height / 4)
-        half = rng.uniform(8, 30, 2)
-        colour = np.clip(np.array(wall) * rng.uniform(0.72, 1.12) + rng.normal(0, 9, 3), 0, 255)
-        corner = (int(x - half[0]), int(y - half[1])), (int(x + half[0]), int(y + half[1]))
-        cv2.rectangle(small, *corner, colour.tolist(), -1)
+        corner, extent = rng.uniform(0, (width, height)), rng.uniform(16, 60, 2)
+        colour = np.clip(np.array(wall) * rng.uniform(0.75, 1.1) + rng.normal(0, 6, 3), 0, 255)
+        ends = np.stack([corner - extent / 2, corner + extent / 2]).astype(int).tolist()
+        cv2.rectangle(small, *ends, colour.tolist(), -1)
     small = cv2.GaussianBlur(small, (0, 0), 5)
-    across = np.linspace(-1, 1, width // 4, dtype=np.float32)
-    down = np.linspace(-1, 1, height // 4, dtype=np.float32)[:, None]
-    small *= (1 - 0.07 * (across * rng.uniform(-1, 1) + down) - 0.05 * across**2)[..., None]
-    return cv2.resize(small, size, interpolation=cv2.INTER_CUBIC).clip(0, 255).astype(np.uint8)
+    across, down = np.linspace(-1, 1, width), np.linspace(-1, 1, height)[:, None]
+    small *= (1 - 0.07 * down - 0.05 * across**2)[..., None].astype(np.float32)
+    large = cv2.resize(small, size, interpolation=cv2.INTER_CUBIC)
+    noise = rng.normal(0, 1, large.shape).astype(np.float32)
+    mottle = 0.035 * cv2.GaussianBlur(noise[..., 0], (0, 0), 1)
+    mottle += 0.45 * cv2.GaussianBlur(noise[..., 1], (0, 0), 8)
+    return (large + 1.2 * noise).clip(0, 255).astype(np.uint8), mottle
 
 
-@lru_cache(maxsize=4)
-def _texture(size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Skin mottling (height, width) float32 around 0, and camera noise, int8-like float32."""
-    rng = np.random.default_rng(7)
-    width, height = size
-    fine = cv2.GaussianBlur(rng.normal(0, 1, (height, width)).astype(np.float32), (0, 0), 1.2)
-    broad = cv2.GaussianBlur(rng.normal(0, 1, (height, width)).astype(np.float32), (0, 0), 9)
-    return fine / fine.std() * 0.008 + broad / broad.std() * 0.014, fine
+def _raise(height, a, b, radius_a, radius_b, blend, bulge=0.0) -> None:
+    """Merge a tapered round limb into the height map.
+
+    a, b (3,) pixels with z as height; radii in pixels; blend: how softly it merges with what is
+    there, in pixels (less towards its rim, lest that stand out); bulge: extra radius half-way.
+    """
+    radius_a, radius_b, blend, bulge = map(float, (radius_a, radius_b, blend, bulge))
+    reach = max(radius_a, radius_b) + bulge
+    x0, y0 = (int(max(min(a[i], b[i]) - reach, 0)) for i in (0, 1))
+    x1, y1 = (int(min(max(a[i], b[i]) + reach + 2, height.shape[1 - i])) for i in (0, 1))
+    if x0 >= x1 or y0 >= y1:
+        return
+    x = np.arange(x0, x1, dtype=np.float32) - np.float32(a[0])
+    y = (np.arange(y0, y1, dtype=np.float32) - np.float32(a[1]))[:, None]
+    axis = b - a
+    flat = max(float(np.hypot(axis[0], axis[1])), 1e-2)  # length as seen in the picture
+    ux, uy = np.float32(axis[0] / flat), np.float32(axis[1] / flat)
+    along = x * ux + y * uy
+    off = x * uy - y * ux
+    off *= off
+    # Which sphere of the limb is foremost at each pixel (exact for a cylinder).
+    middle = 0.5 * (radius_a + radius_b) + bulge
+    where = np.float32(middle**2) - off
+    where = cv2.sqrt(cv2.max(where, 0.0))
+    where *= np.float32(axis[2] / np.hypot(flat, axis[2]))
+    where += along
+    where *= np.float32(1 / flat)
+    where = cv2.min(cv2.max(where, 0.0), 1.0)
+    radius = where * np.float32(radius_b - radius_a) + np.float32(radius_a)
+    if bulge:
+        radius += np.float32(4 * bulge) * where * (1 - where)
+    along -= where * np.float32(flat)
+    radius *= radius
+    radius -= along * along
+    radius -= off
+    front = cv2.sqrt(cv2.max(radius, 0.0))
+    front += where * np.float32(axis[2]) + np.float32(a[2])
+    front[radius <= 0] = _EMPTY
+    part = height[y0:y1, x0:x1]
+    near = cv2.max(np.float32(blend) - cv2.absdiff(part, front), 0.0)
+    near *= near
+    near *= cv2.min(cv2.max(radius, 0.0) * (0.6 / blend / middle**2), 0.25 / blend)
+    np.add(cv2.max(part, front), near, out=part)
+
+
+def _palm_and_arm(view, shape, px, radii, across, palm, down) -> np.ndarray:
+    """Height map (h, w) of the forearm, the palm and the skin between the fingers.
+
+    px: pixels per metre of a standard hand; down: unit vector (3,) to the elbow.
+    """
+    height = np.full(shape, _EMPTY, np.float32)
+    knuckles, soft = view[[5, 9, 13, 17]], 0.009 * px
+    for shift in (across * -0.0085 * px, across * 0.0085 * px):
+        top = view[0] + shift * 0.9 - (palm * 0.004 + down * 0.014) * px
+        bottom = view[0] + down * 0.20 * px + shift * 1.7
+        _raise(height, top, bottom, 0.0170 * px, 0.028 * px, 0.022 * px)
+    heel = view[0] + np.outer((0.0135, 0.005, -0.004, -0.0125), across) * px
+    for i in range(4):
+        _raise(height, heel[i], knuckles[i], 0.0122 * px, radii[i + 1, 0] * 1.06, soft)
+    for i in range(3):
+        base = 0.5 * (knuckles[i] + knuckles[i + 1])
+        web = 0.75 * base + 0.125 * (view[6 + 4 * i] + view[10 + 4 * i])
+        _raise(height, 0.5 * (heel[i] + heel[i + 1]), base, 0.0125 * px, 0.0105 * px, soft)
+        _raise(height, base, web, 0.0100 * px, 0.0064 * px, soft)
+    # Pad below the fingers; skin between thumb and index finger, thinner towards its rim.
+    pads = knuckles + (0.10 * (view[0] - knuckles) + palm * 0.0035 * px)
+    _raise(height, pads[0], pads[3], 0.0098 * px, 0.0085 * px, soft)
+    for t, s, r in ((0.45, 0.60, 0.0100), (0.72, 0.80, 0.0080), (0.95, 0.93, 0.0058)):
+        a = view[1] + t * (view[2] - view[1])
+        _raise(height, a, view[0] + s * (view[5] - view[0]), r * px, r * px, 1.5 * soft)
+    # Ball of the thumb and the opposite edge of the hand.
+    ball = 0.58 * view[2] + 0.42 * view[1]
+    _raise(height, heel[0], ball, 0.0130 * px, 0.0135 * px, 1.7 * soft, 0.003 * px)
+    _raise(height, view[1], view[2], 0.0135 * px, radii[0, 1] * 1.06, 1.7 * soft)
+    side = 0.70 * view[17] + 0.30 * view[0] + (palm * 0.002 - across * 0.0005) * px
+    _raise(height, heel[3], side, 0.0125 * px, 0.0095 * px, 1.5 * soft, 0.0025 * px)
+    # One skin over all that: even out the inside, keep the round rims.
+    solid = (height > _EMPTY / 2).astype(np.float32)
+    window = (int(0.015 * px) | 1,) * 2
+    weight = cv2.blur(solid, window)
+    mean = cv2.blur(height * solid, window) / cv2.max(weight, 1e-3)
+    return height + (mean - height) * cv2.max(2 * weight - 1, 0.0) * solid
+
+
+def _enlarged(half, shape) -> np.ndarray:
+    """A height map at twice the resolution, cut to shape (h, w), with a smooth outline."""
+    solid = cv2.threshold(half, _EMPTY / 2, 1.0, cv2.THRESH_BINARY)[1]
+    parts = (cv2.GaussianBlur(part, (7, 7), 0) for part in (half * solid, solid))
+    total, weight = (cv2.resize(p, None, fx=2, fy=2)[: shape[0], : shape[1]] for p in parts)
+    return np.where(weight > 0.5, total * 2 / cv2.max(weight, 0.5), np.float32(_EMPTY))
+
+
+def draw_hand(
+    joints_m: np.ndarray,
+    look: HandLook = HandLook(),
+    size: tuple[int, int] = SIZE,
+    scale: float = 1600.0,
+    centre: tuple[float, float] | None = None,
+    side: str = "right",
+) -> np.ndarray:
+    """Draw joints (21, 3) in metres as a hand; uint8 BGR (size[1], size[0], 3).
+
+    scale, centre: as in `project`. side: "right" or "left", to tell the palm from the back.
+    """
+    view, zoom = _to_view(joints_m, size, scale, centre)
+    grow = np.linalg.norm(joints_m[9] - joints_m[0]) / PALM_LENGTH
+    px = float(zoom[0] * grow)
+    radii = RADII * look.thickness * grow * zoom[1:].reshape(5, 4)
+    across, palm = palm_axes(joints_m, side) * (1, 1, -1)
+    inner = inner_sides(joints_m, side) * (1, 1, -1)
+    down = unit(unit(view[0] - view[[5, 9, 13, 17]].mean(0)) + (0, 0.5, 0))
+
+    # Work only in the part of the picture that has the hand and the arm in it.
+    ends = np.concatenate([view, view[:1] + down * 0.3 * px])[:, :2]
+    x0, y0 = np.clip(ends.min(0) - 0.05 * px, 0, np.array(size) - 2).astype(int)
+    x1, y1 = np.clip(ends.max(0) + 0.05 * px, (x0 + 2, y0 + 2), size).astype(int)
+    view[:, :2] -= (x0, y0)
+    shape = (y1 - y0, x1 - x0)
+    # Palm and arm are smooth: half the resolution will do.
+    half, half_shape = (view - (0.5, 0.5, 0)) / 2, ((shape[0] + 1) // 2, (shape[1] + 1) // 2)
+    half = _palm_and_arm(half, half_shape, px / 2, radii / 2, across, palm, down)
+    palm_only = _enlarged(half, shape)
+    height = palm_only.copy()
+    # The sleeve is a thicker arm, cut straight at the cuff.
+    cuff = view[0] + down * look.sleeve * px
+    below, thick = slice(int(np.clip(cuff[1] - 0.04 * px, 0, shape[0] - 1)), None), 0.012 * px
+    sleeve = np.full_like(palm_only, _EMPTY)
+    sleeve[below] = cv2.dilate(palm_only[below], np.ones((int(thick) | 1,) * 2)) + thick / 3
+    left, above = cuff[0] - np.arange(shape[1]), cuff[1] - np.arange(shape[0])
+    sleeve[-left * down[0] < above[:, None] * down[1]] = _EMPTY
+    for f, chain in enumerate(view[1:].reshape(5, 4, 3).copy()):
+        chain[3] -= unit(chain[3] - chain[2]) * radii[f, 3] * 0.75
+        for b in range(f == 0, 3):
+            r, blend = radii[f, b], (0.003 if b else 0.006) * px
+            _raise(height, chain[b], chain[b + 1], r, radii[f, b + 1], blend, 0.05 * r)
+
+    details = _details(view, palm_only, height, radii, inner, palm, px)
+    backdrop, mottle = _backdrop(look.wall, look.scenery, size)
+    at, picture = np.s_[y0:y1, x0:x1], backdrop.copy()
+    patch, mask = _shade(height, sleeve, *details, look, px, mottle[at])
+    alpha = cv2.GaussianBlur(mask, (5, 5), 1.0)
+    picture[at] = cv2.blendLinear(patch, backdrop[at], alpha, 1 - alpha)
+    return picture
+
+
+def _details(view, palm_only, height, radii, inner, palm, px) -> tuple[np.ndarray, np.ndarray]:
+    """Masks (h, w) uint8: lines of the palm and the finger joints, and nails."""
+    lines, nails = np.zeros((2, *height.shape), np.uint8)
+
+    def fixed(points) -> np.ndarray:
+        return np.round(points[:, :2] * 16).astype(np.int32)[None]
+
+    def seen(point) -> bool:
+        x, y = int(point[0] + 0.5), int(point[1] + 0.5)
+        inside = 0 <= y < height.shape[0] and 0 <= x < height.shape[1]
+        return inside and height[y, x] - point[2] < 0.006 * px
+
+    if palm[2] > 0.2:
+        for curve in palm_lines(view):
+            cv2.polylines(lines, fixed(curve), False, 90, 2, cv2.LINE_AA, 4)
+        lines[height - palm_only > 0.002 * px] = 0
+    arc, ring = np.linspace(-0.9, 0.9, 7)[:, None], np.linspace(0, 2 * np.pi, 16)[:, None]
+    bones = unit(np.diff(view[1:].reshape(5, 4, 3), axis=1))
+    rights = np.cross(bones, inner)
+    for f, chain in enumerate(view[1:].reshape(5, 4, 3)):
+        for j in (1, 2):  # folds inside, wrinkles on the back
+            normal = unit(inner[f, j - 1] + inner[f, j])
+            sign = 1 if normal[2] > 0 else -1
+            if abs(normal[2]) > 0.15 and seen(chain[j] + sign * normal * radii[f, j]):
+                curve = np.cos(arc) * normal * sign + np.sin(arc) * rights[f, j - 1]
+                tone = int((90 if sign > 0 else 50) * min(1.0, abs(normal[2]) * 1.5))
+                curve = chain[j] + curve * radii[f, j] * 0.95
+                cv2.polylines(lines, fixed(curve), False, tone, 2, cv2.LINE_AA, 4)
+        bone, back, r = bones[f, 2], -inner[f, 2], radii[f, 3]
+        if back[2] > 0.1 and seen(chain[3] - bone * r * 0.8 + back * r):
+            oval = np.cos(ring) * bone * 1.05 + np.sin(ring) * rights[f, 2] * 0.72
+            oval = chain[3] + (back - bone) * r * 0.75 + oval * r
+            cv2.fillPoly(nails, fixed(oval), 255, cv2.LINE_AA, 4)
+    return cv2.GaussianBlur(lines, (5, 5), 0), cv2.GaussianBlur(nails, (3, 3), 0)
+
+
+def _shade(height, sleeve, lines, nails, look, px, mottle) -> tuple[np.ndarray, np.ndarray]:
+    """Colours (h, w, 3) uint8 BGR of the lit height map, and its coverage (h, w) float32 0..1."""
+    whole = cv2.max(height, sleeve)
+    mask = (whole > _EMPTY / 2).astype(np.float32)
+    # Carry the rim on outside, or all outlines would be as dark as a drop to the background.
+    rim = cv2.dilate(whole, np.ones((7, 7), np.uint8)) - 3.0
+    rim = cv2.max(rim, float(whole[mask > 0].min(initial=0.0)) - 3.0)
+    smooth = cv2.GaussianBlur(np.where(mask > 0, whole, rim), (0, 0), max(0.0011 * px, 0.6))
+    gx = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, ksize=3, scale=1 / 8)
+    gy = cv2.Sobel(smooth, cv2.CV_32F, 0, 1, ksize=3, scale=1 / 8)
+    light = [float(c) for c in unit(np.array(look.light))]
+    steep = cv2.sqrt(cv2.accumulateSquare(gy, gx * gx) + 1)
+    tone = cv2.addWeighted(gx, -0.40 * light[0], gy, -0.40 * light[1], 0.40 * light[2] + 0.20)
+    tone = tone / steep + 0.54
+    # Folds and gaps are lower than what is around them; half the resolution will do.
+    low = cv2.resize(smooth, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    solid = cv2.resize(mask, low.shape[::-1], interpolation=cv2.INTER_AREA)
+    window = (int(0.008 * px) | 1,) * 2
+    mean = cv2.blur(low * solid, window) / cv2.max(cv2.blur(solid, window), 1e-3)
+    hollow = cv2.min(cv2.max((mean - low) * (0.40 / (0.016 * px)), 0.0), 0.40)
+    tone += mottle - cv2.resize(hollow, tone.shape[::-1])
+    tone -= lines * np.float32(0.35 * look.creases / 255)
+    grey = cv2.merge([cv2.convertScaleAbs(cv2.max(tone, 0.0), alpha=200)] * 3)
+    # Light that has passed through skin is red, and fills its shadows.
+    level = np.linspace(0, 255 / 200, 256)[:, None]
+    skin = np.array(look.skin) * (0.20 + 0.80 * level) ** np.array([1.25, 1.15, 0.85])
+    picture = cv2.LUT(grey, skin.clip(0, 255).astype(np.uint8)[None])
+    for part, table in (
+        (nails, skin * 1.05 + (14, 10, 12)),
+        (cv2.blur((sleeve > height).astype(np.uint8) * 255, (3, 3)), np.array(look.cloth) * level),
+    ):
+        x, y, w, h = cv2.boundingRect(part)
+        if w:
+            at = np.s_[y : y + h, x : x + w]
+            painted = cv2.LUT(grey[at], table.clip(0, 255).astype(np.uint8)[None])
+            amount = part[at] * np.float32(1 / 255)
+            picture[at] = cv2.blendLinear(painted, picture[at], amount, 1 - amount)
+    return picture, mask

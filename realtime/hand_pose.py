@@ -19,6 +19,26 @@ FINGERS = ("index", "middle", "ring", "pinky")
 # Parent of joints 1..20; a bone is named after the joint it ends in.
 PARENTS = np.array([0, 1, 2, 3, 0, 5, 6, 7, 0, 9, 10, 11, 0, 13, 14, 15, 0, 17, 18, 19])
 
+PALM_LENGTH = 0.094  # metres, wrist to middle knuckle, of the hand the radii belong to
+# Radii in metres at knuckle, two joints and tip of thumb, index, middle, ring and pinky.
+RADII = np.array(
+    [
+        [0.0155, 0.0124, 0.0110, 0.0083],
+        [0.0112, 0.0102, 0.0090, 0.0073],
+        [0.0116, 0.0105, 0.0093, 0.0075],
+        [0.0111, 0.0100, 0.0088, 0.0072],
+        [0.0098, 0.0087, 0.0076, 0.0063],
+    ]
+)
+# Bezier curves of the palm's lines: parts of wrist->index, ->pinky knuckle, ->thumb MCP.
+_PALM_LINES = np.array(
+    [
+        [[0.14, 0.84, 0], [0.34, 0.50, 0], [0.58, 0.36, 0], [0.86, 0.12, 0]],
+        [[0.78, 0.00, 0.14], [0.56, 0.22, 0.1], [0.34, 0.40, 0], [0.16, 0.52, 0]],
+        [[0.78, 0.00, 0.14], [0.55, 0.15, 0.1], [0.26, 0.24, 0.08], [0.06, 0.14, 0.02]],
+    ]
+)
+
 # Positive spread leads away from the middle finger (for the middle finger: to the thumb).
 _SPREAD_SIGN = np.array([1.0, 1.0, -1.0, -1.0])
 _LOW = np.array([-0.1, -0.1, -0.7, -0.3, -0.3] + [-0.3, -0.35, -0.05, -0.15] * 4)
@@ -96,8 +116,7 @@ def joints_of_angles(
     )
     # The thumb bends towards the part of "across the palm" that is square to its metacarpal.
     across = np.stack([-np.cos(roll), np.zeros_like(roll), -np.sin(roll)], -1)
-    inward = across - (across * along).sum(-1, keepdims=True) * along
-    inward /= np.linalg.norm(inward, axis=-1, keepdims=True)
+    inward = unit(across - (across * along).sum(-1, keepdims=True) * along)
 
     ahead = np.concatenate([along[..., None, :], out], -2)  # (..., 5, 3) straight direction
     bend = np.empty_like(ahead)  # (..., 5, 3) direction of bending
@@ -134,6 +153,40 @@ def mix(a: HandPose, b: HandPose, t: float) -> HandPose:
     t = min(max(t, 0.0), 1.0)
     t = t * t * (3.0 - 2.0 * t)
     return pose_of((1.0 - t) * angles(a) + t * angles(b))
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Vectors (..., 3) brought to length 1."""
+    return vectors / np.maximum(np.sqrt((vectors * vectors).sum(-1, keepdims=True)), 1e-9)
+
+
+def palm_axes(points: np.ndarray, side: str = "right") -> np.ndarray:
+    """Unit vectors (2, 3): across the palm to the index finger's side, and out of the palm.
+
+    points (21, 3): joints of that side's hand, turned any way.
+    """
+    across = points[5] - points[17]
+    out = np.cross(across, points[9] - points[0]) * (1.0 if side == "right" else -1.0)
+    return unit(np.stack([across, out]))
+
+
+def inner_sides(points: np.ndarray, side: str = "right") -> np.ndarray:
+    """Unit vectors (5, 3, 3) out of the inner (palmar) side of three bones of each finger.
+
+    A finger bends about an axis across the palm, the thumb about one that leads it to the far
+    knuckle; nails lie opposite.
+    """
+    bones = np.diff(points[1:].reshape(5, 4, 3), axis=1)
+    axes = np.repeat(palm_axes(points, side)[:1], 5, 0) * (-1.0 if side == "right" else 1.0)
+    axes[0] = np.cross(points[17] - points[2], points[3] - points[2])
+    return unit(np.cross(bones, axes[:, None]))
+
+
+def palm_lines(points: np.ndarray) -> np.ndarray:
+    """The palm's three great lines (3, 12, 3) of joints (21, 3), in the plane of the bones."""
+    u = np.linspace(0.0, 1.0, 12)[:, None]
+    weights = np.hstack([(1 - u) ** 3, 3 * u * (1 - u) ** 2, 3 * u**2 * (1 - u), u**3])
+    return weights @ _PALM_LINES @ (points[[5, 17, 2]] - points[0]) + points[0]
 
 
 def view_rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
@@ -192,8 +245,8 @@ def random_pose(rng: np.random.Generator) -> HandPose:
     return pose_of(random_angles(rng, 1)[0])
 
 
-_SHUT = (0.0, 1.45, 1.75, 0.95)
-_SHUT_PINKY = (-0.08, 1.45, 1.70, 0.90)
+_SHUT = (0.0, 1.40, 1.65, 0.60)
+_SHUT_PINKY = (-0.08, 1.40, 1.60, 0.60)
 _OVER = (0.55, 0.80, -0.10, 0.55, 0.85)  # thumb laid over closed fingers
 _SIDE = (0.30, 0.25, 0.20, 0.30, 0.25)  # thumb along the index finger's side
 
@@ -223,12 +276,18 @@ GESTURES: dict[str, HandPose] = {
         (0.55, 0.80, 0.3, 0.25, 0.45), (0.0, 0.95, 0.95, 0.5), _SHUT, _SHUT, _SHUT_PINKY
     ),
     "Claw": HandPose(
-        (0.80, 0.50, 0.3, 0.35, 0.6), (0.16, 0.25, 1.15, 0.8), (0.0, 0.25, 1.15, 0.8),
-        (0.12, 0.25, 1.15, 0.8), (0.28, 0.25, 1.10, 0.8),
+        (0.80, 0.50, 0.3, 0.35, 0.6),
+        (0.16, 0.25, 1.15, 0.8),
+        (0.0, 0.25, 1.15, 0.8),
+        (0.12, 0.25, 1.15, 0.8),
+        (0.28, 0.25, 1.10, 0.8),
     ),
     "Bent hand": HandPose(
-        (0.25, 0.45, 0.2, 0.15, 0.1), (0.0, 1.35, 0.1, 0.05), (0.0, 1.35, 0.1, 0.05),
-        (0.0, 1.35, 0.1, 0.05), (0.0, 1.35, 0.1, 0.05),
+        (0.25, 0.45, 0.2, 0.15, 0.1),
+        (0.0, 1.35, 0.1, 0.05),
+        (0.0, 1.35, 0.1, 0.05),
+        (0.0, 1.35, 0.1, 0.05),
+        (0.0, 1.35, 0.1, 0.05),
     ),
     "Three with thumb": HandPose(
         (1.05, 0.15, 0.1, -0.1, -0.1), _up(0.15), _up(-0.12), _SHUT, _SHUT_PINKY

@@ -41,27 +41,28 @@ class HandDetector:
 
     def detect(self, frame: Frame) -> list[Hand]:
         """Hands in one frame, the larger first."""
-        detections = self._landmarks(frame)
+        detections = self.detections(frame.image, frame.time_s)
         if self._video:
             tracked = self._tracker.update(detections, frame.time_s)
         else:
             tracked = list(enumerate(detections))
-        hands = [self._hand(frame.image, detection, track) for track, detection in tracked]
+        hands = [
+            cut_hand(frame.image, detection, self._crop_size, self._mirror_hands, track)
+            for track, detection in tracked
+        ]
         return sorted(hands, key=lambda hand: -upright_square(hand.landmarks).width)
 
-    def _hand(self, image: np.ndarray, detection: Detection, track: int) -> Hand:
-        return cut_hand(image, detection, self._crop_size, self._mirror_hands, track)
-
-    def _landmarks(self, frame: Frame) -> list[Detection]:
+    def detections(self, image: np.ndarray, time_s: float = 0.0) -> list[Detection]:
+        """What MediaPipe sees in uint8 (H, W, 3) BGR, untracked and uncut."""
         import mediapipe
 
-        height, width = frame.image.shape[:2]
+        height, width = image.shape[:2]
         picture = mediapipe.Image(
             image_format=mediapipe.ImageFormat.SRGB,
-            data=np.ascontiguousarray(frame.image[:, :, ::-1]),
+            data=np.ascontiguousarray(image[:, :, ::-1]),
         )
         if self._video:  # timestamps must strictly increase
-            self._last_ms = max(self._last_ms + 1, round(frame.time_s * 1000))
+            self._last_ms = max(self._last_ms + 1, round(time_s * 1000))
             result = self._landmarker.detect_for_video(picture, self._last_ms)
         else:
             result = self._landmarker.detect(picture)

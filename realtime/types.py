@@ -55,7 +55,7 @@ class Hand:
 class Match:
     """label: the recorded gesture, None = unknown; nearest: the best reference's gesture before
     rejection (None with an empty gallery); score: similarity to it; runner_up: the best other
-    gesture; margin: how much further from the query that one is (inf without a runner-up);
+    gesture; margin 0…1: 0 = both are equally near, 1 = no other comes near (Lowe's ratio test);
     probability 0…1 that `nearest` is right."""
 
     label: str | None

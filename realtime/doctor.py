@@ -1,0 +1,114 @@
+"""`run.py doctor`: what is here, what is missing, and what to do about it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from calibration.threshold import calibration_path, load
+from engines.encoder import encoder_path, open_encoder
+from engines.errors import UserError
+from realtime import hand_model
+from realtime.camera import list_cameras
+from realtime.window import has_display
+
+PACKAGES = {
+    "numpy": "", "opencv-python": "", "mediapipe": "0.10.31", "onnxruntime": "", "rich": "",
+    "platformdirs": "", "pygame-ce": "",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Finding:
+    """ok None: worth knowing, no fault. advice: what to do, where something is wrong."""
+
+    what: str
+    ok: bool | None
+    found: str
+    advice: str = ""
+
+
+def examine(encoder: str, engine: str, model: str | None) -> Iterator[Finding]:
+    """All findings, cheap ones first. Opens no network connection and no camera on Linux."""
+    yield _python()
+    for package, wanted in PACKAGES.items():
+        yield _package(package, wanted)
+    yield _guarded("hand model", lambda: _hand_model(model))
+    yield _cameras()
+    yield _display()
+    yield _guarded("encoder", lambda: _encoder(encoder, engine))
+    yield _gpu()
+
+
+def _python() -> Finding:
+    version = platform.python_version()
+    ok = (3, 10) <= sys.version_info[:2]
+    return Finding("Python", ok, f"{version} on {platform.platform(terse=True)}",
+                   "" if ok else "install Python 3.10 or later")  # fmt: skip
+
+
+def _package(name: str, wanted: str) -> Finding:
+    try:
+        version = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return Finding(name, False, "not installed", "pip install -r requirements.txt")
+    if wanted and version != wanted:
+        return Finding(name, False, version, f"pip install {name}=={wanted}")
+    return Finding(name, True, version)
+
+
+def _hand_model(override: str | None) -> Finding:
+    cached = hand_model.cached_path()
+    if override is None and not cached.is_file():
+        return Finding("hand model", None, "not fetched yet", "any start of run.py fetches it")
+    path = hand_model.hand_model(override)
+    from realtime.hands import HandDetector
+
+    HandDetector(path, video=False).close()
+    return Finding("hand model", True, str(path))
+
+
+def _cameras() -> Finding:
+    cameras = list_cameras()
+    if cameras:
+        return Finding("cameras", True, ", ".join(cameras))
+    return Finding("cameras", None, "none", "plug one in, or use --camera demo")
+
+
+def _display() -> Finding:
+    if has_display():
+        return Finding("display", True, "there is one")
+    return Finding("display", None, "none", "the terminal view is used")
+
+
+def _encoder(name: str, engine: str) -> Finding:
+    encoder = open_encoder(name, engine)
+    path = calibration_path(encoder_path(name))
+    if not path.is_file():
+        return Finding("encoder", False, f"{encoder.spec.name}, not calibrated",
+                       f"python run.py calibrate DIR --encoder {name}")  # fmt: skip
+    calibration = load(path, encoder.fingerprint)
+    return Finding("encoder", True, f"{encoder.spec.name}, calibrated at {calibration.far:g}")
+
+
+def _gpu() -> Finding:
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return Finding("GPU", None, "no NVIDIA driver", "the CPU is used")
+    query = [tool, "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    answer = subprocess.run(query, capture_output=True, text=True, check=False)
+    if answer.returncode:
+        return Finding("GPU", None, "the driver doesn't answer", "the CPU is used")
+    return Finding("GPU", None, answer.stdout.strip(), "the CPU is used by this encoder")
+
+
+def _guarded(what: str, look: Callable[[], Finding]) -> Finding:
+    try:
+        return look()
+    except UserError as error:
+        return Finding(what, False, "doesn't work", str(error))

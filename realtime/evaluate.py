@@ -1,0 +1,191 @@
+"""`run.py evaluate` and `run.py calibrate`: one-shot figures of an encoder on people's pictures.
+
+Pictures lie as <subject>/<label>/<image>; everything above the label is the subject.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from calibration import metrics, threshold
+from calibration.episodes import LabelledEmbeddings, Scores, across, within
+from calibration.metrics import Figure
+from engines.encoder import Encoder, open_encoder
+from engines.errors import UserError
+from engines.similarity import similarity
+from realtime.pictures import PictureHands, embed_folder
+
+OPEN_SET_KNOWN = 10  # recorded gestures in open-set episodes; half the labels where there are few
+FARS = (0.01, 0.05)
+
+
+@dataclass(frozen=True)
+class Report:
+    """rows: figure name → encoder name → Figure; left_out: why a figure isn't there."""
+
+    rows: Mapping[str, Mapping[str, Figure]]
+    left_out: list[str]
+    pictures: int
+    not_found: Mapping[str, int]
+    subjects: int
+    labels: int
+
+    def to_json(self) -> dict[str, Any]:
+        figures = {
+            row: {name: [f.value, f.low, f.high] for name, f in by_encoder.items()}
+            for row, by_encoder in self.rows.items()
+        }
+        return {
+            "pictures": self.pictures,
+            "subjects": self.subjects,
+            "labels": self.labels,
+            "not_found": sum(self.not_found.values()),
+            "not_found_by_label": dict(self.not_found),
+            "figures": figures,
+            "left_out": self.left_out,
+        }
+
+
+def evaluate(
+    folder: Path, references: Path | None, encoder: Encoder, model: Path, mirror_hands: bool
+) -> Report:
+    """The encoder and the landmark baseline on the same hands, episodes and draws.
+
+    references: another folder whose people give the references (then only across people).
+    Raises UserError.
+    """
+    encoders = {encoder.spec.name: encoder}
+    baseline = open_encoder("landmarks")
+    encoders.setdefault(baseline.spec.name, baseline)
+    used = list(encoders.values())
+    hands = embed_folder(folder, used, model, mirror_hands)
+    pool = embed_folder(references, used, model, mirror_hands) if references else None
+    subjects, labels = subjects_and_labels(hands.paths)
+    rows: dict[str, dict[str, Figure]] = {}
+    left_out: dict[str, None] = {}  # an ordered set
+    for i, (name, one) in enumerate(encoders.items()):
+        queries = labelled(hands, i)
+        alike = functools.partial(similarity, one.spec)
+        if pool is None:
+            _figures(rows, left_out, "within a person", name, queries, within, alike)
+            _figures(rows, left_out, "across people", name, queries, across, alike)
+        else:
+            other = functools.partial(across, references=labelled(pool, i))
+            _figures(rows, left_out, "across people", name, queries, other, alike)
+    missing = labels[~hands.found]
+    return Report(
+        rows=rows,
+        left_out=list(left_out),
+        pictures=len(hands.paths),
+        not_found={str(label): int((missing == label).sum()) for label in np.unique(missing)},
+        subjects=len(np.unique(subjects)),
+        labels=len(np.unique(labels)),
+    )
+
+
+def _figures(
+    rows: dict[str, dict[str, Figure]],
+    left_out: dict[str, None],
+    mode: str,
+    name: str,
+    queries: LabelledEmbeddings,
+    episodes: Callable[..., Scores],
+    alike: Callable[[np.ndarray, np.ndarray], np.ndarray],
+) -> None:
+    def put(row: str, figure: Figure) -> None:
+        rows.setdefault(f"{mode}: {row}", {})[name] = figure
+
+    scores = episodes(queries, alike)
+    if not len(scores):
+        left_out[f"{mode}: {_why_not(mode)}"] = None
+        return
+    put("one-shot accuracy, all labels", metrics.accuracy(scores))
+    five_way = metrics.five_way_accuracy(scores)
+    if five_way is None:
+        left_out[f"{mode}, 5-way: nobody shows five labels"] = None
+    else:
+        put("one-shot accuracy, 5-way", five_way)
+    most = max(len(set(queries.labels[queries.subjects == s])) for s in set(queries.subjects))
+    known = min(OPEN_SET_KNOWN, most // 2)
+    open_set = episodes(queries, alike, known=known) if known >= 2 else None
+    if open_set is None or not open_set.known.any() or open_set.known.all():
+        left_out[f"{mode}, open set: it takes four labels, some recorded and some not"] = None
+        return
+    put(f"open set, {known} recorded: AUROC", metrics.auroc(open_set))
+    for far in FARS:
+        accepted = metrics.correct_accepts(open_set, far)
+        put(f"open set, {known} recorded: correct accepts at {far:.0%} false", accepted)
+
+
+def _why_not(mode: str) -> str:
+    if mode.startswith("within"):
+        return "it takes a person with two labels and a second picture of one"
+    return "it takes two people with two labels in common"
+
+
+def calibrate(source: Path, encoder: Encoder, model: Callable[[], Path], far: float) -> Any:
+    """A Calibration fitted on the people in a folder, or in an .npz that `embed` wrote.
+
+    model: gives the hand model, asked only where pictures must be looked at. Raises UserError.
+    """
+    if not 0 < far < 1:
+        raise UserError(f"--far is a rate between 0 and 1, such as 0.01; got {far:g}.")
+    if source.suffix == ".npz":
+        data = _embedded(source, encoder)
+    elif source.is_dir():
+        data = labelled(embed_folder(source, [encoder], model()), 0)
+    else:
+        raise UserError(f"calibrate takes a folder of pictures, or an .npz of embed; got {source}.")
+    alike = functools.partial(similarity, encoder.spec)
+    scores = within(data, alike, known=threshold.GALLERY_SIZE, draws=60)
+    people = len(np.unique(scores.cell.astype(str))) if len(scores) else 0
+    subjects = len({cell.rsplit("/", 1)[0] for cell in np.unique(scores.cell)}) if people else 0
+    what = f"{len(data.labels)} pictures of {subjects} people, within a person, from {source.name}"
+    return threshold.fit(scores, far, encoder.fingerprint, what)
+
+
+def _embedded(path: Path, encoder: Encoder) -> LabelledEmbeddings:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            names, found = [str(p) for p in file["path"]], file["found"].astype(bool)
+            embeddings, mark = file["embedding"], str(file["fingerprint"])
+    except (OSError, KeyError, ValueError) as error:
+        raise UserError(
+            f"{path} isn't what `run.py embed` writes ({error}). Make it with: "
+            "python run.py embed DIR --out FILE.npz"
+        ) from None
+    if mark != encoder.fingerprint:
+        raise UserError(
+            f"{path} was embedded by another encoder. Make it again with: python run.py embed "
+            f"DIR --out {path.name} --encoder …"
+        )
+    subjects, labels = subjects_and_labels(names)
+    return LabelledEmbeddings(embeddings[found], labels[found], subjects[found])
+
+
+def labelled(hands: PictureHands, encoder: int) -> LabelledEmbeddings:
+    """The pictures with a hand, as the encoder at that place embeds them."""
+    subjects, labels = subjects_and_labels(hands.paths)
+    found = hands.found
+    return LabelledEmbeddings(hands.embeddings[encoder][found], labels[found], subjects[found])
+
+
+def subjects_and_labels(paths: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """str (N,) twice from relative paths <subject…>/<label>/<image>.
+
+    Raises UserError where pictures lie in no label's folder.
+    """
+    parents = [PurePosixPath(path).parent for path in paths]
+    if any(parent.name == "" for parent in parents):
+        raise UserError(
+            "Pictures are expected as <subject>/<label>/<image>; some lie outside any label's "
+            "folder. Name the folder that holds the subjects."
+        )
+    subjects = [parent.parent.as_posix() for parent in parents]
+    return np.array(subjects), np.array([parent.name for parent in parents])

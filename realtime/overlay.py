@@ -1,0 +1,156 @@
+"""What a person sees: skeleton, gesture, thumbnails and status, drawn on a selfie view."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from realtime.types import FrameResult, Hand, Match
+
+# Bones as pairs of joints, in MediaPipe's numbering.
+BONES = [(0, 1), (0, 5), (0, 17), (5, 9), (9, 13), (13, 17)] + [
+    (j, j + 1) for base in (1, 5, 9, 13, 17) for j in range(base, base + 3)
+]
+KNOWN, UNKNOWN, SEEN = (96, 220, 96), (150, 150, 150), (60, 200, 255)  # BGR
+INK, PAPER = (245, 245, 245), (32, 28, 26)
+STRIP = 96  # height of the thumbnails' strip in pixels
+HELP = (
+    "r  record a gesture",
+    "d  delete the last one recorded",
+    "+  accept more   −  accept less",
+    "p  pause   s  snapshot",
+    "h  help   q  quit",
+)
+
+
+@dataclass(frozen=True)
+class Status:
+    """What the window tells beside the picture. thumbnails: (label, uint8 (T, T, 3) BGR)."""
+
+    gallery: str
+    far: float | None
+    fps: float
+    latency_ms: float
+    thumbnails: Sequence[tuple[str, np.ndarray]] = ()
+    message: str = ""
+    countdown: int | None = None
+    help: bool = False
+    paused: bool = False
+
+
+def draw(result: FrameResult, status: Status) -> np.ndarray:
+    """→ uint8 (H', W', 3) BGR, mirrored like a selfie; text and sides read the right way."""
+    canvas = np.ascontiguousarray(result.frame.image[:, ::-1])
+    canvas = _at_least(canvas, 640)
+    scale = canvas.shape[1] / result.frame.image.shape[1]
+    for hand, match, gesture in zip(result.hands, result.matches, result.gestures, strict=True):
+        _draw_hand(canvas, hand, match, gesture, scale)
+    _draw_status(canvas, status)
+    if status.help:
+        _draw_panel(canvas, HELP)
+    if status.countdown is not None:
+        _centred(canvas, str(status.countdown) if status.countdown else "hold", 96)
+    if status.paused:
+        _centred(canvas, "paused", 48)
+    return np.vstack([canvas, _strip(canvas.shape[1], status.thumbnails)])
+
+
+def draw_prompt(picture: np.ndarray, text: str) -> np.ndarray:
+    """The captured hand (uint8 (H, W, 3) BGR, unmirrored) with the name typed so far."""
+    canvas = _at_least(np.ascontiguousarray(picture[:, ::-1]), 640)
+    canvas = (canvas * 0.6).astype(np.uint8)
+    _draw_panel(canvas, ("Name this gesture:", f"{text}_", "Enter saves it, Esc drops it"))
+    return np.vstack([canvas, _strip(canvas.shape[1], ())])
+
+
+def write(
+    canvas: np.ndarray, text: str, at: tuple[int, int], size: int, colour: tuple[int, int, int]
+) -> None:
+    """Unicode text in place, with a dark edge that keeps it legible; `at` is its lower left."""
+    font = _font()
+    cv2.putText(canvas, text, (at[0] + 1, at[1] + 1), PAPER, font, size, 600)
+    cv2.putText(canvas, text, at, colour, font, size, 600)
+
+
+@functools.cache
+def _font() -> cv2.FontFace:
+    return cv2.FontFace("sans")  # knows most scripts, unlike cv2's Hershey fonts
+
+
+def _width(text: str, size: int) -> int:
+    return cv2.getTextSize((0, 0), text, (0, 0), _font(), size, 600)[2]
+
+
+def _at_least(image: np.ndarray, width: int) -> np.ndarray:
+    if image.shape[1] >= width:
+        return image
+    scale = width / image.shape[1]
+    return cv2.resize(image, (width, round(image.shape[0] * scale)))
+
+
+def _draw_hand(
+    canvas: np.ndarray, hand: Hand, match: Match, gesture: str | None, scale: float
+) -> None:
+    colour = KNOWN if gesture is not None else SEEN if match.label is not None else UNKNOWN
+    points = hand.landmarks[:, :2] * scale
+    points[:, 0] = canvas.shape[1] - 1 - points[:, 0]
+    points = np.round(points).astype(int)
+    for a, b in BONES:
+        cv2.line(canvas, tuple(points[a].tolist()), tuple(points[b].tolist()), colour, 2, 16)
+    for point in points:
+        cv2.circle(canvas, tuple(point.tolist()), 4, colour, -1, 16)
+        cv2.circle(canvas, tuple(point.tolist()), 4, PAPER, 1, 16)
+    x, y = int(points[:, 0].min()), int(points[:, 1].min()) - 14
+    title = f"{gesture}  {100 * match.probability:.0f} %" if gesture is not None else "unknown"
+    if gesture is None and match.label is not None:
+        title = f"{match.label} …"
+    x = max(4, min(x, canvas.shape[1] - _width(title, 26) - 4))
+    write(canvas, title, (x, max(y, 70)), 26, colour)
+    write(canvas, f"{hand.side} hand", (x, max(y, 70) - 28), 15, INK)
+
+
+def _draw_status(canvas: np.ndarray, status: Status) -> None:
+    far = "not calibrated" if status.far is None else f"false accepts {100 * status.far:g} %"
+    line = f"{status.gallery}   {far}   {status.fps:.0f} fps   {status.latency_ms:.0f} ms   h help"
+    canvas[:26] = (canvas[:26] * 0.45).astype(np.uint8)
+    write(canvas, line, (8, 19), 15, INK)
+    if status.message:
+        low = canvas.shape[0]
+        canvas[low - 30 :] = (canvas[low - 30 :] * 0.45).astype(np.uint8)
+        write(canvas, status.message, (8, low - 9), 16, SEEN)
+
+
+def _draw_panel(canvas: np.ndarray, lines: Sequence[str]) -> None:
+    height, width = 34 * len(lines) + 24, max(_width(line, 20) for line in lines) + 48
+    top, left = (canvas.shape[0] - height) // 2, max((canvas.shape[1] - width) // 2, 0)
+    area = canvas[max(top, 0) : top + height, left : left + width]
+    area[:] = (area * 0.3).astype(np.uint8)
+    for i, line in enumerate(lines):
+        write(canvas, line, (left + 24, top + 40 + 34 * i), 20, INK)
+
+
+def _centred(canvas: np.ndarray, text: str, size: int) -> None:
+    x = (canvas.shape[1] - _width(text, size)) // 2
+    write(canvas, text, (x, canvas.shape[0] // 2 + size // 3), size, INK)
+
+
+def _strip(width: int, thumbnails: Sequence[tuple[str, np.ndarray]]) -> np.ndarray:
+    strip = np.full((STRIP, width, 3), PAPER, np.uint8)
+    size = STRIP - 28
+    if not thumbnails:
+        write(strip, "No gesture recorded yet: press r", (12, STRIP // 2), 16, UNKNOWN)
+    for i, (label, picture) in enumerate(thumbnails):
+        x = 6 + i * (size + 10)
+        if x + size > width:
+            write(strip, "…", (width - 20, STRIP - 8), 16, INK)
+            break
+        strip[4 : 4 + size, x : x + size] = cv2.resize(picture, (size, size))
+        short = label
+        while _width(short, 13) > size + 6 and len(short) > 1:
+            short = short[:-2] + "…"
+        write(strip, short, (x, STRIP - 8), 13, INK)
+    return strip

@@ -1,0 +1,141 @@
+"""A folder of pictures → hands and embeddings as arrays, each picture as a live query would be."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from rich.progress import track
+
+from engines.encoder import Encoder
+from engines.errors import UserError
+from realtime.geometry import bounding_box, upright_square
+from realtime.hands import HandDetector, cut_hand, encoder_inputs
+from realtime.picture_file import list_pictures, read_picture
+from realtime.say import console, warn
+from realtime.types import Detection
+
+BORDERS = (0.0, 0.25, 0.5)  # of the longer side; a tight picture hides its hand from the detector
+
+
+def detect_picture(detector: HandDetector, image: np.ndarray) -> Detection | None:
+    """The largest hand in uint8 (H, W, 3) BGR, in its pixels; small and tight pictures get a
+    replicated border first. None where there is no hand."""
+    for border in BORDERS:
+        pad = round(border * max(image.shape[:2]))
+        padded = cv2.copyMakeBorder(image, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
+        found = detector.detections(padded)
+        if found:
+            largest = max(found, key=lambda d: upright_square(d.landmarks).width)
+            return replace(
+                largest, landmarks=largest.landmarks - np.array([pad, pad, 0], np.float32)
+            )
+    return None
+
+
+@dataclass(frozen=True)
+class PictureHands:
+    """N pictures. paths relative, with /; found bool (N,); sides str (N,), "" where not found;
+    landmarks float32 (N, 21, 3) px and world_landmarks (N, 21, 3) m, box float32 (N, 4) px,
+    embeddings one float32 (N, D) per encoder, NaN where not found."""
+
+    paths: list[str]
+    found: np.ndarray
+    sides: np.ndarray
+    landmarks: np.ndarray
+    world_landmarks: np.ndarray
+    boxes: np.ndarray
+    embeddings: list[np.ndarray]
+
+
+def embed_folder(
+    folder: Path, encoders: Sequence[Encoder], model: Path, mirror_hands: bool = True
+) -> PictureHands:
+    """Find the largest hand in every picture below `folder` and embed it with each encoder.
+
+    Unreadable pictures count as not found, with a warning. Raises UserError without pictures.
+    """
+    paths = list_pictures(folder, recursive=True)
+    if not paths:
+        raise UserError(f"There are no pictures (jpg, png, …) in or below {folder}.")
+    count = len(paths)
+    landmarks = np.full((count, 21, 3), np.nan, np.float32)
+    world = np.full((count, 21, 3), np.nan, np.float32)
+    boxes = np.full((count, 4), np.nan, np.float32)
+    sides = np.full(count, "", "<U5")
+    embeddings = [np.full((count, e.spec.dim), np.nan, np.float32) for e in encoders]
+    scanned = enumerate(_scan(paths, model))
+    bar = track(scanned, "hands", total=count, console=console, disable=not console.is_terminal)
+    for i, (image, detection) in bar:
+        if detection is None or image is None:
+            continue
+        landmarks[i], world[i] = detection.landmarks, detection.world_landmarks
+        boxes[i], sides[i] = bounding_box(detection.landmarks), detection.side
+        for encoder, rows in zip(encoders, embeddings, strict=True):
+            hand = cut_hand(image, detection, encoder.spec.crop_size, mirror_hands)
+            rows[i] = encoder.encode(*encoder_inputs([hand]))[0]
+    names = [path.relative_to(folder).as_posix() for path in paths]
+    return PictureHands(names, sides != "", sides, landmarks, world, boxes, embeddings)
+
+
+def _scan(
+    paths: Sequence[Path], model: Path
+) -> Iterator[tuple[np.ndarray | None, Detection | None]]:
+    """Pictures and their hands in order, found by one detector per core."""
+    local = threading.local()
+    detectors = []
+
+    def look(path: Path) -> tuple[np.ndarray | None, Detection | None]:
+        if not hasattr(local, "detector"):
+            local.detector = HandDetector(model, video=False)
+            detectors.append(local.detector)
+        try:
+            image = read_picture(path)
+        except UserError as error:
+            warn(str(error))
+            return None, None
+        return image, detect_picture(local.detector, image)
+
+    workers = max(os.cpu_count() or 1, 1)
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for start in range(0, len(paths), 64):  # so that pictures don't pile up in memory
+                yield from pool.map(look, paths[start : start + 64])
+        finally:
+            pool.shutdown(cancel_futures=True)
+            for detector in detectors:
+                detector.close()
+
+
+def save_embeddings(hands: PictureHands, encoder: Encoder, out: Path) -> None:
+    """`run.py embed`: one .npz without object arrays, whole or not at all. Raises UserError."""
+    try:
+        handle, temporary = tempfile.mkstemp(dir=out.parent, prefix=".", suffix=".npz")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                np.savez_compressed(
+                    file,
+                    path=np.array(hands.paths),
+                    found=hands.found,
+                    side=hands.sides,
+                    embedding=hands.embeddings[0],
+                    landmarks=hands.landmarks,
+                    world_landmarks=hands.world_landmarks,
+                    box=hands.boxes,
+                    fingerprint=np.array(encoder.fingerprint),
+                )
+            os.replace(temporary, out)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"{out} can't be written ({error.strerror}). Name a file in a folder that exists, "
+            "with room, with --out."
+        ) from None

@@ -1,0 +1,105 @@
+"""Matches of each hand → gestures that start and end, in seconds, so that 15 and 60 frames a
+second behave alike. Pure.
+
+Each hand collects evidence for each label: a second of matches is a second of evidence, a second
+without takes one away. A gesture starts at START_S of evidence and ends when the capped evidence
+is used up: the cap is the hysteresis (after norfair's hit counters).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from realtime.types import GestureEvent, Match
+
+START_S = 0.25  # of matches before a gesture starts
+HOLD_S = 0.4  # without any before it ends
+LONGEST_STEP_S = 0.12  # a longer gap between frames proves no more than this
+
+
+@dataclass
+class _HandState:
+    side: str
+    evidence: dict[str, float] = field(default_factory=dict)
+    active: str | None = None
+    since_s: float = 0.0
+    probability: float = 0.0
+
+
+class Smoother:
+    """Feed every frame's matches, in order; hands are told apart by their track."""
+
+    def __init__(self, start_s: float = START_S, hold_s: float = HOLD_S) -> None:
+        self._start_s = start_s
+        self._hold_s = hold_s
+        self._hands: dict[int, _HandState] = {}
+        self._last_s: float | None = None
+        self._last_frame = 0
+
+    def update(
+        self, seen: Sequence[tuple[int, str, Match]], frame: int, time_s: float
+    ) -> list[GestureEvent]:
+        """(track, side, match) of each hand in this frame → what started and ended."""
+        step = 0.0 if self._last_s is None else min(time_s - self._last_s, LONGEST_STEP_S)
+        self._last_s, self._last_frame = time_s, frame
+        matches = {track: match for track, _, match in seen}
+        for track, side, _ in seen:
+            state = self._hands.setdefault(track, _HandState(side))
+            if state.active is None:
+                state.side = side
+        events = []
+        for track, state in list(self._hands.items()):
+            events += self._advance(state, matches.get(track), step, frame, time_s)
+            if track not in matches and state.active is None and not state.evidence:
+                del self._hands[track]
+        return events
+
+    def active(self, track: int) -> str | None:
+        """The gesture that this hand holds now."""
+        state = self._hands.get(track)
+        return state.active if state else None
+
+    def finish(self) -> list[GestureEvent]:
+        """End what is still held: the source is over."""
+        time_s = self._last_s or 0.0
+        events = [
+            self._event("end", state, self._last_frame, time_s)
+            for state in self._hands.values()
+            if state.active is not None
+        ]
+        self._hands.clear()
+        return events
+
+    def _advance(
+        self, state: _HandState, match: Match | None, step: float, frame: int, time_s: float
+    ) -> list[GestureEvent]:
+        label = match.label if match else None
+        if label is not None:
+            state.evidence.setdefault(label, 0.0)
+        for name in list(state.evidence):
+            change = step if name == label else -step
+            cap = self._hold_s if name == state.active else self._start_s
+            state.evidence[name] = min(state.evidence[name] + change, cap)
+            if state.evidence[name] < 0 or (state.evidence[name] == 0 and name != label):
+                del state.evidence[name]
+        events = []
+        challenger = label if label != state.active else None
+        # Sums of frame times miss a bound by a hair: a millisecond less will do.
+        won = challenger is not None and state.evidence[challenger] >= self._start_s - 1e-3
+        if state.active is not None and (won or state.active not in state.evidence):
+            events.append(self._event("end", state, frame, time_s))
+            state.evidence.pop(state.active, None)
+            state.active = None
+        if won and match is not None and challenger is not None:
+            state.active, state.since_s, state.probability = challenger, time_s, match.probability
+            state.evidence[challenger] = self._hold_s
+            events.append(self._event("start", state, frame, time_s))
+        return events
+
+    def _event(self, kind: str, state: _HandState, frame: int, time_s: float) -> GestureEvent:
+        assert state.active is not None
+        held = 0.0 if kind == "start" else time_s - state.since_s
+        return GestureEvent(
+            kind, state.active, state.side, frame, time_s, state.probability, held
+        )

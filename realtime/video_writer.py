@@ -1,0 +1,61 @@
+"""`--save FILE.mp4`: what the window shows, at a constant rate however frames arrive."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from engines.errors import UserError
+
+
+class VideoWriter:
+    """Writes beside FILE and renames at close(), so that FILE is a whole video or isn't there.
+
+    fps: of the file; a frame is repeated or left out so that media time equals frame time.
+    Raises UserError where the file can't be written.
+    """
+
+    def __init__(self, path: Path, fps: float) -> None:
+        if path.suffix.lower() != ".mp4":
+            raise UserError(f"--save writes .mp4 files; got {path}.")
+        if not path.parent.is_dir():
+            raise UserError(f"--save can't write {path}: there is no folder {path.parent}.")
+        self._path = path
+        self._part = path.with_name(f".{path.stem}.{os.getpid()}.mp4")
+        self._fps = fps
+        self._written = 0
+        self._size: tuple[int, int] | None = None
+        self._writer: cv2.VideoWriter | None = None
+
+    def write(self, picture: np.ndarray, time_s: float) -> None:
+        """picture uint8 (H, W, 3) BGR; the first one sets the size."""
+        if self._writer is None or self._size is None:
+            self._size = (picture.shape[1] // 2 * 2, picture.shape[0] // 2 * 2)
+            codec = cv2.VideoWriter.fourcc(*"mp4v")
+            self._writer = cv2.VideoWriter(str(self._part), codec, self._fps, self._size)
+            if not self._writer.isOpened():
+                raise UserError(f"--save can't write {self._path}. Choose another folder.")
+        if (picture.shape[1], picture.shape[0]) != self._size:
+            picture = cv2.resize(picture, self._size)
+        while self._written <= round(time_s * self._fps):
+            self._writer.write(picture)
+            self._written += 1
+
+    def close(self) -> None:
+        if self._writer is None:
+            return
+        self._writer.release()
+        self._writer = None
+        try:
+            os.replace(self._part, self._path)
+        except OSError as error:
+            raise UserError(f"--save can't write {self._path} ({error.strerror}).") from None
+
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

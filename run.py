@@ -1,0 +1,278 @@
+"""One command line over everything: `python run.py --camera 0` is the main job."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engines.errors import UserError
+
+if TYPE_CHECKING:
+    from realtime.recognizer import Settings
+
+VERSION = "0.1.0"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; → exit status: 0, 1 for a fault with its sentence, 130 for Ctrl-C."""
+    arguments = _parser().parse_args(_with_command(sys.argv[1:] if argv is None else argv))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as cleanly as by Ctrl-C
+    try:
+        arguments.run(arguments)
+        return 0
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except ModuleNotFoundError as error:
+        print(
+            f"error: the package {error.name} is missing; install what the program needs with: "
+            "pip install -r requirements.txt",
+            file=sys.stderr,
+        )
+        return 1
+
+
+def _with_command(argv: list[str]) -> list[str]:
+    """`run.py --camera 0` means `run.py live --camera 0`."""
+    if argv and (argv[0] in COMMANDS or argv[0] in ("-h", "--help", "--version")):
+        return argv
+    return ["live", *argv]
+
+
+def live(arguments: argparse.Namespace) -> None:
+    from realtime.live import Outputs, run
+
+    outputs = Outputs(
+        view=arguments.view,
+        events=arguments.events,
+        log_frames=arguments.log_frames,
+        save=arguments.save,
+        max_frames=arguments.max_frames,
+    )
+    run(_settings(arguments), outputs, {"program": f"one-shot-gestures {VERSION}"})
+
+
+def record(arguments: argparse.Namespace) -> None:
+    from realtime.record import record
+
+    record(_settings(arguments), arguments.label, arguments.image, arguments.replace)
+
+
+def gestures(arguments: argparse.Namespace) -> None:
+    from realtime.gallery import Gallery
+    from realtime.gallery_archive import export_zip, import_zip
+
+    gallery = Gallery(Path(arguments.gallery or "gestures"))
+    action = arguments.action
+    if action == "list":
+        for label, count in gallery.labels().items():
+            print(f"{label}\t{count}")
+        if not gallery.labels():
+            print(f"No gesture is recorded in {gallery.folder}.", file=sys.stderr)
+    elif action == "rename":
+        gallery.rename(arguments.old, arguments.new)
+    elif action == "delete":
+        gallery.delete(arguments.label)
+    elif action == "export":
+        export_zip(gallery, arguments.file)
+    else:
+        print(f"{import_zip(gallery, arguments.file)} references imported.", file=sys.stderr)
+
+
+def embed(arguments: argparse.Namespace) -> None:
+    from engines.encoder import open_encoder
+    from realtime.hand_model import hand_model
+    from realtime.pictures import embed_folder, save_embeddings
+
+    encoder = open_encoder(arguments.encoder, arguments.engine)
+    model = hand_model(arguments.hand_model)
+    hands = embed_folder(_folder(arguments.dir), [encoder], model, arguments.mirror_hands)
+    save_embeddings(hands, encoder, arguments.out)
+    found = int(hands.found.sum())
+    print(f"{found} of {len(hands.paths)} pictures show a hand; wrote {arguments.out}.",
+          file=sys.stderr)  # fmt: skip
+
+
+def evaluate(arguments: argparse.Namespace) -> None:
+    from engines.encoder import open_encoder
+    from realtime.evaluate import evaluate
+    from realtime.hand_model import hand_model
+    from realtime.report import print_report
+
+    report = evaluate(
+        _folder(arguments.dir),
+        _folder(arguments.references) if arguments.references else None,
+        open_encoder(arguments.encoder, arguments.engine),
+        hand_model(arguments.hand_model),
+        arguments.mirror_hands,
+    )
+    print_report(report)
+    if arguments.json:
+        try:
+            arguments.json.write_text(json.dumps(report.to_json(), indent=2) + "\n")
+        except OSError as error:
+            raise UserError(f"--json can't write {arguments.json} ({error.strerror}).") from None
+
+
+def calibrate(arguments: argparse.Namespace) -> None:
+    from calibration.threshold import calibration_path, save
+    from engines.encoder import encoder_path, open_encoder
+    from realtime.evaluate import calibrate
+    from realtime.hand_model import hand_model
+    from realtime.report import print_calibration
+
+    encoder = open_encoder(arguments.encoder, arguments.engine)
+    fitted = calibrate(
+        arguments.source, encoder, lambda: hand_model(arguments.hand_model), arguments.far or 0.01
+    )
+    path = arguments.out or calibration_path(encoder_path(arguments.encoder))
+    try:
+        save(fitted, path)
+    except OSError as error:
+        raise UserError(f"The calibration can't be written to {path} ({error.strerror}).") from None
+    print_calibration(fitted, path)
+
+
+def doctor(arguments: argparse.Namespace) -> None:
+    from realtime.doctor import examine
+    from realtime.report import print_findings
+
+    if not print_findings(examine(arguments.encoder, arguments.engine, arguments.hand_model)):
+        raise UserError("Something needs mending: see the right-hand column above.")
+
+
+COMMANDS = {
+    "live": (live, "recognise gestures from a camera (also without naming a command)"),
+    "record": (record, "record one reference of a gesture"),
+    "gestures": (gestures, "list, rename, delete, export and import recorded gestures"),
+    "embed": (embed, "embed a folder of pictures into an .npz"),
+    "evaluate": (evaluate, "measure one-shot accuracy and rejection on people's pictures"),
+    "calibrate": (calibrate, "fit an encoder's threshold and probabilities"),
+    "doctor": (doctor, "check this machine and say what to do"),
+}
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    import dataclasses
+
+    from realtime.recognizer import Settings
+
+    names = [field.name for field in dataclasses.fields(Settings)]
+    return Settings(**{name: getattr(arguments, name) for name in names})
+
+
+def _folder(path: Path) -> Path:
+    if not path.is_dir():
+        raise UserError(f"A folder of pictures is expected; {path} is none.")
+    return path
+
+
+def _size(text: str) -> tuple[int, int]:
+    try:
+        width, height = (int(part) for part in text.lower().split("x"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"1280x720 is the form; got {text!r}") from None
+    if width <= 0 or height <= 0:
+        raise argparse.ArgumentTypeError(f"width and height are positive; got {text!r}")
+    return width, height
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"a number from 0 on is expected; got {text!r}")
+    return int(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="run.py",
+        description="Show a gesture once, name it, and have it recognised.",
+        epilog="Without a command: live. Options of each: run.py COMMAND --help.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"one-shot-gestures {VERSION}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    made = {}
+    for name, (function, text) in COMMANDS.items():
+        made[name] = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        made[name].set_defaults(run=function)
+    for name in ("live", "record", "embed", "evaluate", "calibrate", "doctor"):
+        _encoder_options(made[name])
+    for name in ("live", "record"):
+        _source_options(made[name])
+    for name in ("live", "record", "embed", "evaluate"):
+        made[name].add_argument("--no-mirror-hands", dest="mirror_hands", action="store_false",
+                                help="keep left and right hands apart")  # fmt: skip
+    for name in ("live", "record", "calibrate"):
+        made[name].add_argument("--far", type=float, help="share of false accepts (0.01)")
+    _live_options(made["live"])
+    record_parser = made["record"]
+    record_parser.add_argument("label", help="the gesture's name, any text")
+    record_parser.add_argument("--image", type=Path, help="record from this picture instead")
+    record_parser.add_argument("--replace", action="store_true", help="drop earlier references")
+    _gesture_options(made["gestures"])
+    for name in ("embed", "evaluate"):
+        made[name].add_argument("dir", type=Path, metavar="DIR", help="folder of pictures")
+    made["embed"].add_argument("--out", type=Path, required=True, metavar="FILE.npz")
+    made["evaluate"].add_argument("--references", type=Path, metavar="DIR",
+                                  help="take the references from these people")  # fmt: skip
+    made["evaluate"].add_argument("--json", type=Path, metavar="FILE")
+    made["calibrate"].add_argument("source", type=Path, metavar="DIR|FILE.npz")
+    made["calibrate"].add_argument("--out", type=Path, metavar="FILE.json",
+                                   help="default: beside the encoder")  # fmt: skip
+    return parser
+
+
+def _encoder_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--encoder", default="default", metavar="default|landmarks|FILE.onnx")
+    parser.add_argument("--engine", default="auto", metavar="auto|onnx")
+    parser.add_argument("--hand-model", metavar="FILE", help="MediaPipe's hand_landmarker.task")
+
+
+def _source_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--camera", default="0",
+                        help="index, device, URL, video file, folder of pictures, or demo")
+    parser.add_argument("--size", type=_size, metavar="WxH", help="asked of the camera")
+    parser.add_argument("--fps", type=float, help="asked of the camera")
+    parser.add_argument("--mirrored", action="store_true", help="the source is a mirror image")
+    parser.add_argument("--realtime", action="store_true", help="pace a video like a camera")
+    parser.add_argument("--hands", type=int, choices=(1, 2), default=2, help="hands at most")
+    parser.add_argument("--gallery", metavar="DIR", help="recorded gestures (gestures/)")  # fmt: skip
+
+
+def _live_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--view", choices=("window", "terminal", "none"),
+                        help="default: a window where there is a display, else the terminal")
+    parser.add_argument("--events", metavar="FILE|-", help="write JSON Lines; - is stdout")
+    parser.add_argument("--log-frames", action="store_true", help="a line per frame as well")
+    parser.add_argument("--save", type=Path, metavar="FILE.mp4", help="save what is shown")
+    parser.add_argument("--max-frames", type=_count, metavar="N", help="stop after N frames")
+
+
+def _gesture_options(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    positional = {
+        "list": [], "rename": ["old", "new"], "delete": ["label"], "export": ["file"],
+        "import": ["file"],
+    }  # fmt: skip
+    for name, arguments in positional.items():
+        action = actions.add_parser(name, allow_abbrev=False)
+        for argument in arguments:
+            kind = Path if argument == "file" else str
+            action.add_argument(argument, type=kind)
+        action.add_argument("--gallery", metavar="DIR", help="recorded gestures (gestures/)")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

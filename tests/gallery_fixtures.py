@@ -1,0 +1,68 @@
+"""Hands, references and an encoder to fill galleries with. Not a test itself."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from engines.spec import EncoderSpec
+from realtime.gallery import Reference, make_reference
+from realtime.hands import cut_hand
+from realtime.types import Detection, Hand
+
+CROP = 64
+
+
+def a_hand(
+    seed: int = 0,
+    side: str = "right",
+    size: float = 60.0,
+    centre: tuple[float, float] = (160.3, 121.7),
+    frame: tuple[int, int] = (240, 320),
+) -> tuple[np.ndarray, Hand]:
+    """A noise frame uint8 (H, W, 3) and a hand of about `size` pixels in it."""
+    rng = np.random.default_rng(seed)
+    image = rng.integers(0, 256, (*frame, 3), np.uint8)
+    points = rng.normal((*centre, 0), size / 4, (21, 3))
+    world = rng.normal(0, 0.04, (21, 3))
+    detection = Detection(points.astype(np.float32), world.astype(np.float32), side, 0.9)
+    return image, cut_hand(image, detection, CROP, True)
+
+
+def a_reference(label: str, seed: int = 0, side: str = "right") -> Reference:
+    image, hand = a_hand(seed, side, size=16)
+    return make_reference(image, hand, label)
+
+
+class CountingEncoder:
+    """An Encoder: a fixed projection of the world landmarks and the crop's mean colour."""
+
+    def __init__(self, fingerprint: str = "f" * 64) -> None:
+        self.spec = EncoderSpec("counting-1", ("crop", "world_landmarks"), 8, crop_size=CROP)
+        self.fingerprint = fingerprint
+        self.encoded = 0
+        self._weights = np.random.default_rng(5).normal(size=(66, 8)).astype(np.float32)
+
+    def encode(
+        self, crops: np.ndarray, landmarks: np.ndarray, world_landmarks: np.ndarray
+    ) -> np.ndarray:
+        self.encoded += len(crops)
+        assert crops.shape[1:] == (CROP, CROP, 3) and crops.dtype == np.uint8
+        colours = crops.mean(axis=(1, 2), dtype=np.float32) / 255
+        features = np.concatenate([world_landmarks.reshape(-1, 63), colours], axis=1)
+        return features @ self._weights
+
+    def close(self) -> None: ...
+
+
+def same(a: Reference, b: Reference) -> bool:
+    return all(
+        np.array_equal(getattr(a, field.name), getattr(b, field.name))
+        for field in dataclasses.fields(Reference)
+    )
+
+
+def files_in(folder: Path) -> set[str]:
+    return {p.relative_to(folder).as_posix() for p in folder.rglob("*")}
