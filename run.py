@@ -116,6 +116,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
         open_encoder(arguments.encoder, arguments.engine),
         hand_model(arguments.hand_model),
         arguments.mirror_hands,
+        arguments.labels,
     )
     print_report(report)
     if arguments.json:
@@ -134,7 +135,11 @@ def calibrate(arguments: argparse.Namespace) -> None:
 
     encoder = open_encoder(arguments.encoder, arguments.engine)
     fitted = calibrate(
-        arguments.source, encoder, lambda: hand_model(arguments.hand_model), arguments.far or 0.01
+        arguments.sources,
+        encoder,
+        lambda: hand_model(arguments.hand_model),
+        0.01 if arguments.far is None else arguments.far,
+        arguments.labels,
     )
     path = arguments.out or calibration_path(encoder_path(arguments.encoder))
     try:
@@ -225,10 +230,14 @@ def _parser() -> argparse.ArgumentParser:
     for name in ("embed", "evaluate"):
         made[name].add_argument("dir", type=Path, metavar="DIR", help="folder of pictures")
     made["embed"].add_argument("--out", type=Path, required=True, metavar="FILE.npz")
+    for name in ("evaluate", "calibrate"):
+        made[name].add_argument("--labels", type=lambda text: text.split(","), metavar="A,B,…",
+                                help="only these labels")  # fmt: skip
     made["evaluate"].add_argument("--references", type=Path, metavar="DIR",
                                   help="take the references from these people")  # fmt: skip
     made["evaluate"].add_argument("--json", type=Path, metavar="FILE")
-    made["calibrate"].add_argument("source", type=Path, metavar="DIR|FILE.npz")
+    made["calibrate"].add_argument("sources", type=Path, nargs="+",
+                                   metavar="DIR|FILE.npz")  # fmt: skip
     made["calibrate"].add_argument("--out", type=Path, metavar="FILE.json",
                                    help="default: beside the encoder")  # fmt: skip
     return parser

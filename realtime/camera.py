@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import sys
@@ -34,8 +35,7 @@ class Camera:
     camera: an index "0", a path below /dev or a URL; size (width, height) in pixels and fps are
     asked of devices, which may give others; mirrored: frames are flipped back. Frame.index counts
     the frames handed out, Frame.time_s runs from the capture of the first of them. A camera that
-    fails later is opened again, however long it takes. UserError: no frame within max_wait_s.
-    """
+    fails later is opened again, however long it takes. UserError: no frame within max_wait_s."""
 
     live = True
     unrelated = False
@@ -66,6 +66,7 @@ class Camera:
         early = self._open(max_wait_s) if sys.platform == "darwin" and is_device(camera) else None
         self._thread = threading.Thread(target=self._read, args=(early, max_wait_s), daemon=True)
         self._thread.start()
+        atexit.register(self.close)  # a thread coming back from OpenCV amid the exit would abort it
         try:
             self._wait_for_first(max_wait_s)
         except BaseException:  # Ctrl-C too; a thread blocked in OpenCV sees it when it returns
@@ -91,7 +92,7 @@ class Camera:
     def close(self) -> None:
         """Stop. A reader blocked inside OpenCV is left behind and ends when its read returns."""
         self._closed.set()
-        self._thread.join(SLICE_S)
+        self._thread.join(0.5)
 
     def __enter__(self) -> Camera:
         return self
@@ -111,9 +112,9 @@ class Camera:
                 self._changed.wait(min(left_s, SLICE_S))
             if self._delivered:
                 return
-            tried = self._failed or "it did not answer"
         raise UserError(
-            f"Camera {self.name} gave no picture within {max_wait_s:g} s ({tried}). "
+            f"Camera {self.name} gave no picture within {max_wait_s:g} s "
+            f"({self._failed or 'it did not answer'}). "
             + (DEVICE_ADVICE + camera_choices() if is_device(self._camera) else STREAM_ADVICE)
         )
 

@@ -100,12 +100,11 @@ def _raise(height, a, b, radius_a, radius_b, blend, bulge=0.0) -> None:
     off *= off
     # Which sphere of the limb is foremost at each pixel (exact for a cylinder).
     middle = 0.5 * (radius_a + radius_b) + bulge
-    where = np.float32(middle**2) - off
-    where = cv2.sqrt(cv2.max(where, 0.0))
+    where = np.sqrt(np.maximum(np.float32(middle**2) - off, 0.0))
     where *= np.float32(axis[2] / np.hypot(flat, axis[2]))
     where += along
     where *= np.float32(1 / flat)
-    where = cv2.min(cv2.max(where, 0.0), 1.0)
+    where = np.minimum(np.maximum(where, 0.0), 1.0)
     radius = where * np.float32(radius_b - radius_a) + np.float32(radius_a)
     if bulge:
         radius += np.float32(4 * bulge) * where * (1 - where)
@@ -113,14 +112,14 @@ def _raise(height, a, b, radius_a, radius_b, blend, bulge=0.0) -> None:
     radius *= radius
     radius -= along * along
     radius -= off
-    front = cv2.sqrt(cv2.max(radius, 0.0))
+    front = np.sqrt(np.maximum(radius, 0.0))
     front += where * np.float32(axis[2]) + np.float32(a[2])
     front[radius <= 0] = _EMPTY
     part = height[y0:y1, x0:x1]
-    near = cv2.max(np.float32(blend) - cv2.absdiff(part, front), 0.0)
+    near = np.maximum(np.float32(blend) - np.abs(part - front), 0.0)
     near *= near
-    near *= cv2.min(cv2.max(radius, 0.0) * (0.6 / blend / middle**2), 0.25 / blend)
-    np.add(cv2.max(part, front), near, out=part)
+    near *= np.minimum(np.maximum(radius, 0.0) * (0.6 / blend / middle**2), 0.25 / blend)
+    np.add(np.maximum(part, front), near, out=part)
 
 
 def _palm_and_arm(view, shape, px, radii, across, palm, down) -> np.ndarray:
@@ -191,9 +190,10 @@ def draw_hand(
     down = unit(unit(view[0] - view[[5, 9, 13, 17]].mean(0)) + (0, 0.5, 0))
 
     # Work only in the part of the picture that has the hand and the arm in it.
-    ends = np.concatenate([view, view[:1] + down * 0.3 * px])[:, :2]
-    x0, y0 = np.clip(ends.min(0) - 0.05 * px, 0, np.array(size) - 2).astype(int)
-    x1, y1 = np.clip(ends.max(0) + 0.05 * px, (x0 + 2, y0 + 2), size).astype(int)
+    arm = np.array([[0, 0.03], [0, -0.03], [0.2, 0.05], [0.2, -0.05]]) * px
+    ends = np.concatenate([view, view[0] + arm @ np.stack([down, across])])[:, :2]
+    x0, y0 = np.clip(ends.min(0) - 0.022 * px, 0, np.array(size) - 16).astype(int)
+    x1, y1 = np.clip(ends.max(0) + 0.022 * px, (x0 + 16, y0 + 16), size).astype(int)
     view[:, :2] -= (x0, y0)
     shape = (y1 - y0, x1 - x0)
     # Palm and arm are smooth: half the resolution will do.
@@ -203,9 +203,10 @@ def draw_hand(
     height = palm_only.copy()
     # The sleeve is a thicker arm, cut straight at the cuff.
     cuff = view[0] + down * look.sleeve * px
-    below, thick = slice(int(np.clip(cuff[1] - 0.04 * px, 0, shape[0] - 1)), None), 0.012 * px
+    below = slice(int(np.clip(cuff[1] - 0.04 * px, 0, shape[0] - 1)), None)
+    thick = np.ones((int(0.012 * px) | 1,) * 2, np.uint8)
     sleeve = np.full_like(palm_only, _EMPTY)
-    sleeve[below] = cv2.dilate(palm_only[below], np.ones((int(thick) | 1,) * 2)) + thick / 3
+    sleeve[below] = cv2.dilate(palm_only[below], thick) + len(thick) / 3
     left, above = cuff[0] - np.arange(shape[1]), cuff[1] - np.arange(shape[0])
     sleeve[-left * down[0] < above[:, None] * down[1]] = _EMPTY
     for f, chain in enumerate(view[1:].reshape(5, 4, 3).copy()):

@@ -5,8 +5,9 @@ Pictures lie as <subject>/<label>/<image>; everything above the label is the sub
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 from calibration import metrics, threshold
 from calibration.episodes import LabelledEmbeddings, Scores, across, within
 from calibration.metrics import Figure
+from calibration.threshold import Calibration
 from engines.encoder import Encoder, open_encoder
 from engines.errors import UserError
 from engines.similarity import similarity
@@ -53,19 +55,24 @@ class Report:
 
 
 def evaluate(
-    folder: Path, references: Path | None, encoder: Encoder, model: Path, mirror_hands: bool
+    folder: Path,
+    references: Path | None,
+    encoder: Encoder,
+    model: Path,
+    mirror_hands: bool = True,
+    only: Sequence[str] | None = None,
 ) -> Report:
     """The encoder and the landmark baseline on the same hands, episodes and draws.
 
-    references: another folder whose people give the references (then only across people).
-    Raises UserError.
+    references: another folder whose people give the references (then only across people);
+    only: the labels to use, None for all. Raises UserError.
     """
     encoders = {encoder.spec.name: encoder}
     baseline = open_encoder("landmarks")
     encoders.setdefault(baseline.spec.name, baseline)
     used = list(encoders.values())
-    hands = embed_folder(folder, used, model, mirror_hands)
-    pool = embed_folder(references, used, model, mirror_hands) if references else None
+    hands = embed_folder(folder, used, model, mirror_hands, only)
+    pool = embed_folder(references, used, model, mirror_hands, only) if references else None
     subjects, labels = subjects_and_labels(hands.paths)
     rows: dict[str, dict[str, Figure]] = {}
     left_out: dict[str, None] = {}  # an ordered set
@@ -129,28 +136,44 @@ def _why_not(mode: str) -> str:
     return "it takes two people with two labels in common"
 
 
-def calibrate(source: Path, encoder: Encoder, model: Callable[[], Path], far: float) -> Any:
-    """A Calibration fitted on the people in a folder, or in an .npz that `embed` wrote.
+def calibrate(
+    sources: Sequence[Path],
+    encoder: Encoder,
+    model: Callable[[], Path],
+    far: float,
+    only: Sequence[str] | None = None,
+) -> Calibration:
+    """Fitted on the people in folders, or in .npz files that `embed` wrote.
 
-    model: gives the hand model, asked only where pictures must be looked at. Raises UserError.
+    model: gives the hand model, asked only where pictures must be looked at; only: the labels to
+    use, None for all. Raises UserError.
     """
     if not 0 < far < 1:
         raise UserError(f"--far is a rate between 0 and 1, such as 0.01; got {far:g}.")
-    if source.suffix == ".npz":
-        data = _embedded(source, encoder)
-    elif source.is_dir():
-        data = labelled(embed_folder(source, [encoder], model()), 0)
-    else:
-        raise UserError(f"calibrate takes a folder of pictures, or an .npz of embed; got {source}.")
+    parts = []
+    for source in sources:
+        if source.suffix == ".npz":
+            part = _embedded(source, encoder, only)
+        elif source.is_dir():
+            part = labelled(embed_folder(source, [encoder], model(), only=only), 0)
+        else:
+            raise UserError(f"calibrate takes folders of pictures, or .npz of embed; got {source}.")
+        subjects = np.char.add(f"{source.stem}/", part.subjects)  # hand1 of two sets are two people
+        parts.append(dataclasses.replace(part, subjects=subjects))
+    data = LabelledEmbeddings(
+        np.concatenate([part.embeddings for part in parts]),
+        np.concatenate([part.labels for part in parts]),
+        np.concatenate([part.subjects for part in parts]),
+    )
     alike = functools.partial(similarity, encoder.spec)
     scores = within(data, alike, known=threshold.GALLERY_SIZE, draws=60)
-    people = len(np.unique(scores.cell.astype(str))) if len(scores) else 0
-    subjects = len({cell.rsplit("/", 1)[0] for cell in np.unique(scores.cell)}) if people else 0
-    what = f"{len(data.labels)} pictures of {subjects} people, within a person, from {source.name}"
+    people = {cell.rsplit("/", 1)[0] for cell in np.unique(scores.cell)}
+    names = ", ".join(source.stem for source in sources)
+    what = f"{len(data.labels)} pictures of {len(people)} people from {names}, within each person"
     return threshold.fit(scores, far, encoder.fingerprint, what)
 
 
-def _embedded(path: Path, encoder: Encoder) -> LabelledEmbeddings:
+def _embedded(path: Path, encoder: Encoder, only: Sequence[str] | None) -> LabelledEmbeddings:
     try:
         with np.load(path, allow_pickle=False) as file:
             names, found = [str(p) for p in file["path"]], file["found"].astype(bool)
@@ -166,6 +189,8 @@ def _embedded(path: Path, encoder: Encoder) -> LabelledEmbeddings:
             f"DIR --out {path.name} --encoder …"
         )
     subjects, labels = subjects_and_labels(names)
+    if only is not None:
+        found &= np.isin(labels, only)
     return LabelledEmbeddings(embeddings[found], labels[found], subjects[found])
 
 

@@ -265,7 +265,7 @@ GESTURES: dict[str, HandPose] = {
         (0.50, 0.80, -0.1, 0.60, 0.95), _up(0.18), _up(), _up(0.18), (0.0, 1.35, 1.6, 0.8)
     ),
     "Four": HandPose((0.40, 0.65, -0.2, 0.75, 0.90), _up(0.14), _up(), _up(0.12), _up(0.22)),
-    "Thumb up": HandPose((0.75, 0.25, 0.1, -0.15, -0.2), _SHUT, _SHUT, _SHUT, _SHUT_PINKY),
+    "Thumb up": HandPose((0.64, 0.25, 0.1, -0.12, -0.18), _SHUT, _SHUT, _SHUT, _SHUT_PINKY),
     "L": HandPose((1.10, 0.10, 0.1, -0.10, -0.1), _up(0.05), _SHUT, _SHUT, _SHUT_PINKY),
     "Rock": HandPose(_OVER, _up(0.10), _SHUT, _SHUT, _up(0.20)),
     "Call me": HandPose((1.05, 0.15, 0.1, -0.10, -0.1), _SHUT, _SHUT, _SHUT, _up(0.30)),

@@ -56,15 +56,23 @@ class PictureHands:
 
 
 def embed_folder(
-    folder: Path, encoders: Sequence[Encoder], model: Path, mirror_hands: bool = True
+    folder: Path,
+    encoders: Sequence[Encoder],
+    model: Path,
+    mirror_hands: bool = True,
+    only: Sequence[str] | None = None,
 ) -> PictureHands:
     """Find the largest hand in every picture below `folder` and embed it with each encoder.
 
-    Unreadable pictures count as not found, with a warning. Raises UserError without pictures.
+    only: leave out pictures whose folder has none of these names. Unreadable pictures count as
+    not found, with a warning. Raises UserError without pictures.
     """
     paths = list_pictures(folder, recursive=True)
+    if only is not None:
+        paths = [path for path in paths if path.parent.name in only]
     if not paths:
-        raise UserError(f"There are no pictures (jpg, png, …) in or below {folder}.")
+        among = f" in folders named {', '.join(only)}" if only is not None else ""
+        raise UserError(f"There are no pictures (jpg, png, …) in or below {folder}{among}.")
     count = len(paths)
     landmarks = np.full((count, 21, 3), np.nan, np.float32)
     world = np.full((count, 21, 3), np.nan, np.float32)

@@ -1,18 +1,32 @@
-"""Hands, references and an encoder to fill galleries with. Not a test itself."""
+"""Hands, references, an encoder and programs to try galleries with. Not a test itself."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from engines.spec import EncoderSpec
 from realtime.gallery import Reference, make_reference
 from realtime.hands import cut_hand
 from realtime.types import Detection, Hand
 
+ROOT = Path(__file__).resolve().parent.parent
 CROP = 64
+NO_WINDOWS = pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals and limits")
+
+RECORD = """
+gallery = Gallery(Path(sys.argv[1]))
+print("ready", flush=True)
+sys.stdin.readline()
+for i in range(int(sys.argv[2])):
+    print(gallery.add(a_reference(f"label {i % int(sys.argv[3])}", i)).id, flush=True)
+"""
 
 
 def a_hand(
@@ -66,3 +80,31 @@ def same(a: Reference, b: Reference) -> bool:
 
 def files_in(folder: Path) -> set[str]:
     return {p.relative_to(folder).as_posix() for p in folder.rglob("*")}
+
+
+def program(code: str, *arguments: object) -> subprocess.Popen[str]:
+    """A Python program of its own with the gallery at hand."""
+    start = (
+        "import sys\nfrom pathlib import Path\nfrom engines.errors import UserError\n"
+        "from realtime.gallery import Gallery\nfrom realtime.gallery_archive import export_zip\n"
+        "from tests.gallery_fixtures import CountingEncoder, a_reference\n"
+    )
+    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+    return subprocess.Popen(
+        [sys.executable, "-c", start + code, *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def output(process: subprocess.Popen[str]) -> str:
+    out, error = process.communicate(timeout=60)
+    assert process.returncode == 0, error
+    return out
+
+
+def no_warning(capsys: pytest.CaptureFixture[str]) -> None:
+    assert capsys.readouterr().err == ""
