@@ -250,19 +250,23 @@ def _encoder_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _source_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--camera", default="0",
-                        help="index, device, URL, video file, folder of pictures, or demo")
+    parser.add_argument(
+        "--camera", default="0", help="index, device, URL, video file, folder of pictures, or demo"
+    )
     parser.add_argument("--size", type=_size, metavar="WxH", help="asked of the camera")
     parser.add_argument("--fps", type=float, help="asked of the camera")
     parser.add_argument("--mirrored", action="store_true", help="the source is a mirror image")
     parser.add_argument("--realtime", action="store_true", help="pace a video like a camera")
     parser.add_argument("--hands", type=int, choices=(1, 2), default=2, help="hands at most")
-    parser.add_argument("--gallery", metavar="DIR", help="recorded gestures (gestures/)")  # fmt: skip
+    parser.add_argument("--gallery", metavar="DIR", help="recorded gestures (gestures/)")
 
 
 def _live_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--view", choices=("window", "terminal", "none"),
-                        help="default: a window where there is a display, else the terminal")
+    parser.add_argument(
+        "--view",
+        choices=("window", "terminal", "none"),
+        help="default: a window where there is a display, else the terminal",
+    )
     parser.add_argument("--events", metavar="FILE|-", help="write JSON Lines; - is stdout")
     parser.add_argument("--log-frames", action="store_true", help="a line per frame as well")
     parser.add_argument("--save", type=Path, metavar="FILE.mp4", help="save what is shown")

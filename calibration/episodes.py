@@ -159,5 +159,7 @@ def _join(parts: Sequence[Scores]) -> Scores:
     fields = ("best", "margin", "correct", "known", "five_way", "cell")
     if not parts:
         empty = np.zeros(0)
-        return Scores(empty, empty, empty.astype(bool), empty.astype(bool), empty, empty.astype(str))
+        return Scores(
+            empty, empty, empty.astype(bool), empty.astype(bool), empty, empty.astype(str)
+        )
     return Scores(*(np.concatenate([getattr(part, field) for part in parts]) for field in fields))

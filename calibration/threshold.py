@@ -12,6 +12,7 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -166,7 +167,8 @@ def _logistic(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> np.ndarray:
     for _ in range(50):
         p = 1 / (1 + np.exp(-np.clip(x @ w, -60, 60)))
         step = np.linalg.solve(
-            (x * (weight * p * (1 - p))[:, None]).T @ x + ridge, x.T @ (weight * (p - y)) + ridge @ w
+            (x * (weight * p * (1 - p))[:, None]).T @ x + ridge,
+            x.T @ (weight * (p - y)) + ridge @ w,
         )
         w -= np.clip(step, -10, 10)
         if np.abs(step).max() < 1e-8:
@@ -195,10 +197,11 @@ def save(calibration: Calibration, path: Path) -> None:
 def load(path: Path, fingerprint: str) -> Calibration:
     """Raises UserError for a damaged file, or one fitted for another encoder."""
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-        calibration = Calibration(
-            **{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
-        )
+        fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        values: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()
+        }
+        calibration = Calibration(**values)
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise UserError(
             f"The calibration {path} can't be read ({error}). Fit it again with: "

@@ -29,7 +29,9 @@ class OnnxEncoder:
                 str(path), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # onnxruntime raises its own unrelated types
-            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            first = (
+                str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            )
             raise UserError(
                 f"{path} can't be opened as an ONNX file ({first}). Export the encoder again, "
                 "or use --encoder landmarks."

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -71,11 +72,14 @@ class EncoderSpec:
                     f"The encoder's spec has version {fields.get('version')}; this program reads "
                     "version 1. Update the program or export the encoder again."
                 )
-            return EncoderSpec(
-                **{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
-            )
+            values: dict[str, Any] = {
+                k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()
+            }
+            return EncoderSpec(**values)
         except (TypeError, ValueError, AttributeError) as error:
-            raise UserError(f"The encoder's spec can't be read ({error}). Export it again.") from None
+            raise UserError(
+                f"The encoder's spec can't be read ({error}). Export it again."
+            ) from None
 
 
 def fingerprint(spec: EncoderSpec, weights: Mapping[str, np.ndarray]) -> str:

@@ -79,7 +79,9 @@ def _steady_sharpness(shots: Sequence[Shot]) -> np.ndarray:
 
 def sharpness(crop: np.ndarray) -> float:
     """Variance of the Laplacian (Pech-Pacheco 2000) of uint8 (S, S, 3) RGB seen at 224 px."""
-    grey = cv2.cvtColor(cv2.resize(crop, (224, 224), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
+    grey = cv2.cvtColor(
+        cv2.resize(crop, (224, 224), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY
+    )
     return float(cv2.Laplacian(grey, cv2.CV_32F).var())
 
 

@@ -37,7 +37,6 @@ DEMO_GESTURES: tuple[str, ...] = (
     "Four",
     "Rock",
     "Point",
-    "OK",
     "Call me",
     "Three",
     "Thumb up",
@@ -68,10 +67,10 @@ _PERFORMER = _Person(
         thickness=1.04,
         sleeve=0.05,
     ),
-    (0.16, 0.10, 0.03),
+    (0.12, 0.08, 0.02),
     (318.0, 374.0),
     1580.0,
-    np.random.default_rng(3).normal(0.0, 0.04, N_ANGLES),
+    np.random.default_rng(3).normal(0.0, 0.02, N_ANGLES),
 )
 
 # Slow irregular motion: each quantity is a sum of two sines of its own.
@@ -79,7 +78,7 @@ _RNG = np.random.default_rng(21)
 _RATES = _RNG.uniform(0.15, 0.75, (2, N_ANGLES + 6))  # Hz
 _PHASES = _RNG.uniform(0.0, 2.0 * np.pi, (2, N_ANGLES + 6))
 # Joint angles (radians), then yaw, pitch, roll (radians), wrist x, y (pixels), relative size.
-_SWING = np.array([0.025] * N_ANGLES + [0.07, 0.05, 0.04, 14.0, 6.0, 0.02])
+_SWING = np.array([0.015] * N_ANGLES + [0.045, 0.03, 0.025, 14.0, 6.0, 0.02])
 
 
 def _drift(index: int) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Draws the joints of a hand as a picture of a hand, shaded well enough for hand detectors.
 
 Tapered round limbs are merged into one height map (pixels towards the camera). Shading, contours
-and folds all come from that map, so crossing fingers need no special case. Joints are (21, 3) metres in MediaPipe's order, x right, y down, z away from the camera, wrist near
-the origin; see hand_pose. Pictures are uint8 BGR (height, width, 3).
+and folds all come from that map, so crossing fingers need no special case. Joints are (21, 3)
+metres as hand_pose gives them. Pictures are uint8 BGR (height, width, 3).
 """
 
 from __future__ import annotations

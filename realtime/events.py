@@ -24,9 +24,10 @@ class EventWriter:
         self._log_frames = log_frames
         self._file: IO[str]
         try:
-            self._file = (
-                sys.stdout if target == "-" else open(target, "w", encoding="utf-8", newline="\n")
-            )
+            if target == "-":
+                self._file = sys.stdout
+            else:
+                self._file = open(target, "w", encoding="utf-8", newline="\n")  # noqa: SIM115
         except OSError as error:
             raise UserError(f"--events can't write {target} ({error.strerror}).") from None
         self._write({"type": "header", "version": FORMAT_VERSION, **header})

@@ -50,7 +50,7 @@ class HandShape:
     """How one person's hand is built. Lengths and positions in metres, `fan` in radians."""
 
     # Thumb CMC, then index, middle, ring and pinky MCP, in the canonical frame.
-    palm: tuple[tuple[float, float, float], ...] = (
+    palm: tuple[tuple[float, ...], ...] = (
         (0.021, -0.024, -0.008),
         (0.025, -0.093, -0.002),
         (0.003, -0.094, 0.000),
@@ -58,7 +58,7 @@ class HandShape:
         (-0.035, -0.077, -0.004),
     )
     # Three bones for each of thumb, index, middle, ring, pinky, from the palm outwards.
-    bones: tuple[tuple[float, float, float], ...] = (
+    bones: tuple[tuple[float, ...], ...] = (
         (0.042, 0.034, 0.028),
         (0.042, 0.026, 0.023),
         (0.046, 0.030, 0.024),
@@ -66,7 +66,7 @@ class HandShape:
         (0.034, 0.020, 0.021),
     )
     # Direction of each straight finger with no spread, from -y towards the thumb.
-    fan: tuple[float, float, float, float] = (0.06, 0.0, -0.05, -0.13)
+    fan: tuple[float, ...] = (0.06, 0.0, -0.05, -0.13)
 
 
 @dataclass(frozen=True)
@@ -78,11 +78,11 @@ class HandPose:
     IP flexion). Each finger: (spread away from the middle finger, MCP, PIP, DIP flexion).
     """
 
-    thumb: tuple[float, float, float, float, float] = (0.75, 0.30, 0.2, 0.05, 0.05)
-    index: tuple[float, float, float, float] = (0.05, 0.05, 0.08, 0.05)
-    middle: tuple[float, float, float, float] = (0.0, 0.05, 0.08, 0.05)
-    ring: tuple[float, float, float, float] = (0.05, 0.05, 0.08, 0.05)
-    pinky: tuple[float, float, float, float] = (0.1, 0.05, 0.08, 0.05)
+    thumb: tuple[float, ...] = (0.75, 0.30, 0.2, 0.05, 0.05)
+    index: tuple[float, ...] = (0.05, 0.05, 0.08, 0.05)
+    middle: tuple[float, ...] = (0.0, 0.05, 0.08, 0.05)
+    ring: tuple[float, ...] = (0.05, 0.05, 0.08, 0.05)
+    pinky: tuple[float, ...] = (0.1, 0.05, 0.08, 0.05)
 
 
 def angles(pose: HandPose) -> np.ndarray:

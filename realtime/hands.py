@@ -13,7 +13,6 @@ from realtime.geometry import bounding_box, canonical_world, crop_landmarks, cut
 from realtime.tracks import Tracker
 from realtime.types import Detection, Frame, Hand
 
-
 STILL_LOOKS = 3  # see HandDetector.detections
 STEP_MS = 33  # between looks; VIDEO timestamps must strictly increase
 BLANK = np.zeros((64, 64, 3), np.uint8)

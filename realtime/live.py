@@ -200,7 +200,8 @@ class Live:
         self._say(f"Recorded {name.strip()}" + (f", but {warnings[0]}" if warnings else "."))
 
     def delete_last(self) -> None:
-        references = sorted(zip(self._recognizer.index.ids, self._recognizer.index.labels))
+        index = self._recognizer.index
+        references = sorted(zip(index.ids, index.labels, strict=True))  # ids sort by age
         if not references:
             self._say("There is no gesture to delete.")
             return

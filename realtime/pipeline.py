@@ -25,9 +25,9 @@ class Pipeline:
         started = time.perf_counter()
         hands = self._detector.detect(frame)
         detected = time.perf_counter()
-        embeddings = self._encoder.encode(*encoder_inputs(hands)) if hands else ()
+        embeddings = self._encoder.encode(*encoder_inputs(hands)) if hands else None
         encoded = time.perf_counter()
-        matches: list[Match] = self.matcher.match(embeddings) if len(embeddings) else []
+        matches: list[Match] = [] if embeddings is None else self.matcher.match(embeddings)
         events = self._smoother.update(_seen(hands, matches), frame.index, frame.time_s)
         done = time.perf_counter()
         return FrameResult(

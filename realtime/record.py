@@ -86,9 +86,7 @@ def enrol_demo(recognizer: Recognizer) -> None:
     recognizer.refresh()
 
 
-def _largest_hand(
-    recognizer: Recognizer, detector: HandDetector, image: np.ndarray
-) -> Hand | None:
+def _largest_hand(recognizer: Recognizer, detector: HandDetector, image: np.ndarray) -> Hand | None:
     detection = detect_picture(detector, image)
     if detection is None:
         return None

@@ -100,6 +100,4 @@ class Smoother:
     def _event(self, kind: str, state: _HandState, frame: int, time_s: float) -> GestureEvent:
         assert state.active is not None
         held = 0.0 if kind == "start" else time_s - state.since_s
-        return GestureEvent(
-            kind, state.active, state.side, frame, time_s, state.probability, held
-        )
+        return GestureEvent(kind, state.active, state.side, frame, time_s, state.probability, held)

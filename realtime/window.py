@@ -60,9 +60,11 @@ class WindowView:
         """What was asked for since the last call; "quit" when the window was closed."""
         pygame, wanted = self._pygame, []
         for event in pygame.event.get():
-            if event.type == pygame.QUIT:
-                wanted.append("quit")
-            elif event.type == pygame.KEYDOWN and event.key == pygame.K_ESCAPE:
+            if (
+                event.type == pygame.QUIT
+                or event.type == pygame.KEYDOWN
+                and event.key == pygame.K_ESCAPE
+            ):
                 wanted.append("quit")
             elif event.type == pygame.KEYDOWN and event.unicode in KEYS:
                 wanted.append(KEYS[event.unicode])
