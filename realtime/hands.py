@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from engines.errors import UserError
+from realtime.drawn_hand import draw_hand
 from realtime.geometry import bounding_box, canonical_world, crop_landmarks, cut, upright_square
+from realtime.hand_pose import HandPose, joints
+from realtime.quiet import native_stderr_silenced
 from realtime.tracks import Tracker
 from realtime.types import Detection, Frame, Hand
 
@@ -36,13 +38,16 @@ class HandDetector:
         mirror_hands: bool = True,
         confidence: float = 0.5,
     ) -> None:
-        self._landmarker = _open_landmarker(model, max_hands, confidence)
         self._video = video
         self._crop_size = crop_size
         self._mirror_hands = mirror_hands
         self._tracker = Tracker()
         self._last_ms = -1
         self._tracking = False
+        with native_stderr_silenced():  # MediaPipe's C++ notes of its first start and first hand
+            self._landmarker = _open_landmarker(model, max_hands, confidence)
+            self._look(draw_hand(joints(HandPose())), STEP_MS)
+            self._look(BLANK, 2 * STEP_MS)
 
     def detect(self, frame: Frame) -> list[Hand]:
         """Hands in one frame, the larger first."""
@@ -138,8 +143,6 @@ def encoder_inputs(hands: list[Hand]) -> tuple[np.ndarray, np.ndarray, np.ndarra
 
 
 def _open_landmarker(model: Path, max_hands: int, confidence: float) -> Any:
-    os.environ.setdefault("GLOG_minloglevel", "2")  # its start-up notes are not for the user
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from mediapipe.tasks.python import BaseOptions, vision
 
     options = vision.HandLandmarkerOptions(

@@ -1,0 +1,35 @@
+"""Silence for C++ libraries that chat on file descriptor 2 and offer no switch for it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_lock = threading.Lock()
+_inside = 0
+_saved = -1
+
+
+@contextmanager
+def native_stderr_silenced() -> Iterator[None]:
+    """Nothing written to stderr is shown meanwhile, by any thread: keep it short. May nest."""
+    global _inside, _saved
+    with _lock:
+        if _inside == 0:
+            sys.stderr.flush()
+            _saved = os.dup(2)
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, 2)
+            os.close(nowhere)
+        _inside += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if _inside == 0:
+                os.dup2(_saved, 2)
+                os.close(_saved)
