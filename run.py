@@ -41,6 +41,13 @@ def main(argv: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
+    except ImportError as error:  # OpenCV on a bare Linux
+        print(
+            f"error: {error}. A system library is missing; on Debian and Ubuntu: "
+            "apt-get install libgl1 libglib2.0-0",
+            file=sys.stderr,
+        )
+        return 1
 
 
 def _with_command(argv: list[str]) -> list[str]:

@@ -142,7 +142,8 @@ def _score(
 def relative_margin(best: np.ndarray, runner_up: np.ndarray) -> np.ndarray:
     """How much nearer the best reference is than the best of another label: 1 − d₁/d₂ with
     distance d = 1 − similarity (Lowe's ratio test, 2004). 0 = a tie, 1 = no contest."""
-    return 1.0 - (1.0 - best) / np.maximum(1.0 - runner_up, 1e-6)
+    nearest = np.maximum(1.0 - best, 1e-6)  # two copies of one picture are a tie too
+    return 1.0 - nearest / np.maximum(1.0 - runner_up, 1e-6)
 
 
 def _chance_among(beaten: np.ndarray, others: int) -> np.ndarray:

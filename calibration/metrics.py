@@ -64,10 +64,11 @@ def correct_accepts(scores: Scores, far: float) -> Figure:
     accepted (threshold on the best score)."""
     order = np.argsort(-scores.best, kind="stable")
     known, right = scores.known[order], (scores.known & scores.correct)[order]
+    _, tie = np.unique(-scores.best[order], return_inverse=True)
 
     def share(weights: np.ndarray) -> float:
         w = weights[order]
-        false = np.cumsum(w * ~known)
+        false = np.cumsum(np.bincount(tie, w * ~known))[tie]  # equal scores pass together
         if not false[-1]:
             return float("nan")
         accepted = false <= far * false[-1]

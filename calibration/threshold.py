@@ -139,9 +139,9 @@ def fit(scores: Scores, far: float, fingerprint: str, fitted_on: str) -> Calibra
 
 
 def _upper_quantile(scores: np.ndarray, far: float) -> float:
-    """The lowest threshold that at most `far` of the scores reach."""
-    ordered = np.sort(scores)[::-1]
-    return float(np.nextafter(ordered[int(far * len(scores))], np.inf))
+    """The lowest threshold that at most `far` of the scores reach; −∞ where that is all."""
+    limit = np.sort(scores)[::-1][int(far * len(scores))]
+    return float(np.nextafter(limit, np.inf)) if np.isfinite(limit) else -np.inf
 
 
 def _margin_where_sure(margin: np.ndarray, correct: np.ndarray) -> float:
@@ -201,7 +201,13 @@ def load(path: Path, fingerprint: str) -> Calibration:
         values: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()
         }
+        if values.get("version") != 1:
+            raise ValueError(f"version {values.get('version')}; this program reads version 1")
         calibration = Calibration(**values)
+        numbers = (calibration.threshold, calibration.min_margin, *calibration.weights)
+        curve = (calibration.curve_far, calibration.curve_threshold)
+        if not np.isfinite(np.array([*numbers, *np.ravel(curve)], float)).all():
+            raise ValueError("a number is missing")
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise UserError(
             f"The calibration {path} can't be read ({error}). Fit it again with: "

@@ -50,6 +50,12 @@ class OnnxEncoder:
                 f"{path} takes the inputs {sorted(wanted)} but its spec says "
                 f"{sorted(self.spec.inputs)}. Export it again."
             )
+        given = {o.name: o.shape for o in self._session.get_outputs()}
+        if given.get("embedding", [])[1:] not in ([self.spec.dim], [None]):
+            raise UserError(
+                f"{path} gives {given} but its spec says an embedding of (N, {self.spec.dim}). "
+                "Export it again."
+            )
 
     def encode(
         self, crops: np.ndarray, landmarks: np.ndarray, world_landmarks: np.ndarray

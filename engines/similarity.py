@@ -15,7 +15,7 @@ def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def weighted_l1(a: np.ndarray, b: np.ndarray, weights: np.ndarray, bias: float) -> np.ndarray:
     """(N, D) and (M, D) features → (N, M) in 0…1: σ(Σ wⱼ|aⱼ − bⱼ| + bias), Koch et al. 2015."""
     logits = np.stack([np.abs(row - b) @ weights for row in a]) if len(a) else np.zeros((0, len(b)))
-    return 1.0 / (1.0 + np.exp(-(logits + bias)))
+    return 1.0 / (1.0 + np.exp(-np.clip(logits + bias, -60, 60)))  # e⁸⁹ is past float32
 
 
 def similarity(spec: EncoderSpec, a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -178,7 +180,7 @@ def _embedded(path: Path, encoder: Encoder, only: Sequence[str] | None) -> Label
         with np.load(path, allow_pickle=False) as file:
             names, found = [str(p) for p in file["path"]], file["found"].astype(bool)
             embeddings, mark = file["embedding"], str(file["fingerprint"])
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, TypeError, EOFError, BadZipFile, zlib.error) as error:
         raise UserError(
             f"{path} isn't what `run.py embed` writes ({error}). Make it with: "
             "python run.py embed DIR --out FILE.npz"

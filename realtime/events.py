@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import IO, Any
 
 from engines.errors import UserError
@@ -27,7 +29,10 @@ class EventWriter:
             if target == "-":
                 self._file = sys.stdout
             else:
-                self._file = open(target, "w", encoding="utf-8", newline="\n")  # noqa: SIM115
+                # A path that isn't UTF-8 has lone surrogates: as \udc80 they are JSON.
+                self._file = open(  # noqa: SIM115
+                    target, "w", encoding="utf-8", errors="backslashreplace", newline="\n"
+                )
         except OSError as error:
             raise UserError(f"--events can't write {target} ({error.strerror}).") from None
         self._write({"type": "header", "version": FORMAT_VERSION, **header})
@@ -44,7 +49,8 @@ class EventWriter:
 
     def close(self) -> None:
         if self._target != "-":
-            self._file.close()
+            with self._told():  # after a write that failed, closing fails again
+                self._file.close()
 
     def __enter__(self) -> EventWriter:
         return self
@@ -53,9 +59,15 @@ class EventWriter:
         self.close()
 
     def _write(self, line: Mapping[str, Any]) -> None:
-        try:
-            self._file.write(json.dumps(line, ensure_ascii=self._target == "-") + "\n")
+        text = json.dumps(line, ensure_ascii=self._target == "-", allow_nan=False)
+        with self._told():
+            self._file.write(text + "\n")
             self._file.flush()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
         except BrokenPipeError:
             raise  # whoever read stdout has left: not an error of ours
         except OSError as error:
@@ -72,11 +84,11 @@ def event_line(event: GestureEvent) -> dict[str, Any]:
         "label": event.label,
         "side": event.side,
         "frame": event.frame,
-        "time_s": round(event.time_s, 4),
-        "probability": round(event.probability, 4),
+        "time_s": _rounded(event.time_s, 4),
+        "probability": _rounded(event.probability, 4),
     }
     if event.kind == "end":
-        line["held_s"] = round(event.held_s, 4)
+        line["held_s"] = _rounded(event.held_s, 4)
     return line
 
 
@@ -84,11 +96,11 @@ def frame_line(result: FrameResult) -> dict[str, Any]:
     hands = [
         {
             "side": hand.side,
-            "box": [round(float(v), 1) for v in hand.box],
+            "box": [_rounded(float(v), 1) for v in hand.box],
             "label": match.label,
             "nearest": match.nearest,
-            "score": round(match.score, 4),
-            "probability": round(match.probability, 4),
+            "score": _rounded(match.score, 4),
+            "probability": _rounded(match.probability, 4),
             "runner_up": match.runner_up,
         }
         for hand, match in zip(result.hands, result.matches, strict=True)
@@ -96,7 +108,12 @@ def frame_line(result: FrameResult) -> dict[str, Any]:
     return {
         "type": "frame",
         "frame": result.frame.index,
-        "time_s": round(result.frame.time_s, 4),
+        "time_s": _rounded(result.frame.time_s, 4),
         "hands": hands,
-        "timings_ms": {name: round(value, 3) for name, value in result.timings_ms.items()},
+        "timings_ms": {name: _rounded(value, 3) for name, value in result.timings_ms.items()},
     }
+
+
+def _rounded(value: float, digits: int) -> float | None:
+    """None for what JSON has no number for, such as the score of an encoder's NaN."""
+    return round(value, digits) if math.isfinite(value) else None

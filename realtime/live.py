@@ -127,7 +127,7 @@ class Live:
         if time.monotonic() > self._message_until:
             self._message = ""
         return Status(
-            gallery=str(self._recognizer.gallery.folder),
+            gallery=self._recognizer.gallery.folder.name,
             far=self._recognizer.calibration.far,
             fps=self._fps,
             latency_ms=self._latency_ms,
@@ -143,7 +143,8 @@ class Live:
             return
         self._view.show(result, self.status())
         for action in getattr(self._view, "actions", list)():
-            ACTIONS[action](self)
+            if self._burst is None or action == "quit":  # nothing else while a hand is held up
+                ACTIONS[action](self)
 
     def _measure(self, result: FrameResult) -> None:
         now = time.perf_counter()

@@ -28,7 +28,8 @@ class Matcher:
         self._spec = spec
         self._embeddings = embeddings
         self._labels = sorted(set(labels))
-        self._columns = [np.flatnonzero(np.array(labels) == label) for label in self._labels]
+        names = np.array(labels, object)  # numpy's own strings lose a NUL at the end
+        self._columns = [np.flatnonzero(names == label) for label in self._labels]
         self.calibration = calibration
 
     def match(self, embeddings: np.ndarray) -> list[Match]:

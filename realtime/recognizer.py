@@ -68,7 +68,7 @@ class Recognizer:
         self.model = hand_model(settings.hand_model)
         folder = settings.gallery or "gestures"
         if settings.camera == "demo" and settings.gallery is None:
-            folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="gestures-"))
+            folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="demo-gestures-"))
         self.gallery = Gallery(Path(folder))
         self.detector = self._stack.enter_context(
             HandDetector(

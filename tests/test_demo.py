@@ -98,16 +98,14 @@ def test_the_demo_leaves_nothing_behind(demo: Lines, folder: Path) -> None:
     assert not (folder / "gestures").exists()
 
 
-@pytest.mark.parametrize(("options", "side"), [(["--mirrored"], "right"), ([], "left")])
-def test_a_mirrored_source(
-    folder: Path, gallery: Path, options: list[str], side: str
-) -> None:
-    video = folder / "mirrored.mp4"
-    if not video.exists():
-        write_video(video, (demo_image(i)[:, ::-1] for i in range(HOLD)), 30)
-    _, gestures, frames = recognised(video, folder, "--gallery", gallery, *options)
+def test_a_mirrored_source(folder: Path, gallery: Path) -> None:
+    video = folder / "mirrored.avi"
+    write_video(video, (np.ascontiguousarray(demo_image(i)[:, ::-1]) for i in range(HOLD)), 30)
+    _, gestures, frames = recognised(video, folder, "--gallery", gallery, "--mirrored")
     assert starts(gestures) == [demo_label(0)]
-    assert {hand["side"] for line in frames for hand in line["hands"]} == {side}
+    assert {hand["side"] for line in frames for hand in line["hands"]} == {"right"}
+    _, _, frames = recognised(video, folder, "--gallery", gallery)
+    assert {hand["side"] for line in frames for hand in line["hands"]} == {"left"}
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +113,7 @@ def left_hand(folder: Path) -> Path:
     pictures = (
         hand_picture("L", "left", centre=(310 + i / 2, 372), yaw=0.1 - i / 400) for i in range(36)
     )
-    return write_video(folder / "left.mp4", pictures, 30)
+    return write_video(folder / "left.avi", pictures, 30)
 
 
 def test_the_other_hand_performs_what_one_has_shown(
@@ -159,8 +157,9 @@ def both(larger: str) -> np.ndarray:
     return np.hstack([right, left])
 
 
-def test_two_hands_at_once(folder: Path, gallery: Path) -> None:
-    video = write_video(folder / "both.mp4", [both("left")] * 12, 15)
+def test_two_hands_at_once(folder: Path) -> None:
+    gallery = teach(teach(folder / "hands", "Victory"), "L", side="left")
+    video = write_video(folder / "both.avi", [both("left")] * 12, 15)
     _, gestures, frames = recognised(video, folder, "--gallery", gallery)
     assert {(line["label"], line["side"]) for line in gestures} == {
         ("Victory", "right"),
@@ -181,16 +180,17 @@ def test_of_two_hands_the_larger_is_recorded(folder: Path, larger: str) -> None:
     assert reference.side == larger
 
 
+@pytest.mark.slow
 def test_any_frame_rate(folder: Path) -> None:
     gallery = teach(folder / "two", "Open hand", "Victory")
     found = {}
     for fps in (15, 60):
         video = write_video(
-            folder / f"{fps}.mp4", performance(["Open hand", "Victory"], fps), fps
+            folder / f"{fps}.avi", performance(["Open hand", "Victory"], fps), fps
         )
         header, gestures, frames = recognised(video, folder, "--gallery", gallery)
         assert header["fps"] == fps and len(frames) == round(2.1 * fps)
         found[fps] = [line for line in gestures if line["kind"] == "start"]
         assert starts(gestures) == ["Open hand", "Victory"]
     for slow, fast in zip(found[15], found[60], strict=True):
-        assert slow["time_s"] == pytest.approx(fast["time_s"], abs=1.5 / 15)
+        assert slow["time_s"] == pytest.approx(fast["time_s"], abs=1 / 15)
