@@ -126,10 +126,10 @@ def _figures(
     if open_set is None or not open_set.known.any() or open_set.known.all():
         left_out[f"{mode}, open set: it takes four labels, some recorded and some not"] = None
         return
-    put(f"open set, {known} recorded: AUROC", metrics.auroc(open_set))
+    put(f"AUROC, {known} recorded", metrics.auroc(open_set))
     for far in FARS:
         accepted = metrics.correct_accepts(open_set, far)
-        put(f"open set, {known} recorded: correct accepts at {far:.0%} false", accepted)
+        put(f"correct accepts at {far:.0%} false, {known} recorded", accepted)
 
 
 def _why_not(mode: str) -> str:

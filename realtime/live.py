@@ -14,7 +14,7 @@ import numpy as np
 from engines.errors import UserError
 from realtime.capture import Burst, Shot
 from realtime.events import EventWriter
-from realtime.overlay import Status, draw
+from realtime.overlay import Status, draw, make_strip
 from realtime.picture_file import write_picture
 from realtime.recognizer import Recognizer, Settings, source_of
 from realtime.record import COUNTDOWN_S, enrol, enrol_demo
@@ -106,8 +106,8 @@ class Live:
         self._result: FrameResult | None = None
         self._paused = self._help = False
         self._message, self._message_until = "", 0.0
-        self._thumbnails: list[tuple[str, np.ndarray]] = []
         self._pictured: object = None
+        self._strip = make_strip(())
         self._fps, self._latency_ms, self._last = 0.0, 0.0, time.perf_counter()
         self._countdown: int | None = None
 
@@ -131,7 +131,7 @@ class Live:
             far=self._recognizer.calibration.far,
             fps=self._fps,
             latency_ms=self._latency_ms,
-            thumbnails=self._pictures(),
+            strip=self._recorded(),
             message=self._message,
             countdown=self._countdown,
             help=self._help,
@@ -158,14 +158,15 @@ class Live:
     def _say(self, message: str) -> None:
         self._message, self._message_until = message, time.monotonic() + MESSAGE_S
 
-    def _pictures(self) -> list[tuple[str, np.ndarray]]:
-        """One thumbnail per gesture, read again only when the gallery has changed."""
+    def _recorded(self) -> np.ndarray:
+        """The strip of thumbnails, one per gesture, made again only when the gallery changed."""
         index = self._recognizer.index
-        if self._pictured is not index:
+        if self._pictured is not index and self._result is not None:
             self._pictured = index
             newest = {r.label: r.picture for r in self._recognizer.gallery.references()}
-            self._thumbnails = [(label, _thumbnail(picture)) for label, picture in newest.items()]
-        return self._thumbnails
+            thumbnails = [(label, _thumbnail(picture)) for label, picture in newest.items()]
+            self._strip = make_strip(thumbnails, max(self._result.frame.image.shape[1], 640))
+        return self._strip
 
     # What keys do.
 

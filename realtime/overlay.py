@@ -15,7 +15,7 @@ from realtime.types import FrameResult, Hand, Match
 BONES = [(0, 1), (0, 5), (0, 17), (5, 9), (9, 13), (13, 17)] + [
     (j, j + 1) for base in (1, 5, 9, 13, 17) for j in range(base, base + 3)
 ]
-KNOWN, UNKNOWN, SEEN = (96, 220, 96), (150, 150, 150), (60, 200, 255)  # BGR
+KNOWN, UNKNOWN, SEEN = (96, 220, 96), (205, 205, 205), (60, 200, 255)  # BGR
 INK, PAPER = (245, 245, 245), (32, 28, 26)
 STRIP = 96  # height of the thumbnails' strip in pixels
 HELP = (
@@ -29,13 +29,13 @@ HELP = (
 
 @dataclass(frozen=True)
 class Status:
-    """What the window tells beside the picture. thumbnails: (label, uint8 (T, T, 3) BGR)."""
+    """What the window tells beside the picture. strip: see make_strip; None: an empty one."""
 
     gallery: str
     far: float | None
     fps: float
     latency_ms: float
-    thumbnails: Sequence[tuple[str, np.ndarray]] = ()
+    strip: np.ndarray | None = None
     message: str = ""
     countdown: int | None = None
     help: bool = False
@@ -56,7 +56,7 @@ def draw(result: FrameResult, status: Status) -> np.ndarray:
         _centred(canvas, str(status.countdown) if status.countdown else "hold", 96)
     if status.paused:
         _centred(canvas, "paused", 48)
-    return np.vstack([canvas, _strip(canvas.shape[1], status.thumbnails)])
+    return np.vstack([canvas, _fitted(status.strip, canvas.shape[1])])
 
 
 def draw_prompt(picture: np.ndarray, text: str) -> np.ndarray:
@@ -64,16 +64,31 @@ def draw_prompt(picture: np.ndarray, text: str) -> np.ndarray:
     canvas = _at_least(np.ascontiguousarray(picture[:, ::-1]), 640)
     canvas = (canvas * 0.6).astype(np.uint8)
     _draw_panel(canvas, ("Name this gesture:", f"{text}_", "Enter saves it, Esc drops it"))
-    return np.vstack([canvas, _strip(canvas.shape[1], ())])
+    return np.vstack([canvas, _fitted(None, canvas.shape[1])])
 
 
 def write(
     canvas: np.ndarray, text: str, at: tuple[int, int], size: int, colour: tuple[int, int, int]
 ) -> None:
     """Unicode text in place, with a dark edge that keeps it legible; `at` is its lower left."""
-    font = _font()
-    cv2.putText(canvas, text, (at[0] + 1, at[1] + 1), PAPER, font, size, 600)
-    cv2.putText(canvas, text, at, colour, font, size, 600)
+    ink = _ink(text, size)
+    for shift, tint in ((1, PAPER), (0, colour)):
+        left, top = at[0] + shift, at[1] + shift - size - ASCENT
+        x0, y0 = max(left, 0), max(top, 0)
+        area = canvas[y0 : max(top + ink.shape[0], 0), x0 : max(left + ink.shape[1], 0)]
+        part = ink[y0 - top :, x0 - left :][: area.shape[0], : area.shape[1], None]
+        area[:] = (area + part * (np.array(tint, np.float32) - area)).astype(np.uint8)
+
+
+ASCENT = 6  # pixels that marks above capitals may take
+
+
+@functools.lru_cache(maxsize=512)
+def _ink(text: str, size: int) -> np.ndarray:
+    """float32 (h, w) coverage 0…1. Kept, because drawing a line of text takes 2 ms."""
+    patch = np.zeros((2 * size + ASCENT, _width(text, size) + 4, 3), np.uint8)
+    cv2.putText(patch, text, (0, size + ASCENT), (255, 255, 255), _font(), size, 600)
+    return patch[:, :, 0].astype(np.float32) / 255
 
 
 @functools.cache
@@ -81,6 +96,7 @@ def _font() -> cv2.FontFace:
     return cv2.FontFace("sans")  # knows most scripts, unlike cv2's Hershey fonts
 
 
+@functools.lru_cache(maxsize=512)
 def _width(text: str, size: int) -> int:
     return cv2.getTextSize((0, 0), text, (0, 0), _font(), size, 600)[2]
 
@@ -138,15 +154,19 @@ def _centred(canvas: np.ndarray, text: str, size: int) -> None:
     write(canvas, text, (x, canvas.shape[0] // 2 + size // 3), size, INK)
 
 
-def _strip(width: int, thumbnails: Sequence[tuple[str, np.ndarray]]) -> np.ndarray:
+def make_strip(thumbnails: Sequence[tuple[str, np.ndarray]], width: int = 640) -> np.ndarray:
+    """Recorded gestures side by side, uint8 (STRIP, width, 3) BGR.
+
+    thumbnails: label and uint8 (T, T, 3) BGR each.
+    """
     strip = np.full((STRIP, width, 3), PAPER, np.uint8)
     size = STRIP - 28
     if not thumbnails:
         write(strip, "No gesture recorded yet: press r", (12, STRIP // 2), 16, UNKNOWN)
     for i, (label, picture) in enumerate(thumbnails):
         x = 6 + i * (size + 10)
-        if x + size > width:
-            write(strip, "…", (width - 20, STRIP - 8), 16, INK)
+        if x + size > width - 34 and i < len(thumbnails) - 1:
+            write(strip, f"+{len(thumbnails) - i}", (x, STRIP // 2), 16, INK)
             break
         strip[4 : 4 + size, x : x + size] = cv2.resize(picture, (size, size))
         short = label
@@ -154,3 +174,13 @@ def _strip(width: int, thumbnails: Sequence[tuple[str, np.ndarray]]) -> np.ndarr
             short = short[:-2] + "…"
         write(strip, short, (x, STRIP - 8), 13, INK)
     return strip
+
+
+def _fitted(strip: np.ndarray | None, width: int) -> np.ndarray:
+    if strip is None:
+        strip = make_strip((), width)
+    if strip.shape[1] < width:
+        strip = cv2.copyMakeBorder(
+            strip, 0, 0, 0, width - strip.shape[1], cv2.BORDER_CONSTANT, value=PAPER
+        )
+    return strip[:, :width]

@@ -23,7 +23,9 @@ def print_report(report: Report) -> None:
         f"no hand found in {missing} ({missing / report.pictures:.1%})"
     )
     names = list(dict.fromkeys(name for row in report.rows.values() for name in row))
-    table = Table("", *names)
+    table = Table("")
+    for name in names:
+        table.add_column(name, no_wrap=True)
     for row, figures in report.rows.items():
         cells = [Text(str(figures[name]) if name in figures else "–") for name in names]
         table.add_row(row, *cells)

@@ -41,8 +41,10 @@ class WindowView:
             ) from None
         self._pygame = pygame
         try:
-            pygame.display.init()
-            usable = pygame.display.get_driver() not in ("offscreen", "dummy")
+            usable = has_display()  # asked first: SDL's back-ends complain on stderr themselves
+            if usable:
+                pygame.display.init()
+                usable = pygame.display.get_driver() not in ("offscreen", "dummy")
         except pygame.error:
             usable = False
         if not usable:

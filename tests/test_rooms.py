@@ -1,0 +1,62 @@
+"""The road goes one way: who may import whom, and which room each heavy dependency lives in."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+ROOMS = ("engines", "calibration", "realtime", "train")
+HOMES = {
+    "onnxruntime": {"engines/onnx_encoder.py"},
+    "mediapipe": {"realtime/hands.py"},
+    "pygame": {"realtime/window.py"},
+}
+TRAINING = {"torch", "lightning", "pytorch_metric_learning"}
+FILES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Top-level names of everything a file imports, at its head or inside its functions."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.split(".")[0]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_imports_only_leftwards_and_heavy_packages_at_home(path: Path) -> None:
+    name = path.relative_to(ROOT).as_posix()
+    room = ROOMS.index(name.split("/")[0])
+    names = set(imported(path))
+    assert not names & set(ROOMS[room + 1 :]), "a room imports only from rooms to its left"
+    assert "run" not in names
+    for package, homes in HOMES.items():
+        assert package not in names or name in homes, f"{package} lives in {homes}"
+    assert room == ROOMS.index("train") or not names & TRAINING
+
+
+def test_heavy_packages_load_on_first_use() -> None:
+    code = (
+        "import sys, run, realtime.live, realtime.evaluate, realtime.doctor, realtime.report\n"
+        "print(sorted({'torch', 'onnx', 'onnxruntime', 'mediapipe', 'pygame'} & set(sys.modules)))"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.strip() == "[]"
+
+
+def test_run_starts_without_numpy_or_cv2() -> None:
+    """`--help` and `--version` answer at once, and even where nothing is installed."""
+    code = "import sys, run; print(sorted({'numpy', 'cv2', 'rich'} & set(sys.modules)))"
+    answer = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.strip() == "[]"
