@@ -115,15 +115,18 @@ def evaluate(arguments: argparse.Namespace) -> None:
     from engines.encoder import open_encoder
     from realtime.evaluate import evaluate
     from realtime.hand_model import hand_model
+    from realtime.recognizer import open_calibration
     from realtime.report import print_report
 
+    encoder = open_encoder(arguments.encoder, arguments.engine)
     report = evaluate(
         _folder(arguments.dir),
         _folder(arguments.references) if arguments.references else None,
-        open_encoder(arguments.encoder, arguments.engine),
+        encoder,
         hand_model(arguments.hand_model),
         arguments.mirror_hands,
         arguments.labels,
+        open_calibration(arguments.encoder, encoder, arguments.far),
     )
     print_report(report)
     if arguments.json:
@@ -226,7 +229,7 @@ def _parser() -> argparse.ArgumentParser:
     for name in ("live", "record", "embed", "evaluate"):
         made[name].add_argument("--no-mirror-hands", dest="mirror_hands", action="store_false",
                                 help="keep left and right hands apart")  # fmt: skip
-    for name in ("live", "record", "calibrate"):
+    for name in ("live", "record", "evaluate", "calibrate"):
         made[name].add_argument("--far", type=float, help="share of false accepts (0.01)")
     _live_options(made["live"])
     record_parser = made["record"]

@@ -77,6 +77,11 @@ def correct_accepts(scores: Scores, far: float) -> Figure:
     return _figure(scores, share)
 
 
+def share(scores: Scores, hits: np.ndarray, among: np.ndarray) -> Figure:
+    """Share of `hits` among `among`, both bool and one per score."""
+    return _figure(scores, lambda w: _mean(hits & among, w * among))
+
+
 def expected_calibration_error(probability: np.ndarray, right: np.ndarray, w: np.ndarray) -> float:
     """Σ over ten bins of |mean probability − share right| × weight (Guo et al. 2017)."""
     bins = np.minimum((probability * 10).astype(int), 9)

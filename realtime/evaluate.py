@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -25,7 +25,6 @@ from engines.errors import UserError
 from engines.similarity import similarity
 from realtime.pictures import PictureHands, embed_folder
 
-OPEN_SET_KNOWN = 10  # recorded gestures in open-set episodes; half the labels where there are few
 FARS = (0.01, 0.05)
 
 
@@ -63,11 +62,13 @@ def evaluate(
     model: Path,
     mirror_hands: bool = True,
     only: Sequence[str] | None = None,
+    calibration: Calibration | None = None,
 ) -> Report:
     """The encoder and the landmark baseline on the same hands, episodes and draws.
 
     references: another folder whose people give the references (then only across people);
-    only: the labels to use, None for all. Raises UserError.
+    only: the labels to use, None for all; calibration: the encoder's, to see what its
+    threshold does on these people. Raises UserError.
     """
     encoders = {encoder.spec.name: encoder}
     baseline = open_encoder("landmarks")
@@ -81,12 +82,18 @@ def evaluate(
     for i, (name, one) in enumerate(encoders.items()):
         queries = labelled(hands, i)
         alike = functools.partial(similarity, one.spec)
-        if pool is None:
-            _figures(rows, left_out, "within a person", name, queries, within, alike)
-            _figures(rows, left_out, "across people", name, queries, across, alike)
-        else:
-            other = functools.partial(across, references=labelled(pool, i))
-            _figures(rows, left_out, "across people", name, queries, other, alike)
+        modes: dict[str, Callable[..., Scores]] = {"within a person": within}
+        modes["across people"] = across
+        if pool is not None:
+            modes = {"across people": functools.partial(across, references=labelled(pool, i))}
+        for mode, episodes in modes.items():
+            for row, figure in _figures(
+                queries, episodes, alike, calibration if one is encoder else None
+            ):
+                if isinstance(figure, str):
+                    left_out[f"{mode}, {row}: {figure}"] = None
+                else:
+                    rows.setdefault(f"{mode}: {row}", {})[name] = figure
     missing = labels[~hands.found]
     return Report(
         rows=rows,
@@ -99,43 +106,35 @@ def evaluate(
 
 
 def _figures(
-    rows: dict[str, dict[str, Figure]],
-    left_out: dict[str, None],
-    mode: str,
-    name: str,
     queries: LabelledEmbeddings,
     episodes: Callable[..., Scores],
     alike: Callable[[np.ndarray, np.ndarray], np.ndarray],
-) -> None:
-    def put(row: str, figure: Figure) -> None:
-        rows.setdefault(f"{mode}: {row}", {})[name] = figure
-
+    calibration: Calibration | None,
+) -> Iterator[tuple[str, Figure | str]]:
+    """(row, its figure, or why it is left out)."""
     scores = episodes(queries, alike)
     if not len(scores):
-        left_out[f"{mode}: {_why_not(mode)}"] = None
+        yield "all figures", "the pictures show too few people, or too few labels of each"
         return
-    put("one-shot accuracy, all labels", metrics.accuracy(scores))
+    yield "one-shot accuracy, all labels", metrics.accuracy(scores)
     five_way = metrics.five_way_accuracy(scores)
-    if five_way is None:
-        left_out[f"{mode}, 5-way: nobody shows five labels"] = None
-    else:
-        put("one-shot accuracy, 5-way", five_way)
+    yield "one-shot accuracy, 5-way", five_way or "nobody shows five labels"
     most = max(len(set(queries.labels[queries.subjects == s])) for s in set(queries.subjects))
-    known = min(OPEN_SET_KNOWN, most // 2)
+    known = min(threshold.GALLERY_SIZE, most // 2)
     open_set = episodes(queries, alike, known=known) if known >= 2 else None
     if open_set is None or not open_set.known.any() or open_set.known.all():
-        left_out[f"{mode}, open set: it takes four labels, some recorded and some not"] = None
+        yield "open set", "it takes four labels, some recorded and some not"
         return
-    put(f"AUROC, {known} recorded", metrics.auroc(open_set))
+    yield f"AUROC, {known} recorded", metrics.auroc(open_set)
     for far in FARS:
         accepted = metrics.correct_accepts(open_set, far)
-        put(f"correct accepts at {far:.0%} false, {known} recorded", accepted)
-
-
-def _why_not(mode: str) -> str:
-    if mode.startswith("within"):
-        return "it takes a person with two labels and a second picture of one"
-    return "it takes two people with two labels in common"
+        yield f"correct accepts at {far:.0%} false, {known} recorded", accepted
+    if calibration is not None:
+        passes = open_set.best >= calibration.threshold
+        passes &= open_set.margin >= calibration.min_margin
+        right = passes & open_set.correct
+        yield "calibrated: false accepts", metrics.share(open_set, passes, ~open_set.known)
+        yield "calibrated: correct accepts", metrics.share(open_set, right, open_set.known)
 
 
 def calibrate(

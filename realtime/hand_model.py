@@ -167,5 +167,6 @@ def _pip_download(folder: Path) -> None:
 @contextmanager
 def _progress() -> Iterator[Progress]:
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    hidden = not console.is_terminal  # it would leave an empty line in a log
+    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
         yield progress
