@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engines.errors import UserError
+from realtime import options
 
 if TYPE_CHECKING:
     from realtime.recognizer import Settings
@@ -193,22 +194,6 @@ def _folder(path: Path) -> Path:
     return path
 
 
-def _size(text: str) -> tuple[int, int]:
-    try:
-        width, height = (int(part) for part in text.lower().split("x"))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"1280x720 is the form; got {text!r}") from None
-    if width <= 0 or height <= 0:
-        raise argparse.ArgumentTypeError(f"width and height are positive; got {text!r}")
-    return width, height
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"a number from 0 on is expected; got {text!r}")
-    return int(text)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="run.py",
@@ -223,20 +208,20 @@ def _parser() -> argparse.ArgumentParser:
         made[name] = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         made[name].set_defaults(run=function)
     for name in ("live", "record", "embed", "evaluate", "calibrate", "doctor"):
-        _encoder_options(made[name])
+        options.encoder_options(made[name])
     for name in ("live", "record"):
-        _source_options(made[name])
+        options.source_options(made[name])
     for name in ("live", "record", "embed", "evaluate"):
         made[name].add_argument("--no-mirror-hands", dest="mirror_hands", action="store_false",
                                 help="keep left and right hands apart")  # fmt: skip
     for name in ("live", "record", "evaluate", "calibrate"):
         made[name].add_argument("--far", type=float, help="share of false accepts (0.01)")
-    _live_options(made["live"])
+    options.live_options(made["live"])
     record_parser = made["record"]
     record_parser.add_argument("label", help="the gesture's name, any text")
     record_parser.add_argument("--image", type=Path, help="record from this picture instead")
     record_parser.add_argument("--replace", action="store_true", help="drop earlier references")
-    _gesture_options(made["gestures"])
+    options.gesture_options(made["gestures"])
     for name in ("embed", "evaluate"):
         made[name].add_argument("dir", type=Path, metavar="DIR", help="folder of pictures")
     made["embed"].add_argument("--out", type=Path, required=True, metavar="FILE.npz")
@@ -251,50 +236,6 @@ def _parser() -> argparse.ArgumentParser:
     made["calibrate"].add_argument("--out", type=Path, metavar="FILE.json",
                                    help="default: beside the encoder")  # fmt: skip
     return parser
-
-
-def _encoder_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--encoder", default="default", metavar="default|landmarks|FILE.onnx")
-    parser.add_argument("--engine", default="auto", metavar="auto|onnx")
-    parser.add_argument("--hand-model", metavar="FILE", help="MediaPipe's hand_landmarker.task")
-
-
-def _source_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--camera", default="0", help="index, device, URL, video file, folder of pictures, or demo"
-    )
-    parser.add_argument("--size", type=_size, metavar="WxH", help="asked of the camera")
-    parser.add_argument("--fps", type=float, help="asked of the camera")
-    parser.add_argument("--mirrored", action="store_true", help="the source is a mirror image")
-    parser.add_argument("--realtime", action="store_true", help="pace a video like a camera")
-    parser.add_argument("--hands", type=int, choices=(1, 2), default=2, help="hands at most")
-    parser.add_argument("--gallery", metavar="DIR", help="recorded gestures (gestures/)")
-
-
-def _live_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--view",
-        choices=("window", "terminal", "none"),
-        help="default: a window where there is a display, else the terminal",
-    )
-    parser.add_argument("--events", metavar="FILE|-", help="write JSON Lines; - is stdout")
-    parser.add_argument("--log-frames", action="store_true", help="a line per frame as well")
-    parser.add_argument("--save", type=Path, metavar="FILE.mp4", help="save what is shown")
-    parser.add_argument("--max-frames", type=_count, metavar="N", help="stop after N frames")
-
-
-def _gesture_options(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    positional = {
-        "list": [], "rename": ["old", "new"], "delete": ["label"], "export": ["file"],
-        "import": ["file"],
-    }  # fmt: skip
-    for name, arguments in positional.items():
-        action = actions.add_parser(name, allow_abbrev=False)
-        for argument in arguments:
-            kind = Path if argument == "file" else str
-            action.add_argument(argument, type=kind)
-        action.add_argument("--gallery", metavar="DIR", help="recorded gestures (gestures/)")
 
 
 if __name__ == "__main__":

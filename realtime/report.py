@@ -57,7 +57,9 @@ def print_calibration(calibration: Calibration, path: Path) -> None:
 
 def print_findings(findings: Iterable[Finding]) -> bool:
     """→ whether nothing is wrong."""
-    table = Table("", "", "found", "what to do")
+    table = Table("", "")
+    table.add_column("found", overflow="fold")
+    table.add_column("what to do", overflow="fold")
     fine = True
     for finding in findings:
         fine = fine and finding.ok is not False
