@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import signal
@@ -22,6 +23,9 @@ VERSION = "0.1.0"
 def main(argv: list[str] | None = None) -> int:
     """Run one command; → exit status: 0, 1 for a fault with its sentence, 130 for Ctrl-C."""
     arguments = _parser().parse_args(_with_command(sys.argv[1:] if argv is None else argv))
+    for stream in (sys.stdout, sys.stderr):  # names are Unicode, a redirected stream may not be
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as cleanly as by Ctrl-C
     try:
         arguments.run(arguments)
@@ -103,6 +107,7 @@ def embed(arguments: argparse.Namespace) -> None:
     from realtime.hand_model import hand_model
     from realtime.pictures import embed_folder, save_embeddings
 
+    _writable(arguments.out)
     encoder = open_encoder(arguments.encoder, arguments.engine)
     model = hand_model(arguments.hand_model)
     hands = embed_folder(_folder(arguments.dir), [encoder], model, arguments.mirror_hands)
@@ -119,6 +124,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     from realtime.recognizer import open_calibration
     from realtime.report import print_report
 
+    _writable(arguments.json)
     encoder = open_encoder(arguments.encoder, arguments.engine)
     report = evaluate(
         _folder(arguments.dir),
@@ -144,6 +150,8 @@ def calibrate(arguments: argparse.Namespace) -> None:
     from realtime.hand_model import hand_model
     from realtime.report import print_calibration
 
+    path = arguments.out or calibration_path(encoder_path(arguments.encoder))
+    _writable(path)
     encoder = open_encoder(arguments.encoder, arguments.engine)
     fitted = calibrate(
         arguments.sources,
@@ -152,7 +160,6 @@ def calibrate(arguments: argparse.Namespace) -> None:
         0.01 if arguments.far is None else arguments.far,
         arguments.labels,
     )
-    path = arguments.out or calibration_path(encoder_path(arguments.encoder))
     try:
         save(fitted, path)
     except OSError as error:
@@ -186,6 +193,12 @@ def _settings(arguments: argparse.Namespace) -> Settings:
 
     names = [field.name for field in dataclasses.fields(Settings)]
     return Settings(**{name: getattr(arguments, name) for name in names})
+
+
+def _writable(path: Path | None) -> None:
+    """Said before the long work rather than after it."""
+    if path is not None and (not path.parent.is_dir() or not os.access(path.parent, os.W_OK)):
+        raise UserError(f"{path} can't be written: {path.parent} is no folder you may write to.")
 
 
 def _folder(path: Path) -> Path:

@@ -87,40 +87,44 @@ def uncalibrated(similarity: str, fingerprint: str) -> Calibration:
     )  # fmt: skip
 
 
-def fit(scores: Scores, far: float, fingerprint: str, fitted_on: str) -> Calibration:
+def fit(
+    scores: Scores, far: float, fingerprint: str, fitted_on: str, draws: int = 1
+) -> Calibration:
     """Open-set episode scores (GALLERY_SIZE recorded) → Calibration at `far`.
 
     The margin is where the nearest reference is right every other time; thresholds are
     quantiles of the unknown queries' scores among those that pass the margin; the probability is
     a logistic regression on score and margin with recorded and unrecorded gestures weighted
-    alike (Platt 1999). Raises UserError where the scores can't carry it.
+    alike (Platt 1999). draws: how often each picture was
+    scored. Raises UserError where the scores can't carry it.
     """
     known, unknown = scores.known, ~scores.known
-    if known.sum() < 100 or unknown.sum() < 100:
+    recorded, unrecorded = known.sum() // draws, unknown.sum() // draws
+    if recorded < 100 or unrecorded < 100:
         raise UserError(
-            f"A calibration needs at least 100 scores of recorded and of unrecorded gestures; "
-            f"got {known.sum()} and {unknown.sum()}. Use people with more than {GALLERY_SIZE} "
+            f"A calibration needs at least 100 pictures of recorded and of unrecorded gestures; "
+            f"got {recorded} and {unrecorded}. Use people with more than {GALLERY_SIZE} "
             "gestures of several pictures each."
         )
-    if far * unknown.sum() < 5:
+    if far * unrecorded < 5:
         raise UserError(
-            f"{unknown.sum()} scores of unrecorded gestures can't show a false-accept rate of "
+            f"{unrecorded} pictures of unrecorded gestures can't show a false-accept rate of "
             f"{far:g}: at least {int(np.ceil(5 / far))} are needed. Use more pictures, or a "
             "larger --far."
         )
     min_margin = _margin_where_sure(scores.margin[known], scores.correct[known])
     passing = np.where(scores.margin >= min_margin, scores.best, -np.inf)
-    smallest = max(FARS[0], 5 / unknown.sum())
+    smallest = max(FARS[0], 5 / unrecorded)
     curve_far = np.unique([smallest, *[f for f in FARS if f > smallest], far])
-    curve = [_upper_quantile(passing[unknown], f) for f in curve_far]
-    usable = np.isfinite(curve)
+    # Where the margin alone keeps enough of them out, any score will do.
+    curve = [max(_upper_quantile(passing[unknown], f), scores.best.min()) for f in curve_far]
     right = (known & scores.correct).astype(float)
     balance = np.where(known, 0.5 / known.sum(), 0.5 / unknown.sum())
     weights = _logistic(_features(scores.best, scores.margin), right, balance)
     calibration = Calibration(
         threshold=0.0, min_margin=min_margin, far=far,
-        curve_far=tuple(float(f) for f in curve_far[usable]),
-        curve_threshold=tuple(float(t) for t, u in zip(curve, usable, strict=True) if u),
+        curve_far=tuple(float(f) for f in curve_far),
+        curve_threshold=tuple(float(t) for t in curve),
         weights=(float(weights[0]), float(weights[1]), float(weights[2])),
         fingerprint=fingerprint, fitted_on=fitted_on,
     ).at(far)  # fmt: skip

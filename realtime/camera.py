@@ -8,7 +8,7 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -39,6 +39,7 @@ class Camera:
 
     live = True
     unrelated = False
+    idle: Callable[[], None] | None = None
 
     def __init__(
         self,
@@ -79,8 +80,12 @@ class Camera:
                 if self._newest is None:
                     self._changed.wait(SLICE_S)
                 newest, self._newest = self._newest, None
-            if newest is None or self._closed.is_set():
+            if newest is None:
+                if self.idle is not None:
+                    self.idle()
                 continue
+            if self._closed.is_set():
+                break
             image, captured_s = newest
             if self._handed == 0:
                 self._first_s = captured_s
@@ -88,6 +93,8 @@ class Camera:
             frame = Frame(image, self._handed, captured_s - self._first_s)
             self._handed += 1
             yield frame
+        if not self._closed.is_set():
+            raise UserError(f"Camera {self.name} failed ({self._failed}). Start again.")
 
     def close(self) -> None:
         """Stop. A reader blocked inside OpenCV is left behind and ends when its read returns."""
@@ -119,7 +126,16 @@ class Camera:
         )
 
     def _read(self, opened: tuple[cv2.VideoCapture, np.ndarray] | None, max_wait_s: float) -> None:
-        """The daemon thread. Nobody else touches a capture: releasing it during a read crashes."""
+        """The daemon thread; what OpenCV may throw ends it and is told by the iterating one."""
+        try:
+            self._keep_reading(opened, max_wait_s)
+        except (cv2.error, ValueError, OverflowError, MemoryError) as error:
+            self._failed = str(error) or type(error).__name__
+
+    def _keep_reading(
+        self, opened: tuple[cv2.VideoCapture, np.ndarray] | None, max_wait_s: float
+    ) -> None:
+        """Nobody else touches a capture: releasing it during a read crashes."""
         pause_s = PAUSE_S
         while not self._closed.is_set():
             opened = opened or self._open(REOPEN_S if self._delivered else max_wait_s)
@@ -141,7 +157,7 @@ class Camera:
                 self._newest = image, time.monotonic()
                 self._delivered = True
                 self._changed.notify_all()
-            image = _next_image(capture)
+            image = next_image(capture)
         capture.release()
         if not self._closed.is_set():
             tell(f"Camera {self.name} stopped delivering; trying again …")
@@ -151,7 +167,7 @@ class Camera:
         failed = []
         for backend, target in _ways(self._camera):
             capture = _capture(backend, target, timeout_s, self._asked)
-            image = _next_image(capture)
+            image = next_image(capture)
             if image is not None:
                 fps = capture.get(cv2.CAP_PROP_FPS)
                 # For a stream it is only FFmpeg's guess, 25 whatever is sent.
@@ -242,7 +258,7 @@ def _capture(
     return capture
 
 
-def _next_image(capture: cv2.VideoCapture) -> np.ndarray | None:
+def next_image(capture: cv2.VideoCapture) -> np.ndarray | None:
     try:
         return capture.read()[1]
     except cv2.error:  # what came can't be decoded

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 import shutil
 import subprocess
@@ -14,8 +15,6 @@ from calibration.threshold import calibration_path, load
 from engines.encoder import encoder_path, open_encoder
 from engines.errors import UserError
 from realtime import hand_model
-from realtime.camera import list_cameras
-from realtime.window import has_display
 
 PACKAGES = {
     "numpy": "", "opencv-python": "", "mediapipe": "0.10.31", "onnxruntime": "", "rich": "",
@@ -39,7 +38,7 @@ def examine(encoder: str, engine: str, model: str | None) -> Iterator[Finding]:
     for package, wanted in PACKAGES.items():
         yield _package(package, wanted)
     yield _guarded("hand model", lambda: _hand_model(model))
-    yield _cameras()
+    yield _guarded("cameras", _cameras)
     yield _display()
     yield _guarded("encoder", lambda: _encoder(encoder, engine))
     yield _gpu()
@@ -64,7 +63,8 @@ def _package(name: str, wanted: str) -> Finding:
 
 def _hand_model(override: str | None) -> Finding:
     cached = hand_model.cached_path()
-    if override is None and not cached.is_file():
+    named = override or os.environ.get(hand_model.ENVIRONMENT)
+    if named is None and not cached.is_file():
         return Finding("hand model", None, "not fetched yet", "any start of run.py fetches it")
     path = hand_model.hand_model(override)
     from realtime.hands import HandDetector
@@ -74,6 +74,8 @@ def _hand_model(override: str | None) -> Finding:
 
 
 def _cameras() -> Finding:
+    from realtime.camera import list_cameras
+
     cameras = list_cameras()
     if cameras:
         return Finding("cameras", True, ", ".join(cameras))
@@ -81,6 +83,8 @@ def _cameras() -> Finding:
 
 
 def _display() -> Finding:
+    from realtime.window import has_display
+
     if has_display():
         return Finding("display", True, "there is one")
     return Finding("display", None, "none", "the terminal view is used")
@@ -101,8 +105,9 @@ def _gpu() -> Finding:
     if tool is None:
         return Finding("GPU", None, "no NVIDIA driver", "the CPU is used")
     query = [tool, "--query-gpu=name,driver_version", "--format=csv,noheader"]
-    answer = subprocess.run(query, capture_output=True, text=True, check=False)
-    if answer.returncode:
+    try:
+        answer = subprocess.run(query, capture_output=True, text=True, check=True, timeout=10)
+    except (subprocess.SubprocessError, OSError):
         return Finding("GPU", None, "the driver doesn't answer", "the CPU is used")
     return Finding("GPU", None, answer.stdout.strip(), "the CPU is used by this encoder")
 
@@ -110,5 +115,5 @@ def _gpu() -> Finding:
 def _guarded(what: str, look: Callable[[], Finding]) -> Finding:
     try:
         return look()
-    except UserError as error:
+    except (UserError, ImportError) as error:
         return Finding(what, False, "doesn't work", str(error))

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -26,6 +24,7 @@ from engines.similarity import similarity
 from realtime.pictures import PictureHands, embed_folder
 
 FARS = (0.01, 0.05)
+DRAWS = 60  # of references, for a calibration
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,8 @@ def evaluate(
     """
     encoders = {encoder.spec.name: encoder}
     baseline = open_encoder("landmarks")
-    encoders.setdefault(baseline.spec.name, baseline)
+    if baseline.fingerprint != encoder.fingerprint:
+        encoders[f"{baseline.spec.name} (baseline)"] = baseline
     used = list(encoders.values())
     hands = embed_folder(folder, used, model, mirror_hands, only)
     pool = embed_folder(references, used, model, mirror_hands, only) if references else None
@@ -129,7 +129,7 @@ def _figures(
     for far in FARS:
         accepted = metrics.correct_accepts(open_set, far)
         yield f"correct accepts at {far:.0%} false, {known} recorded", accepted
-    if calibration is not None:
+    if calibration is not None and calibration.far is not None:
         passes = open_set.best >= calibration.threshold
         passes &= open_set.margin >= calibration.min_margin
         right = passes & open_set.correct
@@ -152,14 +152,14 @@ def calibrate(
     if not 0 < far < 1:
         raise UserError(f"--far is a rate between 0 and 1, such as 0.01; got {far:g}.")
     parts = []
-    for source in sources:
+    for i, source in enumerate(sources):
         if source.suffix == ".npz":
             part = _embedded(source, encoder, only)
         elif source.is_dir():
             part = labelled(embed_folder(source, [encoder], model(), only=only), 0)
         else:
             raise UserError(f"calibrate takes folders of pictures, or .npz of embed; got {source}.")
-        subjects = np.char.add(f"{source.stem}/", part.subjects)  # hand1 of two sets are two people
+        subjects = np.char.add(f"{i}/", part.subjects)  # hand1 of two sets are two people
         parts.append(dataclasses.replace(part, subjects=subjects))
     data = LabelledEmbeddings(
         np.concatenate([part.embeddings for part in parts]),
@@ -167,11 +167,13 @@ def calibrate(
         np.concatenate([part.subjects for part in parts]),
     )
     alike = functools.partial(similarity, encoder.spec)
-    scores = within(data, alike, known=threshold.GALLERY_SIZE, draws=60)
+    scores = within(data, alike, known=threshold.GALLERY_SIZE, draws=DRAWS)
     people = {cell.rsplit("/", 1)[0] for cell in np.unique(scores.cell)}
     names = ", ".join(source.stem for source in sources)
     what = f"{len(data.labels)} pictures of {len(people)} people from {names}, within each person"
-    return threshold.fit(scores, far, encoder.fingerprint, what)
+    if only is not None:
+        what += f", labels {', '.join(only)}"
+    return threshold.fit(scores, far, encoder.fingerprint, what, DRAWS)
 
 
 def _embedded(path: Path, encoder: Encoder, only: Sequence[str] | None) -> LabelledEmbeddings:
@@ -179,7 +181,7 @@ def _embedded(path: Path, encoder: Encoder, only: Sequence[str] | None) -> Label
         with np.load(path, allow_pickle=False) as file:
             names, found = [str(p) for p in file["path"]], file["found"].astype(bool)
             embeddings, mark = file["embedding"], str(file["fingerprint"])
-    except (OSError, KeyError, ValueError, TypeError, EOFError, BadZipFile, zlib.error) as error:
+    except Exception as error:  # zipfile, zlib and numpy raise a dozen types on damage
         raise UserError(
             f"{path} isn't what `run.py embed` writes ({error}). Make it with: "
             "python run.py embed DIR --out FILE.npz"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, Any
@@ -24,6 +25,7 @@ class EventWriter:
     def __init__(self, target: str, header: Mapping[str, Any], log_frames: bool = False) -> None:
         self._target = target
         self._log_frames = log_frames
+        self._started: Counter[tuple[str, str]] = Counter()  # (side, label): ends to come
         self._file: IO[str]
         try:
             if target == "-":
@@ -45,6 +47,14 @@ class EventWriter:
             self.event(event)
 
     def event(self, event: GestureEvent) -> None:
+        """Ctrl-C may have cost a start its line; then its end has none either."""
+        held = (event.side, event.label)
+        if event.kind == "start":
+            self._started[held] += 1
+        elif not self._started[held]:
+            return
+        else:
+            self._started[held] -= 1
         self._write(event_line(event))
 
     def close(self) -> None:

@@ -44,6 +44,10 @@ def export_zip(gallery: Gallery, path: Path) -> int:
 
     Raises UserError where there are none, or where the file can't be written.
     """
+    if not path.name or path.is_dir():
+        raise UserError(
+            f"{path} can't be written: it is a folder. Name a file in it, such as a.zip."
+        )
     temporary = path.with_name(f"{TEMPORARY[0]}{secrets.token_hex(8)}")
     try:
         with saying(path, "can't be written"), open(temporary, "xb") as file:

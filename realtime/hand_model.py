@@ -132,13 +132,13 @@ def _fetch() -> None:
 def _pip_download(folder: Path) -> None:
     command = [sys.executable, "-m", "pip", *PIP_ARGUMENTS, "--dest", str(folder)]
     command += ["--disable-pip-version-check", "--no-input", "--retries", "2"]
-    version = importlib.metadata.version("pip").split(".")
-    if (int(version[0]), int(version[1])) >= (24, 1):  # older pips can't tell others how far
+    version = re.match(r"(\d+)\.(\d+)", importlib.metadata.version("pip"))
+    if version and (int(version[1]), int(version[2])) >= (24, 1):  # older ones can't tell others
         command += ["--progress-bar", "raw"]
     with _progress() as progress:
         task = progress.add_task("hand model", total=None)
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
         )
         lines = []
         try:

@@ -145,8 +145,12 @@ def encoder_inputs(hands: list[Hand]) -> tuple[np.ndarray, np.ndarray, np.ndarra
 def _open_landmarker(model: Path, max_hands: int, confidence: float) -> Any:
     from mediapipe.tasks.python import BaseOptions, vision
 
+    try:
+        data = model.read_bytes()  # MediaPipe's own reading stumbles over some Windows paths
+    except OSError as error:
+        raise UserError(f"The hand model {model} can't be read ({error.strerror}).") from None
     options = vision.HandLandmarkerOptions(
-        base_options=BaseOptions(model_asset_path=str(model)),
+        base_options=BaseOptions(model_asset_buffer=data),
         running_mode=vision.RunningMode.VIDEO,
         num_hands=max_hands,
         min_hand_detection_confidence=confidence,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from calibration.episodes import relative_margin
@@ -16,6 +18,7 @@ class Matcher:
 
     embeddings float32 (R, D), one per reference; labels (R,) of them, repeats allowed: a
     gesture is as near as its nearest reference. With no references everything is unknown.
+    sides (R,): a reference counts only for a hand of its own side; None: for both.
     """
 
     def __init__(
@@ -24,24 +27,33 @@ class Matcher:
         labels: tuple[str, ...],
         embeddings: np.ndarray,
         calibration: Calibration,
+        sides: tuple[str, ...] | None = None,
     ) -> None:
         self._spec = spec
         self._embeddings = embeddings
-        self._labels = sorted(set(labels))
-        names = np.array(labels, object)  # numpy's own strings lose a NUL at the end
-        self._columns = [np.flatnonzero(names == label) for label in self._labels]
+        rows: dict[str, list[int]] = {}  # not numpy's strings: they lose a NUL at the end
+        for row, label in enumerate(labels):
+            rows.setdefault(label, []).append(row)
+        self._labels = sorted(rows)
+        self._columns = [np.array(rows[label]) for label in self._labels]
+        self._sides = None if sides is None else np.array(sides)
         self.calibration = calibration
 
-    def match(self, embeddings: np.ndarray) -> list[Match]:
-        """float32 (N, D) → one Match per row."""
+    def match(self, embeddings: np.ndarray, sides: Sequence[str] = ()) -> list[Match]:
+        """float32 (N, D), and the hands' sides (N,) where references have some → a Match per row."""
         if not self._labels:
             return [Match(None, None, 0.0, 0.0, None, 0.0) for _ in embeddings]
         scores = similarity(self._spec, embeddings, self._embeddings)  # (N, R)
+        if self._sides is not None:
+            scores[np.array(sides)[:, None] != self._sides[None, :]] = -np.inf
         by_label = np.stack([scores[:, c].max(axis=1) for c in self._columns], axis=1)  # (N, L)
         return [self._decide(row) for row in by_label]
 
     def _decide(self, scores: np.ndarray) -> Match:
         order = np.argsort(-scores, kind="stable")
+        order = order[np.isfinite(scores[order])]
+        if not len(order):
+            return Match(None, None, 0.0, 0.0, None, 0.0)
         nearest, score = self._labels[order[0]], float(scores[order[0]])
         runner_up, margin = None, 1.0
         if len(order) > 1:

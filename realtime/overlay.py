@@ -121,7 +121,9 @@ def _draw_hand(
         cv2.circle(canvas, tuple(point.tolist()), 4, colour, -1, 16)
         cv2.circle(canvas, tuple(point.tolist()), 4, PAPER, 1, 16)
     x, y = int(points[:, 0].min()), int(points[:, 1].min()) - 14
-    title = f"{gesture}  {100 * match.probability:.0f} %" if gesture is not None else "unknown"
+    title = gesture if gesture is not None else "unknown"
+    if gesture is not None and match.nearest == gesture:  # the probability is the nearest's
+        title = f"{gesture}  {100 * match.probability:.0f} %"
     if gesture is None and match.label is not None:
         title = f"{match.label} …"
     x = max(4, min(x, canvas.shape[1] - _width(title, 26) - 4))

@@ -139,6 +139,7 @@ def save_embeddings(hands: PictureHands, encoder: Encoder, out: Path) -> None:
                     box=hands.boxes,
                     fingerprint=np.array(encoder.fingerprint),
                 )
+            os.chmod(temporary, 0o644)  # mkstemp gives 0600
             os.replace(temporary, out)
         finally:
             Path(temporary).unlink(missing_ok=True)

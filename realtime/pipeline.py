@@ -27,7 +27,9 @@ class Pipeline:
         detected = time.perf_counter()
         embeddings = self._encoder.encode(*encoder_inputs(hands)) if hands else None
         encoded = time.perf_counter()
-        matches: list[Match] = [] if embeddings is None else self.matcher.match(embeddings)
+        matches: list[Match] = (
+            [] if embeddings is None else self.matcher.match(embeddings, [h.side for h in hands])
+        )
         events = self._smoother.update(_seen(hands, matches), frame.index, frame.time_s)
         done = time.perf_counter()
         return FrameResult(

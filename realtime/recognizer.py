@@ -112,12 +112,20 @@ class Recognizer:
 
     def match(self, hand: Hand, ignore: str | None = None) -> Match:
         """One hand against the gallery as it is now, without the gesture `ignore`."""
-        return self._matcher(ignore).match(self.encoder.encode(*encoder_inputs([hand])))[0]
+        embedding = self.encoder.encode(*encoder_inputs([hand]))
+        return self._matcher(ignore).match(embedding, [hand.side])[0]
 
     def _matcher(self, ignore: str | None = None) -> Matcher:
         rows = [i for i, label in enumerate(self.index.labels) if label != ignore]
         labels = tuple(self.index.labels[i] for i in rows)
-        return Matcher(self.encoder.spec, labels, self.index.embeddings[rows], self.calibration)
+        sides = tuple(self.index.sides[i] for i in rows)
+        return Matcher(
+            self.encoder.spec,
+            labels,
+            self.index.embeddings[rows],
+            self.calibration,
+            None if self.settings.mirror_hands else sides,
+        )
 
     def close(self) -> None:
         self._stack.close()
@@ -140,7 +148,7 @@ def source_of(settings: Settings) -> Source:
     )
 
 
-def recognize(camera: str = "0", **settings: Any) -> Iterator[FrameResult]:
+def recognize(camera: str | int = "0", **settings: Any) -> Iterator[FrameResult]:
     """`for result in recognize("demo"): …`: the live loop as a generator.
 
     Keyword arguments are the fields of Settings. The last result repeats the last frame, without
@@ -148,7 +156,7 @@ def recognize(camera: str = "0", **settings: Any) -> Iterator[FrameResult]:
     """
     from realtime.record import enrol_demo
 
-    chosen = Settings(camera=camera, **settings)
+    chosen = Settings(camera=str(camera), **settings)
     with source_of(chosen) as source, Recognizer(chosen, not source.unrelated) as recognizer:
         enrol_demo(recognizer)
         result = None

@@ -55,6 +55,7 @@ def record(settings: Settings, label: str, image: Path | None, replace: bool) ->
 
 def enrol(recognizer: Recognizer, shot: Shot, label: str, replace: bool = False) -> list[str]:
     """Add the shot's hand as a reference of `label`; → what the person should be warned of."""
+    label = check_label(label)
     warnings = complaints(shot)
     match = recognizer.match(shot.hand, ignore=label)
     if match.nearest is not None and match.score >= recognizer.calibration.threshold:

@@ -47,7 +47,7 @@ def print_calibration(calibration: Calibration, path: Path) -> None:
             f"Fitted on {calibration.fitted_on}, {GALLERY_SIZE} gestures recorded.\n"
             f"threshold {calibration.threshold:.3f}, margin {calibration.min_margin:.3f}: "
             f"{figures['false_accepts']:.2%} false accepts, "
-            f"{figures['correct_accepts']:.1%} correct accepts.\n"
+            f"{figures['correct_accepts']:.1%} correct accepts on these people.\n"
             f"expected calibration error: {figures['ece_before']:.3f} of the raw similarity, "
             f"{figures['ece_after']:.3f} of the fitted probability.\n"
             f"Wrote {path}."

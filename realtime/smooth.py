@@ -15,6 +15,7 @@ from realtime.types import GestureEvent, Match
 
 START_S = 0.25  # of matches before a gesture starts
 HOLD_S = 0.4  # without any before it ends
+LONGEST_GAP_S = 1.0  # without any frame; what was held before it is over
 LONGEST_STEP_S = 0.12  # a longer gap between frames proves no more than this
 
 
@@ -41,6 +42,9 @@ class Smoother:
         self, seen: Sequence[tuple[int, str, Match]], frame: int, time_s: float
     ) -> list[GestureEvent]:
         """(track, side, match) of each hand in this frame → what started and ended."""
+        events = []
+        if self._last_s is not None and time_s - self._last_s > LONGEST_GAP_S:
+            events = self.finish()
         step = 0.0 if self._last_s is None else min(time_s - self._last_s, LONGEST_STEP_S)
         self._last_s, self._last_frame = time_s, frame
         matches = {track: match for track, _, match in seen}
@@ -48,9 +52,15 @@ class Smoother:
             state = self._hands.setdefault(track, _HandState(side))
             if state.active is None:
                 state.side = side
-        events = []
         for track, state in list(self._hands.items()):
-            events += self._advance(state, matches.get(track), step, frame, time_s)
+            changes = self._advance(state, matches.get(track), step, frame, time_s)
+            if any(change.kind == "start" for change in changes):
+                # A hand that moved too fast to follow comes back as a new track.
+                lost = [s for t, s in self._hands.items() if t not in matches]
+                for other in lost:
+                    if other.side == state.side and other.active is not None:
+                        events.append(self._end(other, frame, time_s))
+            events += changes
             if track not in matches and state.active is None and not state.evidence:
                 del self._hands[track]
         return events
@@ -88,14 +98,18 @@ class Smoother:
         # Sums of frame times miss a bound by a hair: a millisecond less will do.
         won = challenger is not None and state.evidence[challenger] >= self._start_s - 1e-3
         if state.active is not None and (won or state.active not in state.evidence):
-            events.append(self._event("end", state, frame, time_s))
-            state.evidence.pop(state.active, None)
-            state.active = None
+            events.append(self._end(state, frame, time_s))
         if won and match is not None and challenger is not None:
             state.active, state.since_s, state.probability = challenger, time_s, match.probability
             state.evidence[challenger] = self._hold_s
             events.append(self._event("start", state, frame, time_s))
         return events
+
+    def _end(self, state: _HandState, frame: int, time_s: float) -> GestureEvent:
+        event = self._event("end", state, frame, time_s)
+        state.evidence.pop(event.label, None)
+        state.active = None
+        return event
 
     def _event(self, kind: str, state: _HandState, frame: int, time_s: float) -> GestureEvent:
         assert state.active is not None

@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -15,12 +15,13 @@ import cv2
 import numpy as np
 
 from engines.errors import UserError
-from realtime.camera import SLICE_S, Camera, camera_choices, is_device
+from realtime.camera import SLICE_S, Camera, camera_choices, is_device, next_image
 from realtime.picture_file import is_picture, list_pictures, quiet_opencv, read_picture
 from realtime.say import warn
 from realtime.types import Frame
 
 PICTURE_FPS = 30.0  # for what has no time of its own
+LATE_S = 0.5  # a paced source that falls behind by more lets the lost time go
 STREAMS = ("http://", "https://", "rtsp://", "rtsps://")
 TAKES = (
     "--camera takes the index of a camera (0), a device path, an http(s) or rtsp address, "
@@ -39,6 +40,7 @@ class Source(Protocol):
     live: bool
     unrelated: bool
     fps: float | None
+    idle: Callable[[], None] | None  # called now and then while a live source has nothing new
 
     def __iter__(self) -> Iterator[Frame]: ...
 
@@ -90,12 +92,14 @@ class _Closing:
 
     live = False
     unrelated = False
+    idle: Callable[[], None] | None = None
 
     def __init__(self, name: str, fps: float | None, mirrored: bool) -> None:
         self.name = name
         self.fps = fps
         self._mirrored = mirrored
         self._closed = threading.Event()
+        self._began_s: float | None = None  # when the frame at time 0 was due
 
     def close(self) -> None:
         self._closed.set()
@@ -106,10 +110,13 @@ class _Closing:
     def _frame(self, image: np.ndarray, index: int, time_s: float) -> Frame:
         return Frame(cv2.flip(image, 1) if self._mirrored else image, index, time_s)
 
-    def _wait_until(self, due_s: float) -> None:
-        """Until due_s on the monotonic clock, or close()."""
-        while (left_s := due_s - time.monotonic()) > 0 and not self._closed.is_set():
-            self._closed.wait(min(left_s, SLICE_S))
+    def _pace(self, time_s: float) -> None:
+        """Wait until a frame is due, or close(). Who paused doesn't get the rest in a rush."""
+        now_s = time.monotonic()
+        self._began_s = max(self._began_s or now_s - time_s, now_s - time_s - LATE_S)
+        while (left_s := self._began_s + time_s - time.monotonic()) > 0:
+            if self._closed.wait(min(left_s, SLICE_S)):
+                return
 
 
 class _Demo(_Closing):
@@ -125,12 +132,11 @@ class _Demo(_Closing):
     def __iter__(self) -> Iterator[Frame]:
         from realtime.demo import demo_image
 
-        began_s = time.monotonic()
         index = 0
         while not self._closed.is_set():
             image = demo_image(index)
             if self._realtime:
-                self._wait_until(began_s + index / PICTURE_FPS)
+                self._pace(index / PICTURE_FPS)
             yield self._frame(image, index, index / PICTURE_FPS)
             index += 1
 
@@ -178,7 +184,7 @@ class _Video(_Closing):
         self._realtime = realtime
         # FFmpeg "plays" any text as a console recording.
         text = self._capture.get(cv2.CAP_PROP_FOURCC) == cv2.VideoWriter.fourcc(*"ansi")
-        self._first = None if text else self._capture.read()[1]
+        self._first = None if text else next_image(self._capture)
         if self._first is None:
             self._capture.release()
             raise UserError(_not_a_video(path))
@@ -194,14 +200,13 @@ class _Video(_Closing):
         announced = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         step_s = 1 / (self.fps or PICTURE_FPS)
         image, self._first = self._first, None
-        began_s = time.monotonic()
         start_s = self._position_s()
         index, time_s = 0, 0.0
         while image is not None and not self._closed.is_set():
             if self._realtime:
-                self._wait_until(began_s + time_s)
+                self._pace(time_s)
             yield self._frame(image, index, time_s)
-            image = self._capture.read()[1]
+            image = next_image(self._capture)
             index += 1
             position_s = self._position_s() - start_s
             # Some files carry no time stamps, or some that jump back.

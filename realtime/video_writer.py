@@ -10,11 +10,14 @@ import numpy as np
 
 from engines.errors import UserError
 
+LONGEST_GAP_S = 1.0
+
 
 class VideoWriter:
     """Writes beside FILE and renames at close(), so that FILE is a whole video or isn't there.
 
-    fps: of the file; a frame is repeated or left out so that media time equals frame time.
+    fps: of the file; a frame is repeated or left out so that media time follows frame time, but
+    a gap (a pause, an outage) is shortened to LONGEST_GAP_S.
     Raises UserError where the file can't be written.
     """
 
@@ -27,6 +30,7 @@ class VideoWriter:
         self._part = path.with_name(f".{path.stem}.{os.getpid()}.mp4")
         self._fps = fps
         self._written = 0
+        self._skipped_s = 0.0
         self._size: tuple[int, int] | None = None
         self._writer: cv2.VideoWriter | None = None
 
@@ -40,7 +44,9 @@ class VideoWriter:
                 raise UserError(f"--save can't write {self._path}. Choose another folder.")
         if (picture.shape[1], picture.shape[0]) != self._size:
             picture = cv2.resize(picture, self._size)
-        while self._written <= round(time_s * self._fps):
+        behind_s = time_s - self._skipped_s - self._written / self._fps
+        self._skipped_s += max(behind_s - LONGEST_GAP_S, 0.0)
+        while self._written <= round((time_s - self._skipped_s) * self._fps):
             self._writer.write(picture)
             self._written += 1
 
@@ -49,6 +55,13 @@ class VideoWriter:
             return
         self._writer.release()
         self._writer = None
+        # cv2 keeps a full disk to itself; it shows in what can be read back.
+        check = cv2.VideoCapture(str(self._part))
+        whole = check.get(cv2.CAP_PROP_FRAME_COUNT) == self._written
+        check.release()
+        if not whole:
+            self._part.unlink(missing_ok=True)
+            raise UserError(f"{self._path} could not be written whole: make room on the disk.")
         try:
             os.replace(self._part, self._path)
         except OSError as error:

@@ -16,7 +16,7 @@ from realtime.types import FrameResult
 TITLE = "One-Shot Gestures"
 KEYS = {
     "r": "record", "d": "delete", "p": "pause", " ": "pause", "s": "snapshot", "h": "help",
-    "?": "help", "+": "looser", "=": "looser", "-": "stricter", "q": "quit",
+    "+": "looser", "=": "looser", "-": "stricter", "q": "quit",
 }  # fmt: skip
 
 
@@ -68,8 +68,8 @@ class WindowView:
                 and event.key == pygame.K_ESCAPE
             ):
                 wanted.append("quit")
-            elif event.type == pygame.KEYDOWN and event.unicode in KEYS:
-                wanted.append(KEYS[event.unicode])
+            elif event.type == pygame.KEYDOWN and event.unicode.lower() in KEYS:
+                wanted.append(KEYS[event.unicode.lower()])
         return wanted
 
     def wait(self, milliseconds: int) -> None:
@@ -83,25 +83,23 @@ class WindowView:
         """
         pygame, text = self._pygame, ""
         pygame.event.clear(pygame.TEXTINPUT)  # the r that started it is no part of the name
+        # Never stopped: without it pygame names keys by their place, "?" and shifted "+" not at all.
         pygame.key.start_text_input()
-        try:
-            while True:
-                self._paint(draw_prompt(picture, text))
-                for event in [pygame.event.wait(100), *pygame.event.get()]:
-                    if event.type == pygame.QUIT:
-                        pygame.event.post(event)  # for actions(): the program is to end
+        while True:
+            self._paint(draw_prompt(picture, text))
+            for event in [pygame.event.wait(100), *pygame.event.get()]:
+                if event.type == pygame.QUIT:
+                    pygame.event.post(event)  # for actions(): the program is to end
+                    return None
+                if event.type == pygame.TEXTINPUT:
+                    text += event.text
+                elif event.type == pygame.KEYDOWN:
+                    if event.key == pygame.K_ESCAPE:
                         return None
-                    if event.type == pygame.TEXTINPUT:
-                        text += event.text
-                    elif event.type == pygame.KEYDOWN:
-                        if event.key == pygame.K_ESCAPE:
-                            return None
-                        if event.key == pygame.K_BACKSPACE:
-                            text = text[:-1]
-                        if event.key in (pygame.K_RETURN, pygame.K_KP_ENTER) and text.strip():
-                            return text
-        finally:
-            pygame.key.stop_text_input()
+                    if event.key == pygame.K_BACKSPACE:
+                        text = text[:-1]
+                    if event.key in (pygame.K_RETURN, pygame.K_KP_ENTER) and text.strip():
+                        return text
 
     def close(self) -> None:
         self._pygame.display.quit()
@@ -110,7 +108,10 @@ class WindowView:
         pygame = self._pygame
         height, width = canvas.shape[:2]
         if self._surface is None:
-            self._surface = pygame.display.set_mode((width, height), pygame.RESIZABLE)
+            screen = pygame.display.get_desktop_sizes()[0]
+            shrink = min(1.0, 0.9 * screen[0] / width, 0.9 * screen[1] / height)
+            size = (round(width * shrink), round(height * shrink))
+            self._surface = pygame.display.set_mode(size, pygame.RESIZABLE)
             pygame.display.set_caption(TITLE)
         surface = pygame.display.get_surface()
         across, down = surface.get_size()

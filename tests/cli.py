@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,8 +19,6 @@ from realtime.hand_pose import GESTURES, HandPose, joints, mirrored, mix, view_r
 ROOT = Path(__file__).resolve().parent.parent
 RUN = ROOT / "run.py"
 PATIENCE_S = 120  # for one run; it ends far sooner
-# MediaPipe writes a log of its own to stderr that no setting turns off.
-FOREIGN = re.compile(r"[IWE]\d{4} |INFO: Created TensorFlow|WARNING: All log messages before absl")
 PERFORMER = HandLook(skin=(104, 134, 186), cloth=(74, 92, 66), wall=(190, 186, 178), scenery=5)
 
 
@@ -58,9 +55,8 @@ def run_py(
 
 
 def said(run: subprocess.CompletedProcess[str] | str) -> list[str]:
-    """The lines on stderr, without MediaPipe's."""
-    text = run if isinstance(run, str) else run.stderr
-    return [line for line in text.splitlines() if not FOREIGN.match(line)]
+    """The lines on stderr."""
+    return (run if isinstance(run, str) else run.stderr).splitlines()
 
 
 def fine(run: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:

@@ -54,7 +54,9 @@ def demo(folder: Path) -> Lines:
 def gallery(folder: Path) -> Path:
     """The gestures of the demo's teacher."""
     gallery = folder / "taught"
-    run_py("--camera", "demo", "--view", "none", "--gallery", gallery, "--max-frames", 0, cwd=folder)
+    run_py(
+        "--camera", "demo", "--view", "none", "--gallery", gallery, "--max-frames", 0, cwd=folder
+    )
     return gallery
 
 
@@ -131,7 +133,9 @@ def test_hands_kept_apart(folder: Path, gallery: Path, left_hand: Path) -> None:
     _, gestures, frames = recognised(left_hand, folder, "--gallery", gallery, "--no-mirror-hands")
     assert gestures == []
     hands = [hand for line in frames for hand in line["hands"]]
-    assert len(hands) == 36 and {(hand["side"], hand["label"]) for hand in hands} == {("left", None)}
+    assert len(hands) == 36 and {(hand["side"], hand["label"]) for hand in hands} == {
+        ("left", None)
+    }
 
 
 def test_a_deleted_gesture_is_unknown(folder: Path) -> None:
@@ -185,9 +189,7 @@ def test_any_frame_rate(folder: Path) -> None:
     gallery = teach(folder / "two", "Open hand", "Victory")
     found = {}
     for fps in (15, 60):
-        video = write_video(
-            folder / f"{fps}.avi", performance(["Open hand", "Victory"], fps), fps
-        )
+        video = write_video(folder / f"{fps}.avi", performance(["Open hand", "Victory"], fps), fps)
         header, gestures, frames = recognised(video, folder, "--gallery", gallery)
         assert header["fps"] == fps and len(frames) == round(2.1 * fps)
         found[fps] = [line for line in gestures if line["kind"] == "start"]

@@ -54,7 +54,7 @@ def test_many_poses_at_once_are_the_same_as_one_by_one():
     shape, vectors = random_shape(rng), random_angles(rng, 5)
     together = joints_of_angles(vectors, *map(np.array, (shape.palm, shape.bones, shape.fan)))
     assert together.shape == (5, 21, 3) and together.dtype == np.float32
-    for points, vector in zip(together, vectors):
+    for points, vector in zip(together, vectors, strict=True):
         assert np.allclose(points, joints(pose_of(vector), shape), atol=1e-7)
 
 

@@ -68,7 +68,7 @@ def test_record_from_a_picture(tmp_path: Path) -> None:
     assert labels(tmp_path) == {"Fist": 1}
 
 
-SMALL = hand_picture("Open hand", scale=420)
+SMALL = hand_picture("Open hand", scale=280)
 CUT_OFF = hand_picture("Open hand", centre=(520, 372))[:, :560]
 BLURRED = cv2.GaussianBlur(hand_picture("Open hand"), (0, 0), 6)
 
@@ -118,9 +118,10 @@ def test_record_from_a_video(tmp_path: Path) -> None:
     run = fine(run_py("record", "Rock", "--camera", video, cwd=tmp_path))
     assert said(run) == ["Recorded 'Rock' (1 reference) in gestures."]
     [reference] = Gallery(tmp_path / "gestures").references()
-    assert cv2.Laplacian(reference.picture, cv2.CV_64F).var() > 5 * cv2.Laplacian(
-        blurred, cv2.CV_64F
-    ).var()
+    assert (
+        cv2.Laplacian(reference.picture, cv2.CV_64F).var()
+        > 5 * cv2.Laplacian(blurred, cv2.CV_64F).var()
+    )
 
 
 def test_a_left_hand_may_be_taught(tmp_path: Path) -> None:
@@ -180,7 +181,17 @@ def test_gestures_that_cannot_be_done(folder: Path, arguments: list[str], why: s
     assert labels(folder) == {"L": 1, "Victory": 1}
 
 
-ODD = ["../../etc/passwd", "con", "👍🏽 yes!", "سلام", "a" * 300, "-dash", "  spaces  ", "tab\tin", "é"]
+ODD = [
+    "../../etc/passwd",
+    "con",
+    "👍🏽 yes!",
+    "سلام",
+    "a" * 300,
+    "-dash",
+    "  spaces  ",
+    "tab\tin",
+    "é",
+]
 
 
 def test_odd_labels(folder: Path) -> None:
