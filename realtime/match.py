@@ -40,7 +40,7 @@ class Matcher:
         self.calibration = calibration
 
     def match(self, embeddings: np.ndarray, sides: Sequence[str] = ()) -> list[Match]:
-        """float32 (N, D), and the hands' sides (N,) where references have some → a Match per row."""
+        """float32 (N, D), and the hands' sides (N,) where references have some → Matches."""
         if not self._labels:
             return [Match(None, None, 0.0, 0.0, None, 0.0) for _ in embeddings]
         scores = similarity(self._spec, embeddings, self._embeddings)  # (N, R)

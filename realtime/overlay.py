@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -137,9 +138,11 @@ def _draw_status(canvas: np.ndarray, status: Status) -> None:
     canvas[:26] = (canvas[:26] * 0.45).astype(np.uint8)
     write(canvas, line, (8, 19), 15, INK)
     if status.message:
-        low = canvas.shape[0]
-        canvas[low - 30 :] = (canvas[low - 30 :] * 0.45).astype(np.uint8)
-        write(canvas, status.message, (8, low - 9), 16, SEEN)
+        lines = textwrap.wrap(status.message, canvas.shape[1] // 9)  # 16 px letters are 9 wide
+        low = canvas.shape[0] - 22 * len(lines) - 8
+        canvas[low:] = (canvas[low:] * 0.45).astype(np.uint8)
+        for i, line in enumerate(lines):
+            write(canvas, line, (8, low + 20 + 22 * i), 16, SEEN)
 
 
 def _draw_panel(canvas: np.ndarray, lines: Sequence[str]) -> None:
@@ -180,7 +183,7 @@ def make_strip(thumbnails: Sequence[tuple[str, np.ndarray]], width: int = 640) -
 
 def _fitted(strip: np.ndarray | None, width: int) -> np.ndarray:
     if strip is None:
-        strip = make_strip((), width)
+        return np.full((STRIP, width, 3), PAPER, np.uint8)
     if strip.shape[1] < width:
         strip = cv2.copyMakeBorder(
             strip, 0, 0, 0, width - strip.shape[1], cv2.BORDER_CONSTANT, value=PAPER

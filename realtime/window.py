@@ -83,7 +83,7 @@ class WindowView:
         """
         pygame, text = self._pygame, ""
         pygame.event.clear(pygame.TEXTINPUT)  # the r that started it is no part of the name
-        # Never stopped: without it pygame names keys by their place, "?" and shifted "+" not at all.
+        # Never stopped: without it pygame names keys by their place, and shifted ones not at all.
         pygame.key.start_text_input()
         while True:
             self._paint(draw_prompt(picture, text))

@@ -73,6 +73,12 @@ def test_people_of_the_same_name_in_two_files_are_two(saved: Path, tmp_path: Pat
     assert calibration.report["correct_accepts"] > 0.5
 
 
+def test_pictures_are_counted_not_how_often_they_are_drawn(tmp_path: Path) -> None:
+    save_embeddings(people(SIX[:2]), UnitEncoder(), tmp_path / "two.npz")
+    with pytest.raises(UserError, match="at least 100 pictures .* got [0-9]{2} and [0-9]{2}[.]"):
+        calibrate([tmp_path / "two.npz"], UnitEncoder(), no_model, 0.05)
+
+
 def test_only_some_labels(saved: Path) -> None:
     with pytest.raises(UserError, match=f"more than {GALLERY_SIZE} gestures"):
         calibrate([saved], UnitEncoder(), no_model, 0.05, only=LABELS[:GALLERY_SIZE])
