@@ -23,6 +23,7 @@ from realtime.gallery_index import (
     build_index,
     cache_name,
     read_cache,
+    view_keys,
     write_cache,
 )
 from realtime.gallery_labels import check_label, folder_key, free_name
@@ -179,7 +180,7 @@ class Gallery:
         # Kept in memory too: a gallery on a read-only disk has no other cache.
         known = {**self._vectors.get(encoder.fingerprint + name, {}), **stored}
         index = build_index(records, load, encoder, mirror_hands, known)
-        keys = [(record.id, record.digest) for _, record in records]
+        keys = [key for _, record in records for key in sorted(view_keys(record, mirror_hands))]
         known = {key: known[key] for key in keys if key in known}  # without what was deleted
         self._vectors[encoder.fingerprint + name] = known
         if known.keys() - stored.keys():

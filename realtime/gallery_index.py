@@ -25,8 +25,9 @@ Vectors = dict[Key, np.ndarray]  # float32 (D,) each
 
 @dataclass(frozen=True, eq=False)
 class GalleryIndex:
-    """R references as a matcher sees them: labels, ids and sides (R,), embeddings float32 (R, D),
-    sorted by label, then id."""
+    """R views of references as a matcher sees them: labels, ids and sides (R,), embeddings float32
+    (R, D), sorted by label, then id. Where hands are mirrored, a reference with a twin is there
+    twice, as either hand."""
 
     labels: tuple[str, ...]
     ids: tuple[str, ...]
@@ -46,15 +47,25 @@ def build_index(
     known: what needs no computing; what was computed is added to it. A reference that `load`
     gives as None is left out.
     """
-    missing = [i for i, (_, record) in enumerate(records) if _key(record) not in known]
+    missing = [
+        i for i, (_, r) in enumerate(records) if not view_keys(r, mirror_hands) <= known.keys()
+    ]
     for start in range(0, len(missing), BATCH):
-        batch = missing[start : start + BATCH]
-        loaded = [(records[i][1], reference) for i in batch if (reference := load[i]()) is not None]
-        if loaded:
-            vectors = embed([reference for _, reference in loaded], encoder, mirror_hands)
-            known.update((_key(record), v) for (record, _), v in zip(loaded, vectors, strict=True))
-    there = [(label, record) for label, record in records if _key(record) in known]
-    rows = [known[_key(record)] for _, record in there]
+        views: list[tuple[Key, Reference]] = []
+        for i in missing[start : start + BATCH]:
+            record, reference = records[i][1], load[i]()
+            if reference is not None:
+                views.append((_key(record), reference))
+                if mirror_hands and reference.twin is not None:
+                    views.append((_key(record, twin=True), reference.mirrored()))
+        if views:
+            vectors = embed([view for _, view in views], encoder, mirror_hands)
+            known.update((key, v) for (key, _), v in zip(views, vectors, strict=True))
+    there, rows = [], []
+    for label, record in records:
+        for key in sorted(view_keys(record, mirror_hands) & known.keys()):
+            there.append((label, record))
+            rows.append(known[key])
     return GalleryIndex(
         labels=tuple(label for label, _ in there),
         ids=tuple(record.id for _, record in there),
@@ -107,5 +118,11 @@ def write_cache(path: Path, encoder: Encoder, vectors: Vectors) -> None:
         write_file(path, buffer.getvalue())
 
 
-def _key(record: Record) -> Key:
-    return record.id, record.digest
+def _key(record: Record, twin: bool = False) -> Key:
+    return record.id, record.digest + ("-twin" if twin else "")
+
+
+def view_keys(record: Record, mirror_hands: bool) -> set[Key]:
+    """Of all views that the index should have."""
+    both = mirror_hands and record.twin is not None
+    return {_key(record), _key(record, twin=both)}

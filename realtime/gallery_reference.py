@@ -9,7 +9,7 @@ import re
 import secrets
 import struct
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -40,6 +40,9 @@ class NewerFormat(Exception):
     """A later version of this program wrote the file: it is not damaged, only unknown here."""
 
 
+Points = tuple[np.ndarray, np.ndarray]  # landmarks (21, 3) px, world landmarks (21, 3) m
+
+
 @dataclass(frozen=True, eq=False)
 class Reference:
     """One recording of a gesture.
@@ -48,6 +51,8 @@ class Reference:
     "left" | "right", the person's own; score 0…1 of that side; picture uint8 (K, K, 3) BGR, the
     frame around the hand, neither turned nor mirrored, black outside the frame; landmarks float32
     (21, 3) in its pixels; world_landmarks float32 (21, 3) metres; recorded_at ISO 8601, UTC.
+    twin: landmarks and world landmarks that the detector saw in the picture's mirror image, as
+    the person's other hand. Detectors aren't symmetric: without it that hand is known less well.
     """
 
     id: str
@@ -58,6 +63,19 @@ class Reference:
     landmarks: np.ndarray
     world_landmarks: np.ndarray
     recorded_at: str
+    twin: Points | None = None
+
+    def mirrored(self) -> Reference:
+        """The other hand making this gesture. Only where there is a twin."""
+        assert self.twin is not None
+        return replace(
+            self,
+            side="left" if self.side == "right" else "right",
+            picture=np.ascontiguousarray(self.picture[:, ::-1]),
+            landmarks=self.twin[0],
+            world_landmarks=self.twin[1],
+            twin=None,
+        )
 
     def detection(self) -> Detection:
         """What cut_hand takes beside the picture."""
@@ -80,6 +98,7 @@ class Record:
     picture_bytes: int
     picture_size: int
     digest: str
+    twin: Points | None = None
 
 
 def make_reference(frame_image: np.ndarray, hand: Hand, label: str) -> Reference:
@@ -131,7 +150,7 @@ def to_files(reference: Reference) -> tuple[bytes, bytes]:
     if not done:
         raise ValueError("the picture can't be encoded as PNG")
     png = encoded.tobytes()
-    fields = {
+    fields: dict[str, Any] = {
         "version": VERSION,
         "side": reference.side,
         "score": reference.score,
@@ -142,6 +161,11 @@ def to_files(reference: Reference) -> tuple[bytes, bytes]:
         "landmarks": _numbers(reference.landmarks),
         "world_landmarks": _numbers(reference.world_landmarks),
     }
+    if reference.twin is not None:
+        names = ("landmarks", "world_landmarks")
+        fields["twin"] = {
+            name: _numbers(points) for name, points in zip(names, reference.twin, strict=True)
+        }
     return png, json.dumps(fields, indent=1).encode()
 
 
@@ -149,6 +173,7 @@ def parse_record(id: str, data: bytes) -> Record:
     """The bytes of a JSON file → Record. Raises DamagedReference and NewerFormat."""
     fields = parse_json(data)
     try:
+        twin = fields.get("twin")
         record = Record(
             id=id,
             side=fields["side"],
@@ -160,6 +185,7 @@ def parse_record(id: str, data: bytes) -> Record:
             picture_bytes=int(fields["picture_bytes"]),
             picture_size=int(fields["picture_size"]),
             digest=hashlib.sha256(data).hexdigest(),
+            twin=twin and (_points(twin["landmarks"]), _points(twin["world_landmarks"])),
         )
         datetime.fromisoformat(record.recorded_at)
     except KeyError as error:
@@ -210,7 +236,7 @@ def with_picture(record: Record, label: str, png: bytes) -> Reference:
         raise DamagedReference("its picture can't be decoded")
     r = record
     return Reference(
-        r.id, label, r.side, r.score, picture, r.landmarks, r.world_landmarks, r.recorded_at
+        r.id, label, r.side, r.score, picture, r.landmarks, r.world_landmarks, r.recorded_at, r.twin
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from engines.errors import UserError
 from realtime.capture import Burst, Shot, complaints
 from realtime.gallery_labels import check_label
-from realtime.gallery_reference import make_reference
+from realtime.gallery_reference import Reference, make_reference
 from realtime.hands import HandDetector, cut_hand
 from realtime.picture_file import read_picture
 from realtime.pictures import detect_picture
@@ -63,9 +63,20 @@ def enrol(recognizer: Recognizer, shot: Shot, label: str, replace: bool = False)
             f"this looks like your gesture {match.nearest!r} (similarity {match.score:.2f}): the "
             "two may be taken for one another"
         )
-    recognizer.gallery.add(make_reference(shot.frame.image, shot.hand, label), replace=replace)
+    reference = make_reference(shot.frame.image, shot.hand, label)
+    with HandDetector(recognizer.model, video=False, max_hands=1) as detector:
+        reference = with_twin(reference, detector)
+    recognizer.gallery.add(reference, replace=replace)
     recognizer.refresh()
     return warnings
+
+
+def with_twin(reference: Reference, detector: HandDetector) -> Reference:
+    """The reference as the person's other hand would show it too, if the detector sees that."""
+    found = detect_picture(detector, np.ascontiguousarray(reference.picture[:, ::-1]))
+    if found is None:
+        return reference
+    return dataclasses.replace(reference, twin=(found.landmarks, found.world_landmarks))
 
 
 def enrol_demo(recognizer: Recognizer) -> None:
@@ -83,7 +94,7 @@ def enrol_demo(recognizer: Recognizer) -> None:
                     f"The hand model finds no hand in the drawing of {label!r}. Try without "
                     "--hand-model."
                 )
-            recognizer.gallery.add(make_reference(image, hand, label))
+            recognizer.gallery.add(with_twin(make_reference(image, hand, label), detector))
     recognizer.refresh()
 
 

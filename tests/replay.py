@@ -1,15 +1,17 @@
 """Measure the live loop on a video whose segments are labelled.
 
-    python -m tests.replay VIDEO.mp4 SEGMENTS.json [--encoder E] [--leave-out A,F,…]
+    python -m tests.replay VIDEO.mp4 SEGMENTS.json [--encoder E] [--leave-out A,F,…] [--other-hand]
 
 SEGMENTS.json: {"segments": [{"label", "first_frame", "last_frame"}, …]}. Each gesture is enrolled
 from the middle frame of its first segment, as `run.py record --image` does; then the video is
-replayed as `run.py --camera VIDEO --view none` does.
+replayed as `run.py --camera VIDEO --view none` does; with --other-hand as its mirror image, so that
+the gestures come from the hand they were not taught with.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import tempfile
 import time
@@ -21,7 +23,9 @@ from realtime.record import enrol
 from realtime.types import Frame
 
 
-def replay(video: str, segments: list[dict], encoder: str, leave_out: set[str]) -> dict:
+def replay(
+    video: str, segments: list[dict], encoder: str, leave_out: set[str], other_hand: bool = False
+) -> dict:
     """→ the figures of one replay."""
     recorded = {s["label"]: s for s in reversed(segments) if s["label"] not in leave_out}
     middles = {(s["first_frame"] + s["last_frame"]) // 2: label for label, s in recorded.items()}
@@ -42,6 +46,7 @@ def replay(video: str, segments: list[dict], encoder: str, leave_out: set[str]) 
         starts: list[tuple[int, str]] = []
         rows: list[tuple[int, str | None, str | None]] = []  # frame, nearest, label
         began = time.perf_counter()
+        settings = dataclasses.replace(settings, mirrored=other_hand)
         with source_of(settings) as source, Recognizer(settings) as recognizer:
             for frame in source:
                 result = recognizer.step(frame)
@@ -87,9 +92,16 @@ def main() -> None:
     parser.add_argument("segments", type=Path)
     parser.add_argument("--encoder", default="default")
     parser.add_argument("--leave-out", type=lambda text: set(text.split(",")), default=set())
+    parser.add_argument("--other-hand", action="store_true")
     arguments = parser.parse_args()
     segments = json.loads(arguments.segments.read_text())["segments"]
-    figures = replay(arguments.video, segments, arguments.encoder, arguments.leave_out)
+    figures = replay(
+        arguments.video,
+        segments,
+        arguments.encoder,
+        arguments.leave_out,
+        arguments.other_hand,
+    )
     print(json.dumps(figures, indent=2))
 
 

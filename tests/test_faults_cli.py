@@ -35,7 +35,6 @@ from tests.cli import (
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals and devices")
 HAND = pytest.mark.usefixtures("hand_model_path")
 MODELS = RUN.parent / "models"
-SHORT = ("--camera", "demo", "--view", "none", "--max-frames", "20")
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +57,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "no pictures" / "notes.txt").write_text("none here")
     (folder / "encoder.onnx").write_text("not ONNX")
     return folder
+
+
+def short(folder: Path) -> tuple[object, ...]:
+    """A run over thirty frames without a hand."""
+    return ("--camera", folder / "whole.mp4", "--view", "none")
 
 
 @pytest.mark.parametrize(
@@ -131,35 +135,35 @@ def test_no_camera(tmp_path: Path) -> None:
 
 
 @HAND
-def test_another_encoders_calibration(tmp_path: Path) -> None:
+def test_another_encoders_calibration(folder: Path, tmp_path: Path) -> None:
     """It isn't used: the program says so, goes on, and refuses a --far that it can't keep."""
     shutil.copy(MODELS / "landmarks.onnx", tmp_path / "mine.onnx")
     calibration = json.loads((MODELS / "landmarks.calibration.json").read_text())
     (tmp_path / "mine.calibration.json").write_text(
         json.dumps({**calibration, "fingerprint": "0" * 64})
     )
-    run = run_py(*SHORT, "--encoder", "mine.onnx", cwd=tmp_path)
+    run = run_py(*short(folder), "--encoder", "mine.onnx", cwd=tmp_path)
     assert run.returncode == 0
     other, none = said(run)
     assert other.startswith("warning: The calibration mine.calibration.json was fitted for another")
     assert "has no calibration" in none
-    run = run_py(*SHORT, "--encoder", "mine.onnx", "--far", "0.01", cwd=tmp_path)
+    run = run_py(*short(folder), "--encoder", "mine.onnx", "--far", "0.01", cwd=tmp_path)
     assert run.returncode == 1 and "--far can't be kept" in said(run)[-1]
 
 
 @pytest.mark.parametrize("target", ["no/such/folder/x.jsonl", "."])
 @HAND
-def test_events_that_cannot_be_opened(tmp_path: Path, target: str) -> None:
-    sentence = fault(run_py(*SHORT, "--events", target, cwd=tmp_path))
+def test_events_that_cannot_be_opened(folder: Path, tmp_path: Path, target: str) -> None:
+    sentence = fault(run_py(*short(folder), "--events", target, cwd=tmp_path))
     assert f"--events can't write {target}" in sentence
 
 
 @POSIX
 @HAND
-def test_events_on_a_full_disk(tmp_path: Path) -> None:
+def test_events_on_a_full_disk(folder: Path, tmp_path: Path) -> None:
     if not os.path.exists("/dev/full"):
         pytest.skip("this system has no /dev/full")
-    sentence = fault(run_py(*SHORT, "--events", "/dev/full", cwd=tmp_path))
+    sentence = fault(run_py(*short(folder), "--events", "/dev/full", cwd=tmp_path))
     assert "--events can't write /dev/full" in sentence
 
 
@@ -171,16 +175,15 @@ def test_events_when_the_disk_fills_meanwhile(folder: Path, tmp_path: Path) -> N
 
         resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, 2_000))
 
-    options = ("--camera", folder / "whole.mp4", "--view", "none", "--log-frames")
-    options += ("--events", "events.jsonl")
+    options = (*short(folder), "--log-frames", "--events", "events.jsonl")
     sentence = fault(run_py(*options, cwd=tmp_path, preexec_fn=small_files))
     assert "--events can't write events.jsonl" in sentence
 
 
 @pytest.mark.parametrize("target", ["video.avi", "no/such/folder/x.mp4"])
 @HAND
-def test_save_that_cannot_be_written(tmp_path: Path, target: str) -> None:
-    assert "--save" in fault(run_py(*SHORT, "--save", target, cwd=tmp_path))
+def test_save_that_cannot_be_written(folder: Path, tmp_path: Path, target: str) -> None:
+    assert "--save" in fault(run_py(*short(folder), "--save", target, cwd=tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -233,8 +236,8 @@ def test_stopped_by_a_signal(tmp_path: Path, number: int) -> None:
 
 @POSIX
 @HAND
-def test_a_reader_that_has_seen_enough(tmp_path: Path) -> None:
-    with start_py(*SHORT, "--events", "-", "--log-frames", cwd=tmp_path) as process:
+def test_a_reader_that_has_seen_enough(folder: Path, tmp_path: Path) -> None:
+    with start_py(*short(folder), "--events", "-", "--log-frames", cwd=tmp_path) as process:
         with subprocess.Popen(
             ["head", "-1"], stdin=process.stdout, stdout=subprocess.PIPE, text=True
         ) as head:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import threading
@@ -18,7 +17,7 @@ import pytest
 from calibration.threshold import FARS
 from realtime.gallery import Gallery
 from realtime.overlay import HELP, INK, STRIP, write
-from tests.cli import environment, hand_picture, parsed, start_py, teach, write_video
+from tests.cli import environment, hand_picture, parsed, start_py, starts, teach, write_video
 
 TOOLS = ("Xvfb", "openbox", "xdotool", "xprop", "import")
 pytestmark = [
@@ -26,8 +25,8 @@ pytestmark = [
     pytest.mark.usefixtures("hand_model_path"),
     pytest.mark.skipif(not all(map(shutil.which, TOOLS)), reason=f"needs {', '.join(TOOLS)}"),
 ]
+CLOSE = "alt+F4"  # openbox asks the window to close, as a title bar's cross does
 WAIT_S = 60.0  # for what takes a few seconds
-PROMPT = "Name this gesture:"
 
 
 def until(condition: Callable[[], Any], what: str) -> Any:
@@ -67,8 +66,7 @@ class Program:
 
     def __init__(self, display: str, folder: Path, *camera: object) -> None:
         self.folder = folder
-        self.env = environment(DISPLAY=display)
-        self.events = folder / "events.jsonl"
+        self.env, self.events = environment(DISPLAY=display), folder / "events.jsonl"
         options = ("--view", "window", "--events", self.events, "--log-frames")
         self.process = start_py(
             "--camera", *camera, "--gallery", "gestures", *options, cwd=folder, env=self.env
@@ -83,12 +81,10 @@ class Program:
 
     def _do(self, *arguments: str) -> str:
         command = ["xdotool", *arguments]
-        run = subprocess.run(command, env=self.env, capture_output=True, text=True, check=False)
-        return run.stdout.strip()
+        return subprocess.run(command, env=self.env, capture_output=True, text=True).stdout.strip()
 
     def alive(self) -> bool:
-        if self.process.poll() is not None:
-            raise AssertionError(f"it ended: {self.process.communicate()}")
+        assert self.process.poll() is None, f"it ended: {self.process.communicate()}"
         return True
 
     def key(self, *names: str) -> None:
@@ -97,9 +93,6 @@ class Program:
     def type(self, text: str) -> None:
         self._do("type", "--delay", "20", text)
 
-    def close_window(self) -> None:
-        self.key("alt+F4")  # openbox asks it to close, as a title bar's cross does
-
     def screen(self) -> np.ndarray:
         """What the window shows now: uint8 (H, W, 3) BGR."""
         command = ["import", "-silent", "-window", self.window, "png:-"]
@@ -107,19 +100,21 @@ class Program:
         return cv2.imdecode(np.frombuffer(run.stdout, np.uint8), cv2.IMREAD_COLOR)
 
     def prompted(self) -> bool:
-        return self.alive() and likeness(self.screen(), PROMPT, 20) > 0.9
+        return self.alive() and likeness(self.screen(), "Name this gesture:", 20) > 0.9
 
     def helps(self) -> bool:
         screen = self.screen()
-        return self.alive() and all(likeness(screen, line, 20) > 0.9 for line in HELP)
+        return all(likeness(screen, line, 20) > 0.9 for line in HELP)
 
-    def lines(self) -> list[dict[str, Any]]:
-        """What is in the events file, without a line that is still being written."""
-        whole, _, _ = self.events.read_text().rpartition("\n")
-        return [json.loads(line) for line in whole.splitlines()]
+    def written(self) -> str:
+        """The events file, without a line that is still being written."""
+        return self.events.read_text().rpartition("\n")[0]
+
+    def started(self) -> list[str]:
+        return starts(parsed(self.written())[1])
 
     def frames(self) -> int:
-        return sum(line["type"] == "frame" for line in self.lines())
+        return len(parsed(self.written())[2])
 
     def goes_on(self) -> None:
         seen = self.frames()
@@ -134,8 +129,7 @@ class Program:
         assert (self.process.returncode, out) == (0, "")
         # What the demo's hand does when it is recorded depends on the moment.
         assert [line for line in err.splitlines() if not line.startswith("warning: ")] == []
-        _, gestures, _ = parsed(self.events.read_text())
-        return gestures
+        return parsed(self.events.read_text())[1]
 
 
 def likeness(screen: np.ndarray, text: str, size: int) -> float:
@@ -149,8 +143,7 @@ def likeness(screen: np.ndarray, text: str, size: int) -> float:
 
 def far_shown(screen: np.ndarray) -> float:
     """The share of false accepts in the status line."""
-    top = screen[:26]
-    return max(FARS, key=lambda far: likeness(top, f"false accepts {100 * far:g} %", 15))
+    return max(FARS, key=lambda far: likeness(screen[:26], f"false accepts {100 * far:g} %", 15))
 
 
 @pytest.fixture(scope="module")
@@ -187,30 +180,22 @@ def test_recording(start: Callable[..., Program], tmp_path: Path) -> None:
     window.type("Peace And QUIET 2!")
     window.key("Return")
     until(lambda: window.labels() == {"Odd One": 1, "Peace And QUIET 2!": 1}, "the reference")
-    until(
-        lambda: any(line.get("label") == "Peace And QUIET 2!" and line.get("kind") == "start"
-                    for line in window.lines()),
-        "its start",
-    )  # fmt: skip
+    until(lambda: window.started() == ["Peace And QUIET 2!"], "its start")
 
     window.key("r")
     until(window.prompted, "the prompt")
     window.type("Not this")
     window.key("Escape")
     until(lambda: not window.prompted(), "the prompt's end")
-    window.key("question")  # Esc dropped the picture, not the program, and all keys work on
-    until(window.helps, "the help")
+    window.goes_on()  # Esc dropped the picture, not the program
     assert window.labels() == {"Odd One": 1, "Peace And QUIET 2!": 1}
 
     window.key("d")
     until(lambda: window.labels() == {"Odd One": 1}, "the deletion")
     window.goes_on()
     window.key("q")
-    gestures = window.end()
-    assert [(line["kind"], line["label"]) for line in gestures] == [
-        ("start", "Peace And QUIET 2!"),
-        ("end", "Peace And QUIET 2!"),
-    ]
+    assert [line["kind"] for line in window.end()] == ["start", "end"]
+    assert window.started() == ["Peace And QUIET 2!"]
 
 
 def test_names_are_typed_and_corrected(start: Callable[..., Program]) -> None:
@@ -224,7 +209,7 @@ def test_names_are_typed_and_corrected(start: Callable[..., Program]) -> None:
     assert set(window.labels()) == {"Odd One", "Two Wrong"}
     window.key("r")
     until(window.prompted, "the prompt")
-    window.close_window()  # ends the program from within the prompt too
+    window.key(CLOSE)  # ends the program from within the prompt too
     window.end()
     assert set(window.labels()) == {"Odd One", "Two Wrong"}
 
@@ -240,14 +225,13 @@ def test_other_keys(start: Callable[..., Program], tmp_path: Path) -> None:
     assert not window.helps()
     window.key("h")
     until(window.helps, "the help")
-    window.key("question")
+    window.key("h")
     until(lambda: not window.helps(), "the help's end")
 
     window.key("p")
     until(lambda: likeness(window.screen(), "paused", 48) > 0.8, "the pause")
     still, seen = window.screen(), window.frames()
-    for _ in range(5):
-        assert np.array_equal(window.screen()[30:440], still[30:440])
+    assert all(np.array_equal(window.screen()[30:440], still[30:440]) for _ in range(5))
     assert window.frames() == seen
     window.key("s")  # keys work meanwhile
     [path] = until(lambda: list((tmp_path / "snapshots").glob("*.png")), "the snapshot")
@@ -255,12 +239,11 @@ def test_other_keys(start: Callable[..., Program], tmp_path: Path) -> None:
     window.key("space")
     window.goes_on()
 
-    window.close_window()
+    window.key(CLOSE)
     window.end()
 
 
 def test_escape_quits(start: Callable[..., Program]) -> None:
     window = start("demo")
-    window.goes_on()
     window.key("Escape")
     window.end()
