@@ -22,7 +22,11 @@ VERSION = "0.1.0"
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; → exit status: 0, 1 for a fault with its sentence, 130 for Ctrl-C."""
-    arguments = _parser().parse_args(_with_command(sys.argv[1:] if argv is None else argv))
+    parser = _parser()
+    argv = _with_command(sys.argv[1:] if argv is None else argv)
+    if argv[0] not in COMMANDS and not argv[0].startswith("-"):
+        parser.error(f"there is no command {argv[0]!r}; there are {', '.join(COMMANDS)}")
+    arguments = parser.parse_args(argv)
     for stream in (sys.stdout, sys.stderr):  # names are Unicode, a redirected stream may not be
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
@@ -48,20 +52,19 @@ def main(argv: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
-    except ImportError as error:  # OpenCV on a bare Linux
-        print(
-            f"error: {error}. A system library is missing; on Debian and Ubuntu: "
-            "apt-get install libgl1 libglib2.0-0",
-            file=sys.stderr,
-        )
+    except ImportError as error:
+        advice = "Install the packages anew with: pip install --force-reinstall -r requirements.txt"
+        if ".so" in str(error):  # OpenCV on a bare Linux
+            advice = "On Debian and Ubuntu: apt-get install libgl1 libglib2.0-0"
+        print(f"error: {error}. {advice}", file=sys.stderr)
         return 1
 
 
 def _with_command(argv: list[str]) -> list[str]:
     """`run.py --camera 0` means `run.py live --camera 0`."""
-    if argv and (argv[0] in COMMANDS or argv[0] in ("-h", "--help", "--version")):
-        return argv
-    return ["live", *argv]
+    if not argv or (argv[0].startswith("-") and argv[0] not in ("-h", "--help", "--version")):
+        return ["live", *argv]
+    return argv
 
 
 def live(arguments: argparse.Namespace) -> None:
@@ -96,12 +99,15 @@ def gestures(arguments: argparse.Namespace) -> None:
             print(f"No gesture is recorded in {gallery.folder}.", file=sys.stderr)
     elif action == "rename":
         gallery.rename(arguments.old, arguments.new)
+        print(f"{arguments.old!r} is {arguments.new!r} now.", file=sys.stderr)
     elif action == "delete":
         gallery.delete(arguments.label)
+        print(f"Deleted {arguments.label!r}.", file=sys.stderr)
     elif action == "export":
-        export_zip(gallery, arguments.file)
+        count = export_zip(gallery, arguments.file)
+        print(f"References in {arguments.file}: {count}.", file=sys.stderr)
     else:
-        print(f"{import_zip(gallery, arguments.file)} references imported.", file=sys.stderr)
+        print(f"New references: {import_zip(gallery, arguments.file)}.", file=sys.stderr)
 
 
 def embed(arguments: argparse.Namespace) -> None:

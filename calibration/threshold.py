@@ -54,7 +54,7 @@ class Calibration:
             )
         if not self.curve_far[0] <= far <= self.curve_far[-1]:
             raise UserError(
-                f"--far lies between {self.curve_far[0]:g} and {self.curve_far[-1]:g} for this "
+                f"--far lies between {self.curve_far[0]:.2g} and {self.curve_far[-1]:.2g} for this "
                 f"calibration; got {far:g}."
             )
         threshold = np.interp(np.log(far), np.log(self.curve_far), self.curve_threshold)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,11 @@ class OnnxEncoder:
     """
 
     def __init__(self, path: Path) -> None:
+        # The wheels report usage to Microsoft from their import on, unless told so before.
+        os.environ["ORT_DISABLE_TELEMETRY"] = "1"
         import onnxruntime
 
-        onnxruntime.disable_telemetry_events()  # Windows builds log usage; nothing leaves here
+        onnxruntime.disable_telemetry_events()
         onnxruntime.set_default_logger_severity(3)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1

@@ -162,5 +162,6 @@ def _open_landmarker(model: Path, max_hands: int, confidence: float) -> Any:
     except (RuntimeError, ValueError, FileNotFoundError, OSError) as error:
         raise UserError(
             f"{model} can't be opened as a MediaPipe hand model ({str(error).splitlines()[0]}). "
-            "Delete it and start again to fetch it anew, or pass another with --hand-model."
+            "Pass another with --hand-model; delete a cached one, and the next start fetches it "
+            "anew."
         ) from None

@@ -7,14 +7,18 @@ from pathlib import Path
 
 
 def encoder_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--encoder", default="default", metavar="default|landmarks|FILE.onnx")
-    parser.add_argument("--engine", default="auto", metavar="auto|onnx")
+    parser.add_argument("--encoder", default="default", metavar="default|landmarks|FILE.onnx",
+                        help="what embeds hands (default)")  # fmt: skip
+    parser.add_argument("--engine", default="auto", metavar="auto|onnx",
+                        help="what runs the encoder (auto)")  # fmt: skip
     parser.add_argument("--hand-model", metavar="FILE", help="MediaPipe's hand_landmarker.task")
 
 
 def source_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--camera", default="0", help="index, device, URL, video file, folder of pictures, or demo"
+        "--camera",
+        default="0",
+        help="index, device, URL, video file, folder of pictures, or demo (0)",
     )
     parser.add_argument("--size", type=_size, metavar="WxH", help="asked of the camera")
     parser.add_argument("--fps", type=float, help="asked of the camera")

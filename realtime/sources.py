@@ -78,7 +78,9 @@ def open_source(
     if os.path.isdir(camera):
         pictures = list_pictures(path)
         if not pictures:
-            raise UserError(f"The folder {path} holds no picture. {TAKES}")
+            raise UserError(
+                f"The folder {path} holds no picture (those in its folders don't count). {TAKES}"
+            )
         return _Pictures(path.name or camera, pictures, mirrored)
     if not os.path.isfile(camera):
         raise UserError(f"There is nothing named {camera!r}. {TAKES}")

@@ -55,6 +55,7 @@ def replay(
                     match = result.matches[0]
                     rows.append((frame.index, match.nearest, match.label))
         seconds = time.perf_counter() - began
+    rows = [row for row in rows if row[0] in truth]
     known = [row for row in rows if truth[row[0]] not in leave_out]
     unknown = [row for row in rows if truth[row[0]] in leave_out]
     exact, wrong, missed = 0, [], []
@@ -94,7 +95,10 @@ def main() -> None:
     parser.add_argument("--leave-out", type=lambda text: set(text.split(",")), default=set())
     parser.add_argument("--other-hand", action="store_true")
     arguments = parser.parse_args()
-    segments = json.loads(arguments.segments.read_text())["segments"]
+    try:
+        segments = json.loads(arguments.segments.read_text())["segments"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SystemExit(f"{arguments.segments} holds no labelled segments ({error}).") from None
     figures = replay(
         arguments.video,
         segments,

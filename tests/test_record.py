@@ -155,7 +155,7 @@ def test_gestures_commands(folder: Path) -> None:
     assert gestures("delete", "Victory") == []
     assert gestures("list", "--gallery", "gestures") == ["Letter ell\t1"]
     run = fine(run_py("gestures", "import", "all.zip", cwd=folder))
-    assert run.stderr == "1 references imported.\n"
+    assert run.stderr == "New references: 1.\n"
     assert gestures("list") == ["Letter ell\t1", "Victory\t1"]
     assert gestures("import", "all.zip", "--gallery", "other") == []
     assert gestures("list", "--gallery", "other") == ["Letter ell\t1", "Victory\t1"]
