@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ import numpy as np
 
 from calibration.episodes import Scores
 from calibration.metrics import expected_calibration_error
+from engines.atomic import replacing
 from engines.errors import UserError
 
 GALLERY_SIZE = 10
@@ -188,14 +187,8 @@ def calibration_path(encoder: Path) -> Path:
 def save(calibration: Calibration, path: Path) -> None:
     """Write it whole or not at all."""
     text = json.dumps(dataclasses.asdict(calibration), indent=2) + "\n"
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".json")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    with replacing(path) as file:
+        file.write(text.encode())
 
 
 def load(path: Path, fingerprint: str) -> Calibration:

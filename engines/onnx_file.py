@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engines.atomic import replacing
 from engines.spec import FINGERPRINT_KEY, SPEC_KEY, EncoderSpec, fingerprint
 
 if TYPE_CHECKING:
@@ -22,12 +21,6 @@ def save_encoder(model: onnx.ModelProto, spec: EncoderSpec, path: Path) -> str:
     mark = fingerprint(spec, weights)
     onnx.helper.set_model_props(model, {SPEC_KEY: spec.to_json(), FINGERPRINT_KEY: mark})
     onnx.checker.check_model(model, full_check=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".onnx")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(model.SerializeToString())
-        os.chmod(temporary, 0o644)  # mkstemp gives 0600; a model is for everyone
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    with replacing(path) as file:
+        file.write(model.SerializeToString())
     return mark

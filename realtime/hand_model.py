@@ -22,6 +22,7 @@ from pathlib import Path
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
+from engines.atomic import replacing
 from engines.errors import UserError
 from realtime.say import console, tell
 
@@ -94,14 +95,9 @@ def bundle(wheel: Path, target: Path) -> None:
             )
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=target.parent, suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w") as archive:
-                for name, data in networks.items():  # stored: MediaPipe maps them in place
-                    archive.writestr(name, data)
-            os.replace(temporary, target)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
+        with replacing(target) as file, zipfile.ZipFile(file, "w") as archive:
+            for name, data in networks.items():  # stored: MediaPipe maps them in place
+                archive.writestr(name, data)
     except OSError as error:
         raise UserError(
             f"The hand model can't be kept in {target.parent} ({error.strerror}). Make room or "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ import cv2
 import numpy as np
 from rich.progress import track
 
+from engines.atomic import replacing
 from engines.encoder import Encoder
 from engines.errors import UserError
 from realtime.geometry import bounding_box, upright_square
@@ -125,24 +125,18 @@ def _scan(
 def save_embeddings(hands: PictureHands, encoder: Encoder, out: Path) -> None:
     """`run.py embed`: one .npz without object arrays, whole or not at all. Raises UserError."""
     try:
-        handle, temporary = tempfile.mkstemp(dir=out.parent, prefix=".", suffix=".npz")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez_compressed(
-                    file,
-                    path=np.array(hands.paths),
-                    found=hands.found,
-                    side=hands.sides,
-                    embedding=hands.embeddings[0],
-                    landmarks=hands.landmarks,
-                    world_landmarks=hands.world_landmarks,
-                    box=hands.boxes,
-                    fingerprint=np.array(encoder.fingerprint),
-                )
-            os.chmod(temporary, 0o644)  # mkstemp gives 0600
-            os.replace(temporary, out)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
+        with replacing(out) as file:
+            np.savez_compressed(
+                file,
+                path=np.array(hands.paths),
+                found=hands.found,
+                side=hands.sides,
+                embedding=hands.embeddings[0],
+                landmarks=hands.landmarks,
+                world_landmarks=hands.world_landmarks,
+                box=hands.boxes,
+                fingerprint=np.array(encoder.fingerprint),
+            )
     except OSError as error:
         raise UserError(
             f"{out} can't be written ({error.strerror}). Name a file in a folder that exists, "

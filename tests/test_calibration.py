@@ -16,6 +16,7 @@ from calibration import threshold
 from calibration.episodes import Scores
 from calibration.metrics import expected_calibration_error
 from calibration.threshold import FARS, Calibration, fit, load, save, uncalibrated
+from engines import atomic
 from engines.encoder import ENCODERS, open_encoder
 from engines.errors import UserError
 
@@ -240,7 +241,7 @@ def test_a_disk_that_fails_leaves_the_old_file(fitted, tmp_path: Path, monkeypat
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(threshold.os, "replace", full)
+    monkeypatch.setattr(atomic.os, "replace", full)
     with pytest.raises(OSError, match="No space"):
         save(uncalibrated("cosine", "g"), path)
     assert load(path, "f" * 64) == fitted and list(tmp_path.iterdir()) == [path]

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
-from engines import onnx_file
+from engines import atomic
 from engines.encoder import ENCODERS, encoder_path, open_encoder
 from engines.errors import UserError
 from engines.onnx_encoder import OnnxEncoder
@@ -110,7 +110,7 @@ def test_a_write_cut_short_leaves_the_old_file(tmp_path: Path, monkeypatch) -> N
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(onnx_file.os, "replace", interrupted)
+    monkeypatch.setattr(atomic.os, "replace", interrupted)
     with pytest.raises(KeyboardInterrupt):
         save_encoder(distance_model(), DISTANCE, path)
     assert path.read_bytes() == b"the old one" and len(list(tmp_path.iterdir())) == 1
