@@ -55,9 +55,10 @@ class VideoWriter:
             return
         self._writer.release()
         self._writer = None
-        # cv2 keeps a full disk to itself; it shows in what can be read back.
+        # cv2 keeps a full disk to itself; it shows in what can be read back. Ctrl-C may have come
+        # between a frame's writing and its counting: one more is whole too.
         check = cv2.VideoCapture(str(self._part))
-        whole = check.get(cv2.CAP_PROP_FRAME_COUNT) == self._written
+        whole = check.get(cv2.CAP_PROP_FRAME_COUNT) >= self._written
         check.release()
         if not whole:
             self._part.unlink(missing_ok=True)
