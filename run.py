@@ -175,6 +175,14 @@ def calibrate(arguments: argparse.Namespace) -> None:
     print_calibration(fitted, path)
 
 
+def prepare(arguments: argparse.Namespace) -> None:
+    from realtime.hand_model import hand_model
+    from train.prepare import prepare
+
+    _writable(arguments.out)
+    prepare(arguments.dirs, hand_model(arguments.hand_model), arguments.out)
+
+
 def doctor(arguments: argparse.Namespace) -> None:
     from realtime.doctor import examine
     from realtime.report import print_findings
@@ -190,6 +198,7 @@ COMMANDS = {
     "embed": (embed, "embed a folder of pictures into an .npz"),
     "evaluate": (evaluate, "measure one-shot accuracy and rejection on people's pictures"),
     "calibrate": (calibrate, "fit an encoder's threshold and probabilities"),
+    "prepare": (prepare, "cut the hands out of people's pictures, once, for training"),
     "doctor": (doctor, "check this machine and say what to do"),
 }
 
@@ -256,6 +265,11 @@ def _parser() -> argparse.ArgumentParser:
                                    metavar="DIR|FILE.npz")  # fmt: skip
     made["calibrate"].add_argument("--out", type=Path, metavar="FILE.json",
                                    help="default: beside the encoder")  # fmt: skip
+    made["prepare"].add_argument("dirs", type=Path, nargs="+", metavar="DIR",
+                                 help="a set: DIR/<subject>/<label>/<image>")  # fmt: skip
+    made["prepare"].add_argument("--out", type=Path, required=True, metavar="FILE.npz")
+    made["prepare"].add_argument("--hand-model", metavar="FILE",
+                                 help="MediaPipe's hand_landmarker.task")  # fmt: skip
     return parser
 
 

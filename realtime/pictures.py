@@ -23,6 +23,7 @@ from realtime.say import console, warn
 from realtime.types import Detection
 
 BORDERS = (0.0, 0.25, 0.5)  # of the longer side; a tight picture hides its hand from the detector
+NO_HAND = "no hand is found in it, even with a border"
 
 
 def detect_picture(detector: HandDetector, image: np.ndarray) -> Detection | None:
@@ -79,11 +80,14 @@ def embed_folder(
     boxes = np.full((count, 4), np.nan, np.float32)
     sides = np.full(count, "", "<U5")
     embeddings = [np.full((count, e.spec.dim), np.nan, np.float32) for e in encoders]
-    scanned = enumerate(_scan(paths, model))
+    scanned = enumerate(scan(paths, model))
     bar = track(scanned, "hands", total=count, console=console, disable=not console.is_terminal)
-    for i, (image, detection) in bar:
-        if detection is None or image is None:
+    for i, seen in bar:
+        if isinstance(seen, str):
+            if seen != NO_HAND:
+                warn(seen)
             continue
+        image, detection = seen
         landmarks[i], world[i] = detection.landmarks, detection.world_landmarks
         boxes[i], sides[i] = bounding_box(detection.landmarks), detection.side
         for encoder, rows in zip(encoders, embeddings, strict=True):
@@ -93,23 +97,22 @@ def embed_folder(
     return PictureHands(names, sides != "", sides, landmarks, world, boxes, embeddings)
 
 
-def _scan(
-    paths: Sequence[Path], model: Path
-) -> Iterator[tuple[np.ndarray | None, Detection | None]]:
-    """Pictures and their hands in order, found by one detector per core."""
+def scan(paths: Sequence[Path], model: Path) -> Iterator[tuple[np.ndarray, Detection] | str]:
+    """Each picture, uint8 (H, W, 3) BGR, with its largest hand, or why there is none: NO_HAND,
+    or the sentence that says why it can't be read. In order, by one detector per core."""
     local = threading.local()
     detectors = []
 
-    def look(path: Path) -> tuple[np.ndarray | None, Detection | None]:
+    def look(path: Path) -> tuple[np.ndarray, Detection] | str:
         if not hasattr(local, "detector"):
             local.detector = HandDetector(model, video=False)
             detectors.append(local.detector)
         try:
             image = read_picture(path)
         except UserError as error:
-            warn(str(error))
-            return None, None
-        return image, detect_picture(local.detector, image)
+            return str(error)
+        detection = detect_picture(local.detector, image)
+        return NO_HAND if detection is None else (image, detection)
 
     workers = max(os.cpu_count() or 1, 1)
     with ThreadPoolExecutor(workers) as pool:
