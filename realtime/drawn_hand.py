@@ -13,11 +13,11 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
+from realtime.drawn_palm import EMPTY, palm_and_arm, raise_limb
 from realtime.hand_pose import PALM_LENGTH, RADII, inner_sides, palm_axes, palm_lines, unit
 
 SIZE = (640, 480)  # width, height
 _DISTANCE = 0.55  # metres from the camera to the wrist; sets how strong the perspective is
-_EMPTY = -1e4  # height where there is no hand
 
 
 @dataclass(frozen=True)
@@ -78,95 +78,12 @@ def _backdrop(wall, scenery: int, size: tuple[int, int]) -> tuple[np.ndarray, np
     return (large + 1.2 * noise).clip(0, 255).astype(np.uint8), mottle
 
 
-def _raise(height, a, b, radius_a, radius_b, blend, bulge=0.0) -> None:
-    """Merge a tapered round limb into the height map.
-
-    a, b (3,) pixels with z as height; radii in pixels; blend: how softly it merges with what is
-    there, in pixels (less towards its rim, lest that stand out); bulge: extra radius half-way.
-    """
-    radius_a, radius_b, blend, bulge = map(float, (radius_a, radius_b, blend, bulge))
-    reach = max(radius_a, radius_b) + bulge
-    x0, y0 = (int(max(min(a[i], b[i]) - reach, 0)) for i in (0, 1))
-    x1, y1 = (int(min(max(a[i], b[i]) + reach + 2, height.shape[1 - i])) for i in (0, 1))
-    if x0 >= x1 or y0 >= y1:
-        return
-    x = np.arange(x0, x1, dtype=np.float32) - np.float32(a[0])
-    y = (np.arange(y0, y1, dtype=np.float32) - np.float32(a[1]))[:, None]
-    axis = b - a
-    flat = max(float(np.hypot(axis[0], axis[1])), 1e-2)  # length as seen in the picture
-    ux, uy = np.float32(axis[0] / flat), np.float32(axis[1] / flat)
-    along = x * ux + y * uy
-    off = x * uy - y * ux
-    off *= off
-    # Which sphere of the limb is foremost at each pixel (exact for a cylinder).
-    middle = 0.5 * (radius_a + radius_b) + bulge
-    where = np.sqrt(np.maximum(np.float32(middle**2) - off, 0.0))
-    where *= np.float32(axis[2] / np.hypot(flat, axis[2]))
-    where += along
-    where *= np.float32(1 / flat)
-    where = np.minimum(np.maximum(where, 0.0), 1.0)
-    radius = where * np.float32(radius_b - radius_a) + np.float32(radius_a)
-    if bulge:
-        radius += np.float32(4 * bulge) * where * (1 - where)
-    along -= where * np.float32(flat)
-    radius *= radius
-    radius -= along * along
-    radius -= off
-    front = np.sqrt(np.maximum(radius, 0.0))
-    front += where * np.float32(axis[2]) + np.float32(a[2])
-    front[radius <= 0] = _EMPTY
-    part = height[y0:y1, x0:x1]
-    near = np.maximum(np.float32(blend) - np.abs(part - front), 0.0)
-    near *= near
-    near *= np.minimum(np.maximum(radius, 0.0) * (0.6 / blend / middle**2), 0.25 / blend)
-    np.add(np.maximum(part, front), near, out=part)
-
-
-def _palm_and_arm(view, shape, px, radii, across, palm, down) -> np.ndarray:
-    """Height map (h, w) of the forearm, the palm and the skin between the fingers.
-
-    px: pixels per metre of a standard hand; down: unit vector (3,) to the elbow.
-    """
-    height = np.full(shape, _EMPTY, np.float32)
-    knuckles, soft = view[[5, 9, 13, 17]], 0.009 * px
-    for shift in (across * -0.0085 * px, across * 0.0085 * px):
-        top = view[0] + shift * 0.9 - (palm * 0.004 + down * 0.014) * px
-        bottom = view[0] + down * 0.20 * px + shift * 1.7
-        _raise(height, top, bottom, 0.0170 * px, 0.028 * px, 0.022 * px)
-    heel = view[0] + np.outer((0.0135, 0.005, -0.004, -0.0125), across) * px
-    for i in range(4):
-        _raise(height, heel[i], knuckles[i], 0.0122 * px, radii[i + 1, 0] * 1.06, soft)
-    for i in range(3):
-        base = 0.5 * (knuckles[i] + knuckles[i + 1])
-        web = 0.75 * base + 0.125 * (view[6 + 4 * i] + view[10 + 4 * i])
-        _raise(height, 0.5 * (heel[i] + heel[i + 1]), base, 0.0125 * px, 0.0105 * px, soft)
-        _raise(height, base, web, 0.0100 * px, 0.0064 * px, soft)
-    # Pad below the fingers; skin between thumb and index finger, thinner towards its rim.
-    pads = knuckles + (0.10 * (view[0] - knuckles) + palm * 0.0035 * px)
-    _raise(height, pads[0], pads[3], 0.0098 * px, 0.0085 * px, soft)
-    for t, s, r in ((0.45, 0.60, 0.0100), (0.72, 0.80, 0.0080), (0.95, 0.93, 0.0058)):
-        a = view[1] + t * (view[2] - view[1])
-        _raise(height, a, view[0] + s * (view[5] - view[0]), r * px, r * px, 1.5 * soft)
-    # Ball of the thumb and the opposite edge of the hand.
-    ball = 0.58 * view[2] + 0.42 * view[1]
-    _raise(height, heel[0], ball, 0.0130 * px, 0.0135 * px, 1.7 * soft, 0.003 * px)
-    _raise(height, view[1], view[2], 0.0135 * px, radii[0, 1] * 1.06, 1.7 * soft)
-    side = 0.70 * view[17] + 0.30 * view[0] + (palm * 0.002 - across * 0.0005) * px
-    _raise(height, heel[3], side, 0.0125 * px, 0.0095 * px, 1.5 * soft, 0.0025 * px)
-    # One skin over all that: even out the inside, keep the round rims.
-    solid = (height > _EMPTY / 2).astype(np.float32)
-    window = (int(0.015 * px) | 1,) * 2
-    weight = cv2.blur(solid, window)
-    mean = cv2.blur(height * solid, window) / cv2.max(weight, 1e-3)
-    return height + (mean - height) * cv2.max(2 * weight - 1, 0.0) * solid
-
-
 def _enlarged(half, shape) -> np.ndarray:
     """A height map at twice the resolution, cut to shape (h, w), with a smooth outline."""
-    solid = cv2.threshold(half, _EMPTY / 2, 1.0, cv2.THRESH_BINARY)[1]
+    solid = cv2.threshold(half, EMPTY / 2, 1.0, cv2.THRESH_BINARY)[1]
     parts = (cv2.GaussianBlur(part, (7, 7), 0) for part in (half * solid, solid))
     total, weight = (cv2.resize(p, None, fx=2, fy=2)[: shape[0], : shape[1]] for p in parts)
-    return np.where(weight > 0.5, total * 2 / cv2.max(weight, 0.5), np.float32(_EMPTY))
+    return np.where(weight > 0.5, total * 2 / cv2.max(weight, 0.5), np.float32(EMPTY))
 
 
 def draw_hand(
@@ -176,10 +93,14 @@ def draw_hand(
     scale: float = 1600.0,
     centre: tuple[float, float] | None = None,
     side: str = "right",
+    backdrop: np.ndarray | None = None,
+    sink: tuple[float, float] = (0.0, 0.5),
 ) -> np.ndarray:
     """Draw joints (21, 3) in metres as a hand; uint8 BGR (size[1], size[0], 3).
 
     scale, centre: as in `project`. side: "right" or "left", to tell the palm from the back.
+    backdrop: uint8 BGR (size[1], size[0], 3) to draw on instead of the look's wall and scenery.
+    sink: where the elbow is drawn to from straight behind the hand, in the picture's x and y.
     """
     view, zoom = _to_view(joints_m, size, scale, centre)
     grow = np.linalg.norm(joints_m[9] - joints_m[0]) / PALM_LENGTH
@@ -187,7 +108,7 @@ def draw_hand(
     radii = RADII * look.thickness * grow * zoom[1:].reshape(5, 4)
     across, palm = palm_axes(joints_m, side) * (1, 1, -1)
     inner = inner_sides(joints_m, side) * (1, 1, -1)
-    down = unit(unit(view[0] - view[[5, 9, 13, 17]].mean(0)) + (0, 0.5, 0))
+    down = unit(unit(view[0] - view[[5, 9, 13, 17]].mean(0)) + (*sink, 0))
 
     # Work only in the part of the picture that has the hand and the arm in it.
     arm = np.array([[0, 0.03], [0, -0.03], [0.2, 0.05], [0.2, -0.05]]) * px
@@ -198,25 +119,26 @@ def draw_hand(
     shape = (y1 - y0, x1 - x0)
     # Palm and arm are smooth: half the resolution will do.
     half, half_shape = (view - (0.5, 0.5, 0)) / 2, ((shape[0] + 1) // 2, (shape[1] + 1) // 2)
-    half = _palm_and_arm(half, half_shape, px / 2, radii / 2, across, palm, down)
+    half = palm_and_arm(half, half_shape, px / 2, radii / 2, across, palm, down)
     palm_only = _enlarged(half, shape)
     height = palm_only.copy()
     # The sleeve is a thicker arm, cut straight at the cuff.
     cuff = view[0] + down * look.sleeve * px
     below = slice(int(np.clip(cuff[1] - 0.04 * px, 0, shape[0] - 1)), None)
     thick = np.ones((int(0.012 * px) | 1,) * 2, np.uint8)
-    sleeve = np.full_like(palm_only, _EMPTY)
+    sleeve = np.full_like(palm_only, EMPTY)
     sleeve[below] = cv2.dilate(palm_only[below], thick) + len(thick) / 3
     left, above = cuff[0] - np.arange(shape[1]), cuff[1] - np.arange(shape[0])
-    sleeve[-left * down[0] < above[:, None] * down[1]] = _EMPTY
+    sleeve[-left * down[0] < above[:, None] * down[1]] = EMPTY
     for f, chain in enumerate(view[1:].reshape(5, 4, 3).copy()):
         chain[3] -= unit(chain[3] - chain[2]) * radii[f, 3] * 0.75
         for b in range(f == 0, 3):
             r, blend = radii[f, b], (0.003 if b else 0.006) * px
-            _raise(height, chain[b], chain[b + 1], r, radii[f, b + 1], blend, 0.05 * r)
+            raise_limb(height, chain[b], chain[b + 1], r, radii[f, b + 1], blend, 0.05 * r)
 
     details = _details(view, palm_only, height, radii, inner, palm, px)
-    backdrop, mottle = _backdrop(look.wall, look.scenery, size)
+    scene, mottle = _backdrop(look.wall, look.scenery, size)
+    backdrop = scene if backdrop is None else backdrop
     at, picture = np.s_[y0:y1, x0:x1], backdrop.copy()
     patch, mask = _shade(height, sleeve, *details, look, px, mottle[at])
     alpha = cv2.GaussianBlur(mask, (5, 5), 1.0)
@@ -263,7 +185,7 @@ def _details(view, palm_only, height, radii, inner, palm, px) -> tuple[np.ndarra
 def _shade(height, sleeve, lines, nails, look, px, mottle) -> tuple[np.ndarray, np.ndarray]:
     """Colours (h, w, 3) uint8 BGR of the lit height map, and its coverage (h, w) float32 0..1."""
     whole = cv2.max(height, sleeve)
-    mask = (whole > _EMPTY / 2).astype(np.float32)
+    mask = (whole > EMPTY / 2).astype(np.float32)
     # Carry the rim on outside, or all outlines would be as dark as a drop to the background.
     rim = cv2.dilate(whole, np.ones((7, 7), np.uint8)) - 3.0
     rim = cv2.max(rim, float(whole[mask > 0].min(initial=0.0)) - 3.0)

@@ -1,0 +1,86 @@
+"""The weights of a .tflite file, in the order its operators use them. Reads no code, only arrays.
+
+A .tflite file is a FlatBuffer (schema: tensorflow/compiler/mlir/lite/schema/schema.fbs); the
+few fields that weights need are reached by their place in the schema's tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import flatbuffers.table
+import numpy as np
+from flatbuffers.number_types import Int32Flags, Uint8Flags
+
+from engines.errors import UserError
+
+# Places of the fields in their tables, counted from 0 as in the schema.
+MODEL_CODES, MODEL_SUBGRAPHS, MODEL_BUFFERS = 1, 2, 4
+GRAPH_TENSORS, GRAPH_OPERATORS = 0, 3
+TENSOR_SHAPE, TENSOR_TYPE, TENSOR_BUFFER = 0, 1, 2
+OPERATOR_CODE, OPERATOR_INPUTS, OPERATOR_OUTPUTS = 0, 1, 2
+CODE_BUILTIN, BUFFER_DATA = 0, 0
+
+OPERATORS = {3: "conv", 4: "depthwise", 6: "dequantize", 9: "dense"}
+TYPES = {0: np.dtype("<f4"), 1: np.dtype("<f2")}
+
+
+class _Table:
+    """One FlatBuffer table: its fields by place."""
+
+    def __init__(self, data: bytes, position: int) -> None:
+        self._data = data
+        self._table = flatbuffers.table.Table(data, position)
+
+    def number(self, place: int, flags: object = Int32Flags) -> int:
+        offset = self._table.Offset(4 + 2 * place)
+        return self._table.Get(flags, offset + self._table.Pos) if offset else 0
+
+    def tables(self, place: int) -> list[_Table]:
+        return [_Table(self._data, self._table.Indirect(at)) for at in self._elements(place, 4)]
+
+    def numbers(self, place: int) -> list[int]:
+        return [self._table.Get(Int32Flags, at) for at in self._elements(place, 4)]
+
+    def data(self, place: int) -> bytes:
+        elements = self._elements(place, 1)
+        return self._data[elements.start : elements.stop]
+
+    def _elements(self, place: int, size: int) -> range:
+        offset = self._table.Offset(4 + 2 * place)
+        if not offset:
+            return range(0)
+        start = self._table.Vector(offset)
+        return range(start, start + size * self._table.VectorLen(offset), size)
+
+
+def weights(data: bytes) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """("conv" | "depthwise" | "dense", weights, bias float32 (out,)) of each layer, in order.
+
+    Weights float32 as TensorFlow Lite lays them out: conv (out, h, w, in), depthwise
+    (1, h, w, channels), dense (out, in). Half-precision constants are widened.
+    Raises UserError where the bytes are no .tflite file.
+    """
+    if data[4:8] != b"TFL3":
+        raise UserError("The hand model isn't a .tflite file: delete it, to have it fetched anew.")
+    model = _Table(data, int.from_bytes(data[:4], "little"))
+    codes = [code.number(CODE_BUILTIN, Uint8Flags) for code in model.tables(MODEL_CODES)]
+    buffers = model.tables(MODEL_BUFFERS)
+    graph = model.tables(MODEL_SUBGRAPHS)[0]
+    tensors = graph.tables(GRAPH_TENSORS)
+
+    def constant(index: int) -> np.ndarray:
+        tensor = tensors[index]
+        dtype = TYPES[tensor.number(TENSOR_TYPE, Uint8Flags)]
+        content = buffers[tensor.number(TENSOR_BUFFER)].data(BUFFER_DATA)
+        return np.frombuffer(content, dtype).reshape(tensor.numbers(TENSOR_SHAPE))
+
+    widened = {}  # tensor index → the half-precision constant it is computed from
+    for operator in graph.tables(GRAPH_OPERATORS):
+        kind = OPERATORS.get(codes[operator.number(OPERATOR_CODE)])
+        inputs = operator.numbers(OPERATOR_INPUTS)
+        if kind == "dequantize":
+            widened[operator.numbers(OPERATOR_OUTPUTS)[0]] = inputs[0]
+        elif kind is not None:
+            weight, bias = (constant(widened.get(i, i)).astype(np.float32) for i in inputs[1:3])
+            yield kind, weight, bias
