@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import dataclasses
 import io
 import json
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +19,7 @@ from realtime import options
 
 if TYPE_CHECKING:
     from realtime.recognizer import Settings
+    from train.recipes import Recipe
 
 VERSION = "0.1.0"
 
@@ -183,6 +187,81 @@ def prepare(arguments: argparse.Namespace) -> None:
     prepare(arguments.dirs, hand_model(arguments.hand_model), arguments.out)
 
 
+def train(arguments: argparse.Namespace) -> None:
+    from realtime.hand_model import hand_model
+
+    with _training_packages():
+        from train.fit import train
+
+    checkpoint = train(
+        arguments.recipe,
+        _recipe(arguments),
+        arguments.data,
+        arguments.without,
+        hand_model(arguments.hand_model),
+        arguments.out,
+        arguments.features,
+    )
+    print(f"Trained: {checkpoint}. Next: python run.py export {checkpoint} --out FILE.onnx",
+          file=sys.stderr)  # fmt: skip
+
+
+def cross_validate(arguments: argparse.Namespace) -> None:
+    from calibration.threshold import calibration_path, save
+    from engines.encoder import encoder_path, open_encoder
+    from realtime.hand_model import hand_model
+    from realtime.report import print_calibration
+
+    with _training_packages():
+        from train.cross_validate import calibration_of, cross_validate
+
+    encoder = None if arguments.calibrate is None else open_encoder(arguments.calibrate)
+    done = cross_validate(
+        arguments.recipe,
+        _recipe(arguments),
+        arguments.data,
+        hand_model(arguments.hand_model),
+        arguments.out,
+        arguments.features,
+    )
+    print((arguments.out / "report.md").read_text(encoding="utf-8"))
+    if encoder is not None:
+        path = calibration_path(encoder_path(arguments.calibrate))
+        fitted = calibration_of(done, 0.01, encoder.fingerprint)
+        save(fitted, path)
+        print_calibration(fitted, path)
+
+
+def _recipe(arguments: argparse.Namespace) -> Recipe:
+    from train.recipes import RECIPES
+
+    if arguments.recipe not in RECIPES:
+        raise UserError(f"--recipe takes {', '.join(RECIPES)}; got {arguments.recipe!r}.")
+    recipe = RECIPES[arguments.recipe]
+    return recipe if arguments.seed is None else dataclasses.replace(recipe, seed=arguments.seed)
+
+
+def export(arguments: argparse.Namespace) -> None:
+    with _training_packages():
+        from train.export import export
+
+    _writable(arguments.out)
+    mark, difference = export(arguments.checkpoint, arguments.out, arguments.name)
+    print(f"{arguments.out}: fingerprint {mark[:12]}, largest difference from PyTorch "
+          f"{difference:.1e}.", file=sys.stderr)  # fmt: skip
+
+
+@contextlib.contextmanager
+def _training_packages() -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"Training needs the package {error.name}, which isn't installed. Install it with: "
+            "pip install -r requirements-train.txt"
+        ) from None
+
+
 def doctor(arguments: argparse.Namespace) -> None:
     from realtime.doctor import examine
     from realtime.report import print_findings
@@ -199,13 +278,14 @@ COMMANDS = {
     "evaluate": (evaluate, "measure one-shot accuracy and rejection on people's pictures"),
     "calibrate": (calibrate, "fit an encoder's threshold and probabilities"),
     "prepare": (prepare, "cut the hands out of people's pictures, once, for training"),
+    "train": (train, "train an encoder on prepared pictures"),
+    "cross-validate": (cross_validate, "train without each set in turn, and test on it"),
+    "export": (export, "make an ONNX encoder of a trained checkpoint"),
     "doctor": (doctor, "check this machine and say what to do"),
 }
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
-    import dataclasses
-
     from realtime.recognizer import Settings
 
     names = [field.name for field in dataclasses.fields(Settings)]
@@ -252,24 +332,13 @@ def _parser() -> argparse.ArgumentParser:
     record_parser.add_argument("--image", type=Path, help="record from this picture instead")
     record_parser.add_argument("--replace", action="store_true", help="drop earlier references")
     options.gesture_options(made["gestures"])
-    for name in ("embed", "evaluate"):
-        made[name].add_argument("dir", type=Path, metavar="DIR", help="folder of pictures")
-    made["embed"].add_argument("--out", type=Path, required=True, metavar="FILE.npz")
-    for name in ("evaluate", "calibrate"):
-        made[name].add_argument("--labels", type=lambda text: text.split(","), metavar="A,B,…",
-                                help="only these labels")  # fmt: skip
-    made["evaluate"].add_argument("--references", type=Path, metavar="DIR",
-                                  help="take the references from these people")  # fmt: skip
-    made["evaluate"].add_argument("--json", type=Path, metavar="FILE")
-    made["calibrate"].add_argument("sources", type=Path, nargs="+",
-                                   metavar="DIR|FILE.npz")  # fmt: skip
-    made["calibrate"].add_argument("--out", type=Path, metavar="FILE.json",
-                                   help="default: beside the encoder")  # fmt: skip
+    options.picture_options(made)
     made["prepare"].add_argument("dirs", type=Path, nargs="+", metavar="DIR",
                                  help="a set: DIR/<subject>/<label>/<image>")  # fmt: skip
     made["prepare"].add_argument("--out", type=Path, required=True, metavar="FILE.npz")
     made["prepare"].add_argument("--hand-model", metavar="FILE",
                                  help="MediaPipe's hand_landmarker.task")  # fmt: skip
+    options.training_options(made["train"], made["cross-validate"], made["export"])
     return parser
 
 

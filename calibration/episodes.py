@@ -65,7 +65,7 @@ def within(
             if references is not None:
                 queries = np.setdiff1d(rows, references)
                 parts.append(_score(data, queries, data, references, similarity))
-    return _join(parts)
+    return joined(parts)
 
 
 def across(
@@ -95,7 +95,7 @@ def across(
             if drawn is not None:
                 shared = rows[np.isin(queries.labels[rows], pool.labels[theirs])]
                 parts.append(_score(queries, shared, pool, drawn, similarity))
-    return _join(parts)
+    return joined(parts)
 
 
 def _rows_by(values: np.ndarray) -> dict[str, np.ndarray]:
@@ -156,7 +156,8 @@ def _chance_among(beaten: np.ndarray, others: int) -> np.ndarray:
     return chance
 
 
-def _join(parts: Sequence[Scores]) -> Scores:
+def joined(parts: Sequence[Scores]) -> Scores:
+    """Scores of several people or sets as one."""
     fields = ("best", "margin", "correct", "known", "five_way", "cell")
     if not parts:
         empty = np.zeros(0)

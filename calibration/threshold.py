@@ -127,18 +127,26 @@ def fit(
         weights=(float(weights[0]), float(weights[1]), float(weights[2])),
         fingerprint=fingerprint, fitted_on=fitted_on,
     ).at(far)  # fmt: skip
-    accepted = (scores.best >= calibration.threshold) & (scores.margin >= min_margin)
-    probability = _probability(weights, scores.best, scores.margin)
+    return dataclasses.replace(calibration, report=tried(calibration, scores))
+
+
+def tried(calibration: Calibration, scores: Scores) -> dict[str, float]:
+    """What a calibration does on scores: the rates of correct and false accepts, and the expected
+    calibration error of the raw similarity and of its probability, where recorded and unrecorded
+    gestures weigh alike."""
+    known = scores.known
+    accepted = scores.best >= calibration.threshold
+    accepted &= scores.margin >= calibration.min_margin
+    right = (known & scores.correct).astype(float)
+    balance = np.where(known, 0.5 / known.sum(), 0.5 / (~known).sum())
+    probability = _probability(np.array(calibration.weights), scores.best, scores.margin)
     naive = np.clip(scores.best, 0, 1)
-    return dataclasses.replace(
-        calibration,
-        report={
-            "correct_accepts": float((accepted & scores.correct)[known].mean()),
-            "false_accepts": float(accepted[unknown].mean()),
-            "ece_before": expected_calibration_error(naive, right, balance),
-            "ece_after": expected_calibration_error(probability, right, balance),
-        },
-    )
+    return {
+        "correct_accepts": float((accepted & scores.correct)[known].mean()),
+        "false_accepts": float(accepted[~known].mean()),
+        "ece_before": expected_calibration_error(naive, right, balance),
+        "ece_after": expected_calibration_error(probability, right, balance),
+    }
 
 
 def _upper_quantile(scores: np.ndarray, far: float) -> float:

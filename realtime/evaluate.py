@@ -87,7 +87,7 @@ def evaluate(
         if pool is not None:
             modes = {"across people": functools.partial(across, references=labelled(pool, i))}
         for mode, episodes in modes.items():
-            for row, figure in _figures(
+            for row, figure in figures(
                 queries, episodes, alike, calibration if one is encoder else None
             ):
                 if isinstance(figure, str):
@@ -105,7 +105,7 @@ def evaluate(
     )
 
 
-def _figures(
+def figures(
     queries: LabelledEmbeddings,
     episodes: Callable[..., Scores],
     alike: Callable[[np.ndarray, np.ndarray], np.ndarray],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 
@@ -70,3 +71,45 @@ def _count(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"a number from 0 on is expected; got {text!r}")
     return int(text)
+
+
+def picture_options(made: Mapping[str, argparse.ArgumentParser]) -> None:
+    """Of the commands that look at people's pictures."""
+    for name in ("embed", "evaluate"):
+        made[name].add_argument("dir", type=Path, metavar="DIR", help="folder of pictures")
+    made["embed"].add_argument("--out", type=Path, required=True, metavar="FILE.npz")
+    for name in ("evaluate", "calibrate"):
+        made[name].add_argument("--labels", type=lambda text: text.split(","), metavar="A,B,…",
+                                help="only these labels")  # fmt: skip
+    made["evaluate"].add_argument("--references", type=Path, metavar="DIR",
+                                  help="take the references from these people")  # fmt: skip
+    made["evaluate"].add_argument("--json", type=Path, metavar="FILE")
+    made["calibrate"].add_argument("sources", type=Path, nargs="+",
+                                   metavar="DIR|FILE.npz")  # fmt: skip
+    made["calibrate"].add_argument("--out", type=Path, metavar="FILE.json",
+                                   help="default: beside the encoder")  # fmt: skip
+
+
+def training_options(
+    train: argparse.ArgumentParser,
+    cross_validate: argparse.ArgumentParser,
+    export: argparse.ArgumentParser,
+) -> None:
+    for parser in (train, cross_validate):
+        parser.add_argument("--recipe", default="default", metavar="NAME",
+                            help="default, laptop or free; see train/recipes.py")  # fmt: skip
+        parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="FILE.npz",
+                            help="what `prepare` wrote")  # fmt: skip
+        parser.add_argument("--out", type=Path, required=True, metavar="DIR",
+                            help="where it happens; the same command goes on there")  # fmt: skip
+        parser.add_argument("--features", type=Path, metavar="DIR",
+                            help="where frozen features are kept (beside the data)")  # fmt: skip
+        parser.add_argument("--seed", type=int, help="of everything random (the recipe's)")
+        parser.add_argument("--hand-model", metavar="FILE", help="MediaPipe's .task bundle")
+    train.add_argument("--without", nargs="+", default=[], metavar="SET",
+                       help="leave sets out, to test on them")  # fmt: skip
+    cross_validate.add_argument("--calibrate", metavar="FILE.onnx",
+                                help="fit this encoder's calibration, too")  # fmt: skip
+    export.add_argument("checkpoint", type=Path, metavar="CHECKPOINT")
+    export.add_argument("--out", type=Path, required=True, metavar="FILE.onnx")
+    export.add_argument("--name", default="gesture-encoder", help="what the encoder is called")

@@ -128,23 +128,26 @@ def load_backbone(hand_model: Path) -> Backbone:
     try:
         with zipfile.ZipFile(hand_model) as bundle:
             data = bundle.read(FILE)
-    except (OSError, zipfile.BadZipFile, KeyError) as error:
+    except Exception as error:  # zipfile and zlib raise half a dozen types on damage
         raise UserError(
             f"{hand_model} is no hand model ({error}): a .task bundle with {FILE} is expected. "
-            "Delete it, and the next run fetches it anew."
+            f"{tflite.AGAIN}"
         ) from None
     network = Backbone()
     layers = [m for m in network.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
-    stored = list(tflite.weights(data))
-    if len(stored) != len(layers):
+    stored = [
+        (torch.from_numpy(_torch_layout(kind, weight)), torch.from_numpy(bias))
+        for kind, weight, bias in tflite.weights(data, hand_model)
+    ]
+    expected = [(layer.weight.shape, layer.bias.shape) for layer in layers]
+    if [(weight.shape, bias.shape) for weight, bias in stored] != expected:
         raise UserError(
-            f"{hand_model} holds another network than hand_landmark_full: {len(stored)} layers, "
-            f"{len(layers)} expected. Delete it, and the next run fetches it anew."
+            f"{hand_model} holds another network than hand_landmark_full. {tflite.AGAIN}"
         )
     with torch.no_grad():
-        for layer, (kind, weight, bias) in zip(layers, stored, strict=True):
-            layer.weight.copy_(torch.from_numpy(_torch_layout(kind, weight)))
-            layer.bias.copy_(torch.from_numpy(bias))
+        for layer, (weight, bias) in zip(layers, stored, strict=True):
+            layer.weight.copy_(weight)
+            layer.bias.copy_(bias)
     return network.eval()
 
 

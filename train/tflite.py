@@ -6,7 +6,9 @@ few fields that weights need are reached by their place in the schema's tables.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
+from pathlib import Path
 
 import flatbuffers.table
 import numpy as np
@@ -22,6 +24,7 @@ OPERATOR_CODE, OPERATOR_INPUTS, OPERATOR_OUTPUTS = 0, 1, 2
 CODE_BUILTIN, BUFFER_DATA = 0, 0
 
 OPERATORS = {3: "conv", 4: "depthwise", 6: "dequantize", 9: "dense"}
+AGAIN = "Delete it, and the next run fetches it anew."
 TYPES = {0: np.dtype("<f4"), 1: np.dtype("<f2")}
 
 
@@ -54,15 +57,22 @@ class _Table:
         return range(start, start + size * self._table.VectorLen(offset), size)
 
 
-def weights(data: bytes) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+def weights(data: bytes, file: Path) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """("conv" | "depthwise" | "dense", weights, bias float32 (out,)) of each layer, in order.
 
     Weights float32 as TensorFlow Lite lays them out: conv (out, h, w, in), depthwise
     (1, h, w, channels), dense (out, in). Half-precision constants are widened.
-    Raises UserError where the bytes are no .tflite file.
+    Raises UserError where the bytes are no .tflite file or a damaged one; `file` is what it names.
     """
     if data[4:8] != b"TFL3":
-        raise UserError("The hand model isn't a .tflite file: delete it, to have it fetched anew.")
+        raise UserError(f"{file} holds no .tflite network. {AGAIN}")
+    try:
+        yield from _layers(data)
+    except (struct.error, TypeError, ValueError, LookupError):  # places that lead nowhere
+        raise UserError(f"{file} is damaged. {AGAIN}") from None
+
+
+def _layers(data: bytes) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     model = _Table(data, int.from_bytes(data[:4], "little"))
     codes = [code.number(CODE_BUILTIN, Uint8Flags) for code in model.tables(MODEL_CODES)]
     buffers = model.tables(MODEL_BUFFERS)
@@ -83,4 +93,6 @@ def weights(data: bytes) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
             widened[operator.numbers(OPERATOR_OUTPUTS)[0]] = inputs[0]
         elif kind is not None:
             weight, bias = (constant(widened.get(i, i)).astype(np.float32) for i in inputs[1:3])
+            if weight.ndim != (2 if kind == "dense" else 4):
+                raise ValueError(f"{kind} weights of shape {weight.shape}")
             yield kind, weight, bias

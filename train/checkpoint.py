@@ -1,0 +1,60 @@
+"""A trained encoder on disk: its own configuration and half-precision weights, no code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from engines.atomic import replacing
+from engines.errors import UserError
+from train.model import GestureEncoder, ModelConfig
+
+FORMAT = 1
+
+
+def half(model: GestureEncoder) -> GestureEncoder:
+    """The model with its weights rounded to half precision, kept in single: what is stored."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(parameter.half().float())
+    return model
+
+
+def save_checkpoint(model: GestureEncoder, about: dict[str, Any], path: Path) -> None:
+    """Whole or not at all. about: what JSON can hold, such as the recipe and the data's names."""
+    weights = {name: value.half().contiguous() for name, value in model.state_dict().items()}
+    text = json.dumps({"format": FORMAT, "model": model.config.to_dict(), "about": about})
+    try:
+        with replacing(path) as file:
+            torch.save({"configuration": text, "weights": weights}, file)
+    except OSError as error:
+        raise UserError(f"{path} can't be written ({error.strerror}).") from None
+
+
+def load_checkpoint(path: Path) -> tuple[GestureEncoder, dict[str, Any]]:
+    """→ the model in single precision, ready to encode, and what was said about it.
+
+    Raises UserError where the file is no checkpoint of this project.
+    """
+    try:
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+        text = json.loads(stored["configuration"])
+        if text["format"] != FORMAT:
+            raise UserError(
+                f"{path} has format {text['format']}; this program reads {FORMAT}. "
+                "Update the program or train the encoder again."
+            )
+        model = GestureEncoder(ModelConfig.from_dict(text["model"]))
+        model.load_state_dict({name: value.float() for name, value in stored["weights"].items()})
+        return model.eval(), text["about"]
+    except UserError:
+        raise
+    except Exception as error:  # torch, pickle, zipfile and json raise a dozen types on damage
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"{path} is no checkpoint of this project ({reason}). "
+            "Make one with: python run.py train --recipe default --data FILE.npz --out DIR"
+        ) from None

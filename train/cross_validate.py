@@ -1,0 +1,208 @@
+"""`run.py cross-validate`: each set in turn left out of the training and tested on.
+
+What a set's figures say is what people may expect whom the encoder has never seen. The scores of
+all left-out sets together calibrate the encoder that is trained on everything.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from calibration import threshold
+from calibration.episodes import LabelledEmbeddings, Scores, across, joined, within
+from calibration.metrics import Figure
+from calibration.threshold import Calibration
+from engines.atomic import replacing
+from engines.errors import UserError
+from realtime.evaluate import figures
+from realtime.say import tell
+from train.backbone import load_backbone
+from train.checkpoint import load_checkpoint
+from train.data import alphabets_and_labels
+from train.features import pooled_features, real_features
+from train.fit import train
+from train.landmark_baseline import mean_features
+from train.model import GEOMETRY
+from train.prepared import Prepared, load_prepared
+from train.recipes import Recipe
+from train.whitening import whiten
+
+ENCODERS = ("landmark baseline", "frozen backbone", "trained without this set")
+DRAWS = 20  # of references, per person, for the calibration
+
+
+@dataclass(frozen=True)
+class Fold:
+    """test: the set's name; references: the set of one-shot references to test it with, too;
+    without: what isn't trained on; rows: figure → encoder → Figure, or why there is none; scores:
+    within a person, by the encoder trained without it, for the calibration."""
+
+    test: str
+    references: str | None
+    without: list[str]
+    rows: dict[str, dict[str, Figure]] = dataclasses.field(default_factory=dict)
+    scores: Scores | None = None
+
+
+def cross_validate(
+    recipe_name: str,
+    recipe: Recipe,
+    paths: list[Path],
+    hand_model: Path,
+    out: Path,
+    features: Path | None = None,
+) -> list[Fold]:
+    """Train and test a fold per set; write out/report.json and out/report.md. Raises UserError."""
+    data = load_prepared(paths)
+    plan = folds(data, recipe)
+    if len(plan) < 2:
+        raise UserError(
+            "Leaving one set out takes at least two sets with two labels each; prepare more."
+        )
+    folder = features or paths[0].with_suffix(".features")
+    backbone = load_backbone(hand_model)
+    views = real_features(data, backbone, recipe.model.crop_size, 1, recipe.seed, folder)
+    pooled = pooled_features(data, backbone, recipe.model.crop_size, folder)
+    done = []
+    for fold in plan:
+        tell(f"Without {', '.join(fold.without)}:")
+        checkpoint = train(
+            recipe_name, recipe, paths, fold.without, hand_model, out / fold.test, features
+        )
+        done.append(_tested(fold, data, recipe, views[0], pooled, checkpoint))
+        _write(done, recipe_name, out)
+    return done
+
+
+def folds(data: Prepared, recipe: Recipe) -> list[Fold]:
+    """One per set that shows two labels; sets of one picture per label are references for the
+    others of their alphabet, and left out together with them."""
+    alphabets, labels = alphabets_and_labels(data, recipe)
+    names, kept = np.unique(data.sets).tolist(), []
+    alphabet = {name: alphabets[data.sets == name][0] for name in names}
+
+    def lone(name: str) -> bool:
+        mask = data.sets == name
+        alike = sum(a == alphabet[name] for a in alphabet.values()) > 1
+        return alike and len(np.unique(data.labels[mask])) == mask.sum()
+
+    for name in names:
+        if lone(name) or len(np.unique(labels[data.sets == name])) < 2:
+            continue
+        references = [n for n in names if lone(n) and alphabet[n] == alphabet[name]]
+        kept.append(Fold(name, references[0] if references else None, [name, *references]))
+    return kept
+
+
+def _tested(
+    fold: Fold,
+    data: Prepared,
+    recipe: Recipe,
+    features: np.ndarray,
+    pooled: np.ndarray,
+    checkpoint: Path,
+) -> Fold:
+    model, _ = load_checkpoint(checkpoint)
+    _, labels = alphabets_and_labels(data, recipe)
+
+    def embedded(name: str, encoder: str) -> LabelledEmbeddings:
+        mask = data.sets == name
+        rows = np.asarray(features[mask])
+        if encoder == ENCODERS[0]:
+            values = torch.from_numpy(rows[:, -GEOMETRY:].astype(np.float32) - mean_features())
+        elif encoder == ENCODERS[1]:
+            values = torch.from_numpy(np.sqrt(pooled[mask].astype(np.float32)))
+        else:
+            values = whiten(rows, model.whitening, model.head)
+        unit = functional.normalize(values, dim=1).numpy()
+        return LabelledEmbeddings(unit, labels[mask], data.subjects[mask])
+
+    rows: dict[str, dict[str, Figure]] = {}
+    for encoder in ENCODERS:
+        queries = embedded(fold.test, encoder)
+        modes: dict[str, Callable[..., Scores]] = {"within a person": within}
+        modes["across people"] = across
+        if fold.references:
+            pool = embedded(fold.references, encoder)
+            modes[f"references from {fold.references}"] = functools.partial(across, references=pool)
+        for mode, episodes in modes.items():
+            for row, figure in figures(queries, episodes, _cosine, None):
+                if isinstance(figure, Figure):
+                    rows.setdefault(f"{mode}: {row}", {})[encoder] = figure
+    scores = within(queries, _cosine, known=threshold.GALLERY_SIZE, draws=DRAWS)
+    return dataclasses.replace(fold, rows=rows, scores=scores if len(scores) else None)
+
+
+def _cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return a @ b.T
+
+
+def calibration_of(done: list[Fold], far: float, fingerprint: str) -> Calibration:
+    """Of an encoder like those of the folds, from all left-out sets' scores. Raises UserError."""
+    usable = [fold for fold in done if fold.scores is not None]
+    if not usable:
+        raise UserError(
+            "No set shows people with more than ten gestures, several pictures each: there is "
+            "nothing to calibrate on."
+        )
+    names = ", ".join(fold.test for fold in usable)
+    what = f"{names}, within each person, each scored by an encoder trained without it"
+    scores = joined([fold.scores for fold in usable if fold.scores is not None])
+    return threshold.fit(scores, far, fingerprint, what, DRAWS)
+
+
+def held_out_calibration(done: list[Fold], far: float) -> Iterator[tuple[str, dict[str, float]]]:
+    """(set, its rates and errors) under a calibration fitted on the other sets alone."""
+    usable = [fold for fold in done if fold.scores is not None]
+    for fold in usable if len(usable) > 1 else []:
+        fitted = calibration_of([f for f in usable if f is not fold], far, "")
+        assert fold.scores is not None
+        yield fold.test, threshold.tried(fitted, fold.scores)
+
+
+def _write(done: list[Fold], recipe_name: str, out: Path) -> None:
+    """report.json and report.md, whole each time a fold is done."""
+    stored = {
+        fold.test: {
+            row: {name: [f.value, f.low, f.high] for name, f in by.items()}
+            for row, by in fold.rows.items()
+        }
+        for fold in done
+    }
+    lines = [f"Recipe {recipe_name}; each set tested on the encoder trained without it.", ""]
+    for fold in done:
+        lines += [f"### {fold.test} (not trained on: {', '.join(fold.without)})", ""]
+        lines += ["| | " + " | ".join(ENCODERS) + " |", "|---|" + "---|" * len(ENCODERS)]
+        for row, by in fold.rows.items():
+            cells = [str(by[name]) if name in by else "–" for name in ENCODERS]
+            lines.append(f"| {row} | " + " | ".join(cells) + " |")
+        lines.append("")
+    trials = list(held_out_calibration(done, 0.01))
+    if trials:
+        lines += [
+            "### Calibration at 1 % false accepts, fitted on the other sets",
+            "",
+            "| set | false accepts | correct accepts | ECE of similarity | of probability |",
+            "|---|---|---|---|---|",
+        ]
+        for name, tried in trials:
+            values = [
+                f"{100 * tried['false_accepts']:.1f} %",
+                f"{100 * tried['correct_accepts']:.1f} %",
+                f"{tried['ece_before']:.3f}",
+                f"{tried['ece_after']:.3f}",
+            ]
+            lines.append(f"| {name} | " + " | ".join(values) + " |")
+    with replacing(out / "report.json") as file:
+        file.write(json.dumps(stored, indent=1).encode())
+    with replacing(out / "report.md") as file:
+        file.write(("\n".join(lines) + "\n").encode())
