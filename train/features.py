@@ -105,7 +105,7 @@ def synthetic_features(
     part: "train", or "held_out" regions of pose space.
     """
     network = HandFeatures(backbone).eval()
-    key = _key(_weights(network), size, classes, per_class, seed, VERSION)
+    key = _key(f"{_weights(network)} {size} {classes} {per_class} {seed}")
     path = folder / f"synthetic-{part}-{key}.npz"
     if not path.is_file():
         rng = np.random.default_rng([seed, part == "held_out"])
@@ -130,10 +130,13 @@ def synthetic_features(
                 person=np.concatenate(people),
             ),
         )
-    with np.load(path, allow_pickle=False) as stored:
-        names = stored["label"].astype(str)
-        every = np.full(len(names), "synthetic")
-        return Bank([stored["features"]], every, names, stored["person"].astype(str), every)
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            features, label, person = stored["features"], stored["label"], stored["person"]
+    except Exception:  # zipfile, zlib and numpy raise a dozen types on damage
+        raise _damaged(path) from None
+    every = np.full(len(label), "synthetic")
+    return Bank([features], every, label.astype(str), person.astype(str), every)
 
 
 def detected(
@@ -194,10 +197,17 @@ def _kept(
     """The float16 array at path, made first where it isn't there."""
     if not path.is_file():
         _save(path, lambda file: np.save(file, np.concatenate(list(made()))))
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, EOFError, ValueError):
+        raise _damaged(path) from None
     if array.shape != shape:
-        raise UserError(f"{path} is damaged: delete it, and the same command makes it again.")
+        raise _damaged(path)
     return array
+
+
+def _damaged(path: Path) -> UserError:
+    return UserError(f"{path} is damaged: delete it, and the same command makes it again.")
 
 
 def _save(path: Path, write: Callable[[object], None]) -> None:

@@ -28,15 +28,15 @@ class Recipe:
     only: tuple[str, ...] | None = None
     alphabets: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: {"asl": ASL})
     same_shapes: Mapping[str, str] = field(default_factory=lambda: dict(SAME_SHAPES))
-    views: int = 4
+    views: int = 2
     synthetic_classes: int = 2400
     synthetic_per_class: int = 6
     synthetic_share: float = 0.25
     labels: int = 24
     per_label: int = 6
-    epochs: int = 40
+    epochs: int = 12
     steps: int = 50
-    patience: int = 15
+    patience: int = 6
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2
     temperature: float = 0.1
@@ -45,6 +45,6 @@ class Recipe:
 
 RECIPES = {
     "default": Recipe(),
-    "laptop": Recipe(views=2, synthetic_classes=800, epochs=20),
-    "free": Recipe(only=("digits", "asl_photos")),
+    "laptop": Recipe(views=1, synthetic_classes=800),
+    "free": Recipe(only=("digits", "asl_photos")),  # what is freely licensed
 }
