@@ -213,7 +213,7 @@ def cross_validate(arguments: argparse.Namespace) -> None:
     from realtime.report import print_calibration
 
     with _training_packages():
-        from train.cross_validate import calibration_of, cross_validate
+        from train.cross_validate import FAR, calibration_of, cross_validate
 
     encoder = None if arguments.calibrate is None else open_encoder(arguments.calibrate)
     done = cross_validate(
@@ -227,7 +227,7 @@ def cross_validate(arguments: argparse.Namespace) -> None:
     print((arguments.out / "report.md").read_text(encoding="utf-8"))
     if encoder is not None:
         path = calibration_path(encoder_path(arguments.calibrate))
-        fitted = calibration_of(done, 0.01, encoder.fingerprint)
+        fitted = calibration_of(done, FAR, encoder.fingerprint)
         save(fitted, path)
         print_calibration(fitted, path)
 

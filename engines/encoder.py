@@ -14,7 +14,7 @@ from engines.spec import EncoderSpec
 MODELS = Path(__file__).resolve().parent.parent / "models"
 
 # "default" names the best encoder shipped; the untrained geometry stays as the baseline.
-ENCODERS = {"default": MODELS / "landmarks.onnx", "landmarks": MODELS / "landmarks.onnx"}
+ENCODERS = {"default": MODELS / "default.onnx", "landmarks": MODELS / "landmarks.onnx"}
 
 
 class Encoder(Protocol):

@@ -1,11 +1,13 @@
 """Measure the live loop on a video whose segments are labelled.
 
     python -m tests.replay VIDEO.mp4 SEGMENTS.json [--encoder E] [--leave-out A,F,…] [--other-hand]
+        [--references DIR]
 
 SEGMENTS.json: {"segments": [{"label", "first_frame", "last_frame"}, …]}. Each gesture is enrolled
 from the middle frame of its first segment, as `run.py record --image` does; then the video is
 replayed as `run.py --camera VIDEO --view none` does; with --other-hand as its mirror image, so that
-the gestures come from the hand they were not taught with.
+the gestures come from the hand they were not taught with; with --references from one photograph
+each of another person, DIR/…/<label>/<image>.
 """
 
 from __future__ import annotations
@@ -18,13 +20,19 @@ import time
 from pathlib import Path
 
 from realtime.capture import Shot
+from realtime.picture_file import list_pictures, read_picture
 from realtime.recognizer import Recognizer, Settings, source_of
 from realtime.record import enrol
 from realtime.types import Frame
 
 
 def replay(
-    video: str, segments: list[dict], encoder: str, leave_out: set[str], other_hand: bool = False
+    video: str,
+    segments: list[dict],
+    encoder: str,
+    leave_out: set[str],
+    other_hand: bool = False,
+    references: Path | None = None,
 ) -> dict:
     """→ the figures of one replay."""
     recorded = {s["label"]: s for s in reversed(segments) if s["label"] not in leave_out}
@@ -32,12 +40,16 @@ def replay(
     with tempfile.TemporaryDirectory() as gallery:
         settings = Settings(camera=video, gallery=gallery, encoder=encoder)
         with source_of(settings) as source, Recognizer(settings, video=False) as recognizer:
-            for frame in source:
-                if frame.index in middles:
-                    hands = recognizer.detector.detect(Frame(frame.image, 0, 0.0))
-                    if not hands:
-                        raise SystemExit(f"no hand in frame {frame.index}, {middles[frame.index]}")
-                    enrol(recognizer, Shot(frame, hands[0]), middles[frame.index])
+            if references is None:
+                shown = ((middles[f.index], f) for f in source if f.index in middles)
+            else:
+                paths = [p for p in list_pictures(references, True) if p.parent.name in recorded]
+                shown = ((p.parent.name, Frame(read_picture(p), 0, 0.0)) for p in paths)
+            for label, frame in shown:
+                hands = recognizer.detector.detect(Frame(frame.image, 0, 0.0))
+                if not hands:
+                    raise SystemExit(f"no hand in the reference of {label}")
+                enrol(recognizer, Shot(frame, hands[0]), label)
         truth = {
             index: s["label"]
             for s in segments
@@ -94,6 +106,7 @@ def main() -> None:
     parser.add_argument("--encoder", default="default")
     parser.add_argument("--leave-out", type=lambda text: set(text.split(",")), default=set())
     parser.add_argument("--other-hand", action="store_true")
+    parser.add_argument("--references", type=Path)
     arguments = parser.parse_args()
     try:
         segments = json.loads(arguments.segments.read_text())["segments"]
@@ -105,6 +118,7 @@ def main() -> None:
         arguments.encoder,
         arguments.leave_out,
         arguments.other_hand,
+        arguments.references,
     )
     print(json.dumps(figures, indent=2))
 

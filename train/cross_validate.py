@@ -27,7 +27,9 @@ from realtime.evaluate import figures
 from realtime.say import tell
 from train.backbone import load_backbone
 from train.checkpoint import load_checkpoint
+from train.confusions import confusions
 from train.data import alphabets_and_labels
+from train.export import export
 from train.features import pooled_features, real_features
 from train.fit import train
 from train.landmark_baseline import mean_features
@@ -37,6 +39,7 @@ from train.recipes import Recipe
 from train.whitening import whiten
 
 ENCODERS = ("landmark baseline", "frozen backbone", "trained without this set")
+FAR = 0.01
 DRAWS = 20  # of references, per person, for the calibration
 
 
@@ -51,6 +54,7 @@ class Fold:
     without: list[str]
     rows: dict[str, dict[str, Figure]] = dataclasses.field(default_factory=dict)
     scores: Scores | None = None
+    confused: list[tuple[str, str, float]] = dataclasses.field(default_factory=list)
 
 
 def cross_validate(
@@ -80,6 +84,7 @@ def cross_validate(
         )
         done.append(_tested(fold, data, recipe, views[0], pooled, checkpoint))
         _write(done, recipe_name, out)
+    _ship(done, out)
     return done
 
 
@@ -99,7 +104,9 @@ def folds(data: Prepared, recipe: Recipe) -> list[Fold]:
         if lone(name) or len(np.unique(labels[data.sets == name])) < 2:
             continue
         references = [n for n in names if lone(n) and alphabet[n] == alphabet[name]]
-        kept.append(Fold(name, references[0] if references else None, [name, *references]))
+        without = [name, *references]
+        if set(names if recipe.only is None else recipe.only) - set(without):
+            kept.append(Fold(name, references[0] if references else None, without))
     return kept
 
 
@@ -139,7 +146,9 @@ def _tested(
                 if isinstance(figure, Figure):
                     rows.setdefault(f"{mode}: {row}", {})[encoder] = figure
     scores = within(queries, _cosine, known=threshold.GALLERY_SIZE, draws=DRAWS)
-    return dataclasses.replace(fold, rows=rows, scores=scores if len(scores) else None)
+    return dataclasses.replace(
+        fold, rows=rows, scores=scores if len(scores) else None, confused=confusions(queries)
+    )
 
 
 def _cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -162,11 +171,29 @@ def calibration_of(done: list[Fold], far: float, fingerprint: str) -> Calibratio
 
 def held_out_calibration(done: list[Fold], far: float) -> Iterator[tuple[str, dict[str, float]]]:
     """(set, its rates and errors) under a calibration fitted on the other sets alone."""
-    usable = [fold for fold in done if fold.scores is not None]
-    for fold in usable if len(usable) > 1 else []:
-        fitted = calibration_of([f for f in usable if f is not fold], far, "")
-        assert fold.scores is not None
-        yield fold.test, threshold.tried(fitted, fold.scores)
+    for fold in done:
+        fitted = _on_others(fold, done, far, "")
+        if fitted is not None and fold.scores is not None:
+            yield fold.test, threshold.tried(fitted, fold.scores)
+
+
+def _on_others(fold: Fold, done: list[Fold], far: float, fingerprint: str) -> Calibration | None:
+    """Fitted without a fold's own people; None where the others are too few for that."""
+    try:
+        return calibration_of([f for f in done if f is not fold], far, fingerprint)
+    except UserError:
+        return None
+
+
+def _ship(done: list[Fold], out: Path) -> None:
+    """Each fold's encoder as an ONNX file, calibrated on the other folds' sets: what a person of
+    the left-out set would have got."""
+    for fold in done:
+        folder = out / fold.test
+        mark, _ = export(folder / "encoder.pt", folder / "encoder.onnx", f"without-{fold.test}")
+        fitted = _on_others(fold, done, FAR, mark)
+        if fitted is not None:
+            threshold.save(fitted, threshold.calibration_path(folder / "encoder.onnx"))
 
 
 def _write(done: list[Fold], recipe_name: str, out: Path) -> None:
@@ -185,8 +212,9 @@ def _write(done: list[Fold], recipe_name: str, out: Path) -> None:
         for row, by in fold.rows.items():
             cells = [str(by[name]) if name in by else "–" for name in ENCODERS]
             lines.append(f"| {row} | " + " | ".join(cells) + " |")
-        lines.append("")
-    trials = list(held_out_calibration(done, 0.01))
+        worst = ", ".join(f"{a} as {b} {100 * share:.0f} %" for a, b, share in fold.confused[:10])
+        lines += ["", f"Most often taken for another (trained without this set): {worst}.", ""]
+    trials = list(held_out_calibration(done, FAR))
     if trials:
         lines += [
             "### Calibration at 1 % false accepts, fitted on the other sets",
