@@ -105,7 +105,8 @@ def folds(data: Prepared, recipe: Recipe) -> list[Fold]:
             continue
         references = [n for n in names if lone(n) and alphabet[n] == alphabet[name]]
         without = [name, *references]
-        if set(names if recipe.only is None else recipe.only) - set(without):
+        left = set(names if recipe.only is None else recipe.only) - set(without)
+        if len(np.unique(data.subjects[np.isin(data.sets, [*left])])) > 1:  # else nothing to learn
             kept.append(Fold(name, references[0] if references else None, without))
     return kept
 
