@@ -193,15 +193,15 @@ def train(arguments: argparse.Namespace) -> None:
     with _training_packages():
         from train.fit import train
 
-    checkpoint = train(
-        arguments.recipe,
-        _recipe(arguments),
-        arguments.data,
-        arguments.without,
-        hand_model(arguments.hand_model),
-        arguments.out,
-        arguments.features,
-    )
+        checkpoint = train(
+            arguments.recipe,
+            _recipe(arguments),
+            arguments.data,
+            arguments.without,
+            hand_model(arguments.hand_model),
+            arguments.out,
+            arguments.features,
+        )
     print(f"Trained: {checkpoint}. Next: python run.py export {checkpoint} --out FILE.onnx",
           file=sys.stderr)  # fmt: skip
 
@@ -215,18 +215,26 @@ def cross_validate(arguments: argparse.Namespace) -> None:
     with _training_packages():
         from train.cross_validate import FAR, calibration_of, cross_validate
 
-    encoder = None if arguments.calibrate is None else open_encoder(arguments.calibrate)
-    done = cross_validate(
-        arguments.recipe,
-        _recipe(arguments),
-        arguments.data,
-        hand_model(arguments.hand_model),
-        arguments.out,
-        arguments.features,
-    )
+        recipe, encoder, path = _recipe(arguments), None, None
+        if arguments.calibrate is not None:
+            encoder = open_encoder(arguments.calibrate)
+            path = calibration_path(encoder_path(arguments.calibrate))
+            _writable(path)
+            if "crop" not in encoder.spec.inputs or encoder.spec.dim != recipe.model.dim:
+                raise UserError(
+                    f"--calibrate takes an encoder trained with the recipe {arguments.recipe}; "
+                    f"{encoder.spec.name} is none."
+                )
+        done = cross_validate(
+            arguments.recipe,
+            recipe,
+            arguments.data,
+            hand_model(arguments.hand_model),
+            arguments.out,
+            arguments.features,
+        )
     print((arguments.out / "report.md").read_text(encoding="utf-8"))
-    if encoder is not None:
-        path = calibration_path(encoder_path(arguments.calibrate))
+    if encoder is not None and path is not None:
         fitted = calibration_of(done, FAR, encoder.fingerprint)
         save(fitted, path)
         print_calibration(fitted, path)
@@ -245,8 +253,8 @@ def export(arguments: argparse.Namespace) -> None:
     with _training_packages():
         from train.export import export
 
-    _writable(arguments.out)
-    mark, difference = export(arguments.checkpoint, arguments.out, arguments.name)
+        _writable(arguments.out)
+        mark, difference = export(arguments.checkpoint, arguments.out, arguments.name)
     print(f"{arguments.out}: fingerprint {mark[:12]}, largest difference from PyTorch "
           f"{difference:.1e}.", file=sys.stderr)  # fmt: skip
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -40,7 +42,9 @@ def load_checkpoint(path: Path) -> tuple[GestureEncoder, dict[str, Any]]:
     Raises UserError where the file is no checkpoint of this project.
     """
     try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickles that aren't torch's own
+            stored = torch.load(path, map_location="cpu", weights_only=True)
         text = json.loads(stored["configuration"])
         if text["format"] != FORMAT:
             raise UserError(
@@ -53,7 +57,9 @@ def load_checkpoint(path: Path) -> tuple[GestureEncoder, dict[str, Any]]:
     except UserError:
         raise
     except Exception as error:  # torch, pickle, zipfile and json raise a dozen types on damage
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        # What torch says of code in a file advises to run it.
+        reason = str(error).partition(". ")[0].splitlines()[0] if str(error) else "empty"
+        reason = "it holds more than weights" if isinstance(error, UnpicklingError) else reason
         raise UserError(
             f"{path} is no checkpoint of this project ({reason}). "
             "Make one with: python run.py train --recipe default --data FILE.npz --out DIR"

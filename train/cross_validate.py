@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,7 @@ from realtime.say import tell
 from train.backbone import load_backbone
 from train.checkpoint import load_checkpoint
 from train.confusions import confusions
-from train.data import alphabets_and_labels
+from train.data import alphabets_and_labels, load_data
 from train.export import export
 from train.features import pooled_features, real_features
 from train.fit import train
@@ -68,12 +69,18 @@ def cross_validate(
     """Train and test a fold per set; write out/report.json and out/report.md. Raises UserError."""
     data = load_prepared(paths)
     plan = folds(data, recipe)
-    if len(plan) < 2:
+    if not plan:
         raise UserError(
-            "Leaving one set out takes at least two sets with two labels each; prepare more."
+            "No set can be left out: each must show two labels, and pictures of two people must be "
+            "left to train on without it. Add sets, or people."
         )
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError("cross-validate runs in one process; torchrun is for train.")
+    for fold in plan:  # said before the long work rather than after it
+        load_data(paths, recipe, fold.without)
     folder = features or paths[0].with_suffix(".features")
-    backbone = load_backbone(hand_model)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    backbone = load_backbone(hand_model).to(device)
     views = real_features(data, backbone, recipe.model.crop_size, 1, recipe.seed, folder)
     pooled = pooled_features(data, backbone, recipe.model.crop_size, folder)
     done = []

@@ -40,18 +40,18 @@ def load_data(paths: list[Path], recipe: Recipe, without: list[str]) -> Prepared
             "from several: lay the pictures out as <set>/<subject>/<label>/<image>, and add people."
         )
     alphabets, labels = alphabets_and_labels(data, recipe)
-    classes, counts = np.unique(
-        np.char.add(np.char.add(alphabets, "/"), labels), return_counts=True
-    )
-    if not any((counts[np.char.startswith(classes, f"{a}/")] > 1).sum() > 1 for a in alphabets):
+    full = np.char.add(np.char.add(alphabets, "/"), labels)
+    classes, counts = np.unique(full, return_counts=True)
+    several = classes[counts > 1]
+    if not any(np.char.startswith(several, f"{a}/").sum() > 1 for a in np.unique(alphabets)):
         raise UserError(
             f"The data shows too few gestures ({', '.join(classes[:5].tolist())}): at least two "
             "labels of one set, with two pictures each, are needed to learn what tells them apart."
         )
-    lone = classes[counts == 1].tolist()
-    if lone:
-        tell(f"Left out, for want of a second picture: {', '.join(lone)}.")
-    return data
+    lone = classes[counts == 1]
+    if len(lone):
+        tell(f"Left out, for want of a second picture: {', '.join(lone.tolist())}.")
+    return data.where(~np.isin(full, lone))
 
 
 def alphabets_and_labels(data: Prepared, recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:

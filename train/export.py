@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import os
 import warnings
 from pathlib import Path
 
@@ -49,14 +50,20 @@ def export(checkpoint: Path, out: Path, name: str) -> tuple[str, float]:
         )
     assert program is not None
     graph = in_half_precision(program.model_proto)
-    mark = save_encoder(graph, spec, out)
-    difference = parity(model, spec, out)
-    if difference > PARITY:
-        out.unlink()
-        raise UserError(
-            f"ONNX Runtime and PyTorch differ by {difference:.1e} on {checkpoint}, more than "
-            f"{PARITY:.0e}: nothing was written. Try the versions in requirements-train.txt."
-        )
+    trial = out.with_name(f".{out.stem}.{os.getpid()}.onnx")
+    try:
+        mark = save_encoder(graph, spec, trial)
+        difference = parity(model, spec, trial)
+        if difference > PARITY:
+            raise UserError(
+                f"ONNX Runtime and PyTorch differ by {difference:.1e} on {checkpoint}, more than "
+                f"{PARITY:.0e}: nothing was written. Try the versions in requirements-train.txt."
+            )
+        os.replace(trial, out)
+    except OSError as error:
+        raise UserError(f"{out} can't be written ({error.strerror}).") from None
+    finally:
+        trial.unlink(missing_ok=True)
     return mark, difference
 
 

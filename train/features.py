@@ -1,8 +1,8 @@
 """Frozen features of many hands, computed once and kept: what the head trains on.
 
 The backbone doesn't change, so each picture goes through it once per view. The features lie in a
-folder beside the prepared file, one .npy per set and view, named after all that they depend on:
-a killed run goes on where it was, and the next recipe finds them there.
+folder beside the prepared file, one .npy per set and view, named after the pictures, the network
+and VERSION: a killed run goes on where it was, and the next recipe finds them there.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from train.prepared import MARGIN, STORED, Prepared
 from train.synthetic import draw_classes
 from train.synthetic_pictures import pictures
 
-VERSION = 1  # of what is computed here
+VERSION = 1  # of what is computed here: count it up with TAPS, augmentation or drawing
 BATCH = 64
 CLASSES = 32  # drawn at a time
 Inputs = tuple[np.ndarray, np.ndarray, np.ndarray]  # crop, landmarks, world landmarks
@@ -37,7 +37,7 @@ Inputs = tuple[np.ndarray, np.ndarray, np.ndarray]  # crop, landmarks, world lan
 
 @dataclass(frozen=True)
 class Bank:
-    """N hands. features: one float16 (N, FEATURES) per view, read from disk as needed; alphabets,
+    """N hands. features: one float16 (N, FEATURES) per view; alphabets,
     labels and subjects str (N,); sets str (N,)."""
 
     features: list[np.ndarray]
@@ -227,6 +227,13 @@ def _joined(parts: list[np.ndarray], back: np.ndarray) -> np.ndarray:
     if len(parts) == 1:
         return parts[0]
     return np.concatenate(parts)[back]
+
+
+def digest(data: Prepared, backbone: Backbone) -> str:
+    """Changes with anything that an encoder trained on these hands depends on."""
+    names = (data.sets, data.subjects, data.labels)
+    pictures = (data.webp, data.landmarks, data.world_landmarks)
+    return _key(*pictures, *names, _weights(backbone))
 
 
 def _weights(network: torch.nn.Module) -> str:

@@ -34,7 +34,7 @@ from train.backbone import load_backbone
 from train.batches import Index, draw, draw_pairs, index_of
 from train.checkpoint import half, save_checkpoint
 from train.data import banks, load_data
-from train.features import Bank
+from train.features import Bank, digest
 from train.model import GestureEncoder, Head
 from train.recipes import Recipe
 from train.whitening import fit_whitening, whiten
@@ -85,15 +85,15 @@ class HeadTraining(lightning.LightningModule):
         self.loss = SupConLoss(temperature=recipe.temperature)
 
     def train_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
-        process, epoch = self.trainer.global_rank, self.trainer.current_epoch
-        # Dropout's draws, too, are the epoch's own.
-        torch.manual_seed(hash((self.recipe.seed, epoch, process)))
-        return DataLoader(Batches(self.data, self.recipe, epoch, process), batch_size=None)
+        batches = Batches(self.data, self.recipe, self.current_epoch, self.global_rank)
+        return DataLoader(batches, batch_size=None)
 
     def val_dataloader(self) -> DataLoader[Any]:
         return DataLoader([self.data.held_out], batch_size=None)
 
-    def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        # Dropout's draws, too, are the batch's own.
+        torch.manual_seed(hash((self.recipe.seed, self.current_epoch, self.global_rank, batch_idx)))
         loss = self.loss(self.head(batch[0]), batch[1])
         self.log("loss", loss, prog_bar=True, on_step=False, on_epoch=True)
         return loss
@@ -101,7 +101,8 @@ class HeadTraining(lightning.LightningModule):
     def validation_step(self, held_out: Tensor) -> None:
         embeddings = self.head(held_out).cpu().numpy()
         accuracy = one_shot(embeddings, self.data.held_out_labels, self.data.held_out_people)
-        self.log(SCORE, accuracy, prog_bar=True, sync_dist=True, batch_size=1)
+        # The same in every process; gloo can't average it, as it can't divide batch sizes.
+        self.log(SCORE, accuracy, prog_bar=True, sync_dist=True, reduce_fx="max", batch_size=1)
 
     def configure_optimizers(self) -> Any:
         recipe = self.recipe
@@ -112,6 +113,13 @@ class HeadTraining(lightning.LightningModule):
             optimizer, recipe.learning_rate, recipe.epochs * recipe.steps, pct_start=0.1
         )
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
+
+
+class Patience(EarlyStopping):
+    """Early stopping that a run killed after its last epoch remembers, too."""
+
+    def on_train_start(self, trainer: lightning.Trainer, *_: Any) -> None:
+        trainer.should_stop = self.wait_count >= self.patience
 
 
 def one_shot(embeddings: np.ndarray, labels: np.ndarray, people: np.ndarray) -> float:
@@ -132,19 +140,21 @@ def train(
     """→ the checkpoint out/encoder.pt. features: folder to keep frozen features in (default:
     beside the first prepared file). Raises UserError."""
     checkpoint = out / "encoder.pt"
+    data = load_data(paths, recipe, without)
+    backbone = load_backbone(hand_model)
     settings = {
         "recipe": recipe_name,
         **json.loads(json.dumps(dataclasses.asdict(recipe))),
         "data": [path.name for path in paths],
+        "digest": digest(data, backbone),
         "without": sorted(without),
     }
-    _claim(out, settings)
+    _check(out, settings)
     if checkpoint.is_file():
         tell(f"{checkpoint} is there already, from the same recipe and data.")
         return checkpoint
     main_process = _join_processes()
-    data = load_data(paths, recipe, without)
-    backbone = load_backbone(hand_model)
+    _claim(out, settings)
     folder = features or paths[0].with_suffix(".features")
     if not main_process:  # the first one makes the features, the others read them
         torch.distributed.barrier()
@@ -168,12 +178,12 @@ def _fit(head: Head, data: Whitened, recipe: Recipe, out: Path) -> dict[str, flo
     """Train the head in place; → figures. Goes on from out/checkpoints/last.ckpt if there."""
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning")
-    best = ModelCheckpoint(
-        out / "checkpoints", "best", SCORE, mode="max", save_last=True, enable_version_counter=False
-    )
+    folder = out / "checkpoints"
+    best = ModelCheckpoint(folder, "best", SCORE, mode="max", enable_version_counter=False)
     callbacks: list[lightning.Callback] = [
+        Patience(SCORE, mode="max", patience=recipe.patience),
         best,
-        EarlyStopping(SCORE, mode="max", patience=recipe.patience),
+        ModelCheckpoint(folder, "last", enable_version_counter=False),  # each epoch's, after best
     ]
     if console.is_terminal:
         callbacks.append(RichProgressBar(console_kwargs={"stderr": True}))
@@ -193,9 +203,13 @@ def _fit(head: Head, data: Whitened, recipe: Recipe, out: Path) -> dict[str, flo
         log_every_n_steps=10,
     )
     training = HeadTraining(head, data, recipe)
-    last = out / "checkpoints" / "last.ckpt"
-    trainer.fit(training, ckpt_path=last if last.is_file() else None, weights_only=True)
-    stored = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
+    last = folder / "last.ckpt"
+    try:
+        trainer.fit(training, ckpt_path=last if last.is_file() else None, weights_only=True)
+    except SystemExit:  # what Lightning makes of Ctrl-C
+        tell("What was trained is kept: the same command goes on from there.")
+        raise KeyboardInterrupt from None
+    stored = torch.load(folder / "best.ckpt", map_location="cpu", weights_only=True)
     training.load_state_dict(stored["state_dict"])
     head.cpu().eval()
     return {SCORE: float(best.best_model_score), "epochs": float(trainer.current_epoch)}
@@ -227,19 +241,21 @@ def _whitened(
     )
 
 
-def _claim(out: Path, settings: dict[str, Any]) -> None:
-    """Bind a run's folder to what is run in it."""
+def _check(out: Path, settings: dict[str, Any]) -> None:
+    """A run's folder is bound to what is run in it."""
     file = out / "run.json"
-    if file.is_file():
-        if json.loads(file.read_text(encoding="utf-8")) != settings:
-            raise UserError(
-                f"{out} holds a run of another recipe or other data. Name another folder with "
-                "--out, or delete that one."
-            )
-        return
+    if file.is_file() and json.loads(file.read_text(encoding="utf-8")) != settings:
+        raise UserError(
+            f"{out} holds a run of another recipe or other data. Name another folder with "
+            "--out, or delete that one."
+        )
+
+
+def _claim(out: Path, settings: dict[str, Any]) -> None:
+    """Bind a run's folder, once it is sure that there is something to run."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with replacing(file) as stream:
+        with replacing(out / "run.json") as stream:
             stream.write(json.dumps(settings, indent=1).encode())
     except OSError as error:
         raise UserError(f"--out {out} can't be written ({error.strerror}).") from None

@@ -18,9 +18,10 @@ class Recipe:
     alphabets: name → sets whose labels mean the same; a set that is in none is its own alphabet;
     same_shapes: "set/label" → the label that it counts as.
 
-    views: how each picture is seen, first as it is, then augmented; synthetic_classes and
+    views: ways each picture is seen, first as it is, then augmented; synthetic_classes and
     synthetic_per_class: drawn gestures and pictures of each, synthetic_share: of the batches.
-    A batch has `labels` × `per_label` hands of one alphabet, from as many people as there are.
+    A batch has `labels` × `per_label` hands of one alphabet, from as many people as there are, or
+    `labels` pairs of drawn gestures that differ in little, up to four hands of each.
     epochs of `steps` batches; patience: epochs without a better validation before it stops.
     """
 
