@@ -19,6 +19,7 @@ import pytest
 
 pytest.importorskip("torch", reason="training needs requirements-train.txt")
 pytest.importorskip("lightning", reason="training needs requirements-train.txt")
+pytest.importorskip("tensorboard", reason="training needs requirements-train.txt")
 
 import lightning
 import torch
@@ -95,6 +96,13 @@ def whole(trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def state(folder: Path, name: str = "last") -> dict[str, Any]:
     return torch.load(folder / f"checkpoints/{name}.ckpt", weights_only=True)
+
+
+def logged(folder: Path) -> list[float]:
+    """The loss of each epoch, from the one file that TensorBoard reads."""
+    events = EventAccumulator(str(folder / "tensorboard/version_0"))
+    events.Reload()
+    return [event.value for event in events.Scalars("loss")]
 
 
 def same_run(one: Path, other: Path) -> bool:
@@ -299,7 +307,7 @@ def test_two_processes_train_one_encoder(drawn: Path, whole: Path, tmp_path: Pat
     assert status == 0, err
     assert err.count("Trained: ") == 2 and "Traceback" not in err
     assert len(list(tmp_path.rglob("*.pt"))) == 1 and len(list(tmp_path.rglob("*.ckpt"))) == 2
-    assert len(list(tmp_path.rglob("events.*"))) == 1
+    assert len(list(tmp_path.rglob("events.*"))) == 1 and len(logged(tmp_path)) == SMALL.epochs
     alone, both = state(whole), state(tmp_path)
     assert both["global_step"] == alone["global_step"]  # each process has its own batches
     assert not equal(alone["state_dict"], both["state_dict"])
@@ -407,9 +415,7 @@ def test_new_gestures_are_told_apart_better_than_untrained(
     features = tmp_path / "features"
     checkpoint = fit.train("x", recipe, [path], [], hand_model_path, tmp_path / "out", features)
 
-    events = EventAccumulator(str(tmp_path / "out/tensorboard/version_0"))
-    events.Reload()
-    losses = [event.value for event in events.Scalars("loss")]
+    losses = logged(tmp_path / "out")
     assert len(losses) == 8 and losses[-1] < 0.8 * losses[0]
     assert max(losses[-3:]) < min(losses[:3])
 
@@ -422,7 +428,6 @@ def test_new_gestures_are_told_apart_better_than_untrained(
     geometry = torch.from_numpy(rows[:, -GEOMETRY:].astype(np.float32) - mean_features())
     untrained = whiten(rows, *fit_whitening(real, config.components))
     best, *others = (one_shot_of_twenty(each, new) for each in (trained, geometry, untrained))
-    print(best, others, losses)
     assert best > max(others) + 0.02
 
 
