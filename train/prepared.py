@@ -146,7 +146,9 @@ def _load(path: Path) -> Prepared:
                 file["path"],
             )
     except Exception as error:  # zipfile, zlib and numpy raise a dozen types on damage
-        raise UserError(f"{path} isn't what `run.py prepare` writes ({error}). {AGAIN}") from None
+        # numpy takes any other file for a pickle, and advises to load that unsafely.
+        reason = "it is no .npz" if "pickle" in str(error) else error
+        raise UserError(f"{path} isn't what `run.py prepare` writes ({reason}). {AGAIN}") from None
     if form != (VERSION, MARGIN, STORED):
         raise UserError(f"{path} was written by another version of this program. {AGAIN}")
     count = part.labels.size
