@@ -18,10 +18,18 @@ def weighted_l1(a: np.ndarray, b: np.ndarray, weights: np.ndarray, bias: float) 
     return 1.0 / (1.0 + np.exp(-np.clip(logits + bias, -60, 60)))  # e⁸⁹ is past float32
 
 
+def euclidean(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(N, D) and (M, D) features → (N, M) in 0…1: 1 / (1 + ‖a − b‖)."""
+    distances = [np.linalg.norm(row - b, axis=1) for row in a]
+    return 1.0 / (1.0 + (np.stack(distances) if len(a) else np.zeros((0, len(b)))))
+
+
 def similarity(spec: EncoderSpec, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """(N, D) × (M, D) → (N, M) float32 by the similarity the encoder was made for."""
     if spec.similarity == "cosine":
         scores = cosine(a, b)
+    elif spec.similarity == "euclidean":
+        scores = euclidean(a, b)
     else:
         weights = np.asarray(spec.similarity_weights, np.float32)
         scores = weighted_l1(a, b, weights, spec.similarity_bias)

@@ -19,7 +19,7 @@ from engines.errors import UserError
 SPEC_KEY = "gesture_encoder_spec"
 FINGERPRINT_KEY = "gesture_encoder_fingerprint"
 INPUTS = ("crop", "landmarks", "world_landmarks")
-SIMILARITIES = ("cosine", "weighted_l1")
+SIMILARITIES = ("cosine", "weighted_l1", "euclidean")
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,9 @@ class EncoderSpec:
         landmarks float32 (N, 21, 3), crop coordinates in crop widths (0…1 inside the crop);
         world_landmarks float32 (N, 21, 3) metres, x right, y down, z away from the camera.
     dim: D of the embedding, output "embedding" float32 (N, D).
-    similarity: "cosine" (embeddings have unit norm) or "weighted_l1"
-        (σ(Σ wⱼ|aⱼ − bⱼ| + bias), Koch et al. 2015), whose weights stand here.
+    similarity: "cosine" (embeddings have unit norm), "weighted_l1"
+        (σ(Σ wⱼ|aⱼ − bⱼ| + bias), Koch et al. 2015), whose weights stand here, or "euclidean"
+        (1 / (1 + ‖a − b‖)).
     """
 
     name: str

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from engines.atomic import replacing
 from engines.errors import UserError
 from train.model import GestureEncoder, ModelConfig
+from train.siamese.networks import SiameseConfig, SiameseNetwork
 
 FORMAT = 1
+Model = TypeVar("Model", bound=torch.nn.Module)
+KINDS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "gesture": lambda config: GestureEncoder(ModelConfig.from_dict(config)),
+    "siamese": lambda config: SiameseNetwork(SiameseConfig(**config)),
+}
 
 
-def half(model: GestureEncoder) -> GestureEncoder:
+def half(model: Model) -> Model:
     """The model with its weights rounded to half precision, kept in single: what is stored."""
     with torch.no_grad():
         for parameter in model.parameters():
@@ -25,10 +32,14 @@ def half(model: GestureEncoder) -> GestureEncoder:
     return model
 
 
-def save_checkpoint(model: GestureEncoder, about: dict[str, Any], path: Path) -> None:
+def save_checkpoint(
+    model: GestureEncoder | SiameseNetwork, about: dict[str, Any], path: Path
+) -> None:
     """Whole or not at all. about: what JSON can hold, such as the recipe and the data's names."""
     weights = {name: value.half().contiguous() for name, value in model.state_dict().items()}
-    text = json.dumps({"format": FORMAT, "model": model.config.to_dict(), "about": about})
+    kind = "siamese" if isinstance(model, SiameseNetwork) else "gesture"
+    config = model.config.to_dict()
+    text = json.dumps({"format": FORMAT, "kind": kind, "model": config, "about": about})
     try:
         with replacing(path) as file:
             torch.save({"configuration": text, "weights": weights}, file)
@@ -36,7 +47,7 @@ def save_checkpoint(model: GestureEncoder, about: dict[str, Any], path: Path) ->
         raise UserError(f"{path} can't be written ({error.strerror}).") from None
 
 
-def load_checkpoint(path: Path) -> tuple[GestureEncoder, dict[str, Any]]:
+def load_checkpoint(path: Path) -> tuple[GestureEncoder | SiameseNetwork, dict[str, Any]]:
     """→ the model in single precision, ready to encode, and what was said about it.
 
     Raises UserError where the file is no checkpoint of this project.
@@ -51,7 +62,7 @@ def load_checkpoint(path: Path) -> tuple[GestureEncoder, dict[str, Any]]:
                 f"{path} has format {text['format']}; this program reads {FORMAT}. "
                 "Update the program or train the encoder again."
             )
-        model = GestureEncoder(ModelConfig.from_dict(text["model"]))
+        model = KINDS[text.get("kind", "gesture")](text["model"])
         model.load_state_dict({name: value.float() for name, value in stored["weights"].items()})
         return model.eval(), text["about"]
     except UserError:

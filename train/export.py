@@ -11,13 +11,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from engines.encoder import open_encoder
 from engines.errors import UserError
 from engines.onnx_file import save_encoder
 from engines.spec import INPUTS, EncoderSpec, preprocess
 from train.checkpoint import load_checkpoint
-from train.model import GestureEncoder, ModelConfig
+from train.model import ModelConfig
+from train.siamese.live import LiveSiamese, siamese_spec
+from train.siamese.networks import SiameseNetwork
 
 OPSET = 18
 PARITY = 1e-4
@@ -29,10 +32,15 @@ def export(checkpoint: Path, out: Path, name: str) -> tuple[str, float]:
 
     Raises UserError where the checkpoint can't be read, or the difference is above 1e-4.
     """
-    model, _ = load_checkpoint(checkpoint)
-    spec = spec_of(model.config, name)
-    size = model.config.crop_size
-    example = (torch.rand(2, 3, size, size), torch.rand(2, 21, 3), torch.rand(2, 21, 3))
+    loaded, _ = load_checkpoint(checkpoint)
+    model: nn.Module = loaded
+    if isinstance(loaded, SiameseNetwork):
+        model, spec = LiveSiamese(loaded).eval(), siamese_spec(loaded, name)
+    else:
+        spec = spec_of(loaded.config, name)
+    size = spec.crop_size
+    shapes = {"crop": (2, 3, size, size), "landmarks": (2, 21, 3), "world_landmarks": (2, 21, 3)}
+    example = tuple(torch.rand(shapes[name]) for name in spec.inputs)
     batch = torch.export.Dim("N")
     # The exporter tells of its own progress on stdout, and of its own deprecations.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -41,9 +49,9 @@ def export(checkpoint: Path, out: Path, name: str) -> tuple[str, float]:
         program = torch.onnx.export(
             model,
             example,
-            input_names=list(INPUTS),
+            input_names=list(spec.inputs),
             output_names=["embedding"],
-            dynamic_shapes=[{0: batch}] * 3,
+            dynamic_shapes=[{0: batch}] * len(example),
             opset_version=OPSET,
             dynamo=True,
             verbose=False,
@@ -93,7 +101,7 @@ def in_half_precision(model):  # type: ignore[no-untyped-def]
     return model
 
 
-def parity(model: GestureEncoder, spec: EncoderSpec, path: Path) -> float:
+def parity(model: nn.Module, spec: EncoderSpec, path: Path) -> float:
     """Largest difference in any value of any embedding, over batches of 1, 2 and 5 hands."""
     rng = np.random.default_rng(0)
     encoder = open_encoder(str(path), "onnx")
@@ -105,7 +113,7 @@ def parity(model: GestureEncoder, spec: EncoderSpec, path: Path) -> float:
         world = rng.normal(0.0, 0.05, (count, 21, 3)).astype(np.float32)
         inputs = preprocess(spec, crops, points, world)
         with torch.inference_mode():
-            expected = model(*(torch.from_numpy(inputs[name]) for name in INPUTS)).numpy()
+            expected = model(*(torch.from_numpy(inputs[name]) for name in spec.inputs)).numpy()
         found = encoder.encode(crops, points, world)
         worst = max(worst, float(np.abs(found - expected).max()))
     encoder.close()

@@ -10,9 +10,7 @@ import copy
 import dataclasses
 import datetime
 import json
-import logging
 import os
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,23 +18,22 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from pytorch_metric_learning.losses import SupConLoss
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from calibration.episodes import LabelledEmbeddings, across
-from engines.atomic import replacing
-from engines.errors import UserError
-from realtime.say import console, tell
+from realtime.say import tell
 from train.backbone import load_backbone
 from train.batches import Index, draw, draw_pairs, index_of
 from train.checkpoint import half, save_checkpoint
 from train.data import banks, load_data
 from train.features import Bank, digest
+from train.lightning_run import fit
 from train.model import GestureEncoder, Head
 from train.recipes import Recipe
+from train.run_folder import check, claim
 from train.whitening import fit_whitening, whiten
 
 SCORE = "one-shot accuracy, new drawn gestures"
@@ -115,13 +112,6 @@ class HeadTraining(lightning.LightningModule):
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
 
 
-class Patience(EarlyStopping):
-    """Early stopping that a run killed after its last epoch remembers, too."""
-
-    def on_train_start(self, trainer: lightning.Trainer, *_: Any) -> None:
-        trainer.should_stop = self.wait_count >= self.patience
-
-
 def one_shot(embeddings: np.ndarray, labels: np.ndarray, people: np.ndarray) -> float:
     """Share of unit embeddings (N, D) that another person's one reference names rightly."""
     data = LabelledEmbeddings(embeddings, labels, people)
@@ -149,12 +139,12 @@ def train(
         "digest": digest(data, backbone),
         "without": sorted(without),
     }
-    _check(out, settings)
+    check(out, settings)
     if checkpoint.is_file():
         tell(f"{checkpoint} is there already, from the same recipe and data.")
         return checkpoint
     main_process = _join_processes()
-    _claim(out, settings)
+    claim(out, settings)
     folder = features or paths[0].with_suffix(".features")
     if not main_process:  # the first one makes the features, the others read them
         torch.distributed.barrier()
@@ -176,43 +166,17 @@ def train(
 
 def _fit(head: Head, data: Whitened, recipe: Recipe, out: Path) -> dict[str, float]:
     """Train the head in place; → figures. Goes on from out/checkpoints/last.ckpt if there."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="lightning")
-    folder = out / "checkpoints"
-    best = ModelCheckpoint(folder, "best", SCORE, mode="max", enable_version_counter=False)
-    callbacks: list[lightning.Callback] = [
-        Patience(SCORE, mode="max", patience=recipe.patience),
-        best,
-        ModelCheckpoint(folder, "last", enable_version_counter=False),  # each epoch's, after best
-    ]
-    if console.is_terminal:
-        callbacks.append(RichProgressBar(console_kwargs={"stderr": True}))
-    workers = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    trainer = lightning.Trainer(
-        max_epochs=recipe.epochs,
-        devices=workers if workers > 1 or not torch.cuda.is_available() else 1,
-        num_nodes=int(os.environ.get("WORLD_SIZE", "1")) // workers,
-        strategy="ddp" if int(os.environ.get("WORLD_SIZE", "1")) > 1 else "auto",
-        use_distributed_sampler=False,
-        reload_dataloaders_every_n_epochs=1,
-        num_sanity_val_steps=0,
-        logger=TensorBoardLogger(out, "tensorboard", version=0),
-        callbacks=callbacks,
-        enable_progress_bar=console.is_terminal,
-        enable_model_summary=False,
-        log_every_n_steps=10,
-    )
     training = HeadTraining(head, data, recipe)
-    last = folder / "last.ckpt"
-    try:
-        trainer.fit(training, ckpt_path=last if last.is_file() else None, weights_only=True)
-    except SystemExit:  # what Lightning makes of Ctrl-C
-        tell("What was trained is kept: the same command goes on from there.")
-        raise KeyboardInterrupt from None
-    stored = torch.load(folder / "best.ckpt", map_location="cpu", weights_only=True)
-    training.load_state_dict(stored["state_dict"])
+    score, epochs = fit(
+        training,
+        out / "checkpoints",
+        SCORE,
+        epochs=recipe.epochs,
+        patience=recipe.patience,
+        logger=TensorBoardLogger(out, "tensorboard", version=0),
+    )
     head.cpu().eval()
-    return {SCORE: float(best.best_model_score), "epochs": float(trainer.current_epoch)}
+    return {SCORE: score, "epochs": float(epochs)}
 
 
 def folded(head: Head, before: nn.Linear) -> Head:
@@ -239,26 +203,6 @@ def _whitened(
         held_out_labels=held_out.labels,
         held_out_people=held_out.subjects,
     )
-
-
-def _check(out: Path, settings: dict[str, Any]) -> None:
-    """A run's folder is bound to what is run in it."""
-    file = out / "run.json"
-    if file.is_file() and json.loads(file.read_text(encoding="utf-8")) != settings:
-        raise UserError(
-            f"{out} holds a run of another recipe or other data. Name another folder with "
-            "--out, or delete that one."
-        )
-
-
-def _claim(out: Path, settings: dict[str, Any]) -> None:
-    """Bind a run's folder, once it is sure that there is something to run."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with replacing(out / "run.json") as stream:
-            stream.write(json.dumps(settings, indent=1).encode())
-    except OSError as error:
-        raise UserError(f"--out {out} can't be written ({error.strerror}).") from None
 
 
 def _join_processes() -> bool:

@@ -1,0 +1,30 @@
+"""A run's folder is bound to what is run in it, so that a run can go on where it was killed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from engines.atomic import replacing
+from engines.errors import UserError
+
+
+def check(out: Path, settings: dict[str, Any]) -> None:
+    """Raises UserError where the folder holds a run of other settings."""
+    file = out / "run.json"
+    if file.is_file() and json.loads(file.read_text(encoding="utf-8")) != settings:
+        raise UserError(
+            f"{out} holds a run of another recipe or other data. Name another folder with "
+            "--out, or delete that one."
+        )
+
+
+def claim(out: Path, settings: dict[str, Any]) -> None:
+    """Bind a run's folder, once it is sure that there is something to run."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with replacing(out / "run.json") as stream:
+            stream.write(json.dumps(settings, indent=1).encode())
+    except OSError as error:
+        raise UserError(f"--out {out} can't be written ({error.strerror}).") from None

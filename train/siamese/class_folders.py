@@ -1,0 +1,82 @@
+"""A folder of pictures per class, as galleries of faces come: AT&T's orl_faces/s5/1.pgm."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path, PurePosixPath
+
+import cv2
+import numpy as np
+
+from engines.errors import UserError
+from train.siamese.files import Files, opened
+from train.siamese.pictures import Pictures
+
+
+def load_class_folders(path: Path, size: int, crop: float | None = None) -> Pictures:
+    """A folder or .zip with a folder of pictures per class → grey size × size pictures, by area.
+
+    crop: the side of a centred square to cut out, as a share of the shorter side (0 < crop ≤ 1);
+    None takes the whole picture, squeezed to a square. labels are the folders' names, groups and
+    subjects "", order the place from 0 in the natural order of the file names (2 before 10).
+
+    Raises UserError for a path that is missing or no .zip, where there are no pictures or classes
+    don't lie side by side, for a class with fewer than two pictures, and for an unreadable one.
+    """
+    if crop is not None and not 0 < crop <= 1:
+        raise UserError(f"The crop is {crop}: expected a share of the shorter side, such as 0.8.")
+    with opened(path) as files:
+        classes = _classes(files)
+        names = [name for pictures in classes.values() for name in pictures]
+        images = [square(files.grey(name), size, crop) for name in names]
+    counts = [len(pictures) for pictures in classes.values()]
+    labels = np.repeat(np.array(list(classes)), counts)
+    nothing = np.full(len(labels), "")
+    order = np.concatenate([np.arange(count) for count in counts])
+    return Pictures(np.stack(images), labels, nothing, nothing, order)
+
+
+def square(grey: np.ndarray, size: int, crop: float | None = None) -> np.ndarray:
+    """uint8 (H, W) → uint8 (size, size), by area; crop as in load_class_folders."""
+    if crop is not None:
+        height, width = grey.shape
+        side = max(1, round(crop * min(height, width)))
+        top, left = (height - side) // 2, (width - side) // 2
+        grey = grey[top : top + side, left : left + side]
+    return cv2.resize(grey, (size, size), interpolation=cv2.INTER_AREA)
+
+
+def natural(name: str) -> list[tuple[int, int, str]]:
+    """A key that sorts numbers in names by their value."""
+    pieces = re.findall(r"[0-9]+|[^0-9]+", name)
+    return [(0, int(p), "") if p[0] in "0123456789" else (1, 0, p) for p in pieces]
+
+
+def _classes(files: Files) -> dict[str, list[str]]:
+    """Class → its pictures, both in natural order."""
+    pictures = sorted(files.pictures(), key=natural)
+    expected = "expected a folder of pictures for each class, as faces/anna/1.jpg"
+    if not pictures:
+        raise UserError(f"{files.path} holds no pictures: {expected}.")
+    found: dict[PurePosixPath, list[str]] = {}
+    for name in pictures:
+        found.setdefault(PurePosixPath(name).parent, []).append(name)
+    homes = sorted({str(folder.parent) for folder in found})
+    if len(homes) > 1 or PurePosixPath(".") in found:
+        raise UserError(
+            f"{files.path} has its pictures at several depths or beside the folders (for instance "
+            f"{pictures[0]}): {expected}. Name the folder that holds the classes."
+        )
+    for folder in map(PurePosixPath, files.folders):
+        if str(folder.parent) == homes[0] and folder not in found:
+            raise UserError(
+                f"The class {folder.name} in {files.path} holds no pictures: add two or more, or "
+                "delete its folder."
+            )
+    for folder, names in found.items():
+        if len(names) < 2:
+            raise UserError(
+                f"The class {folder.name} in {files.path} has one picture, {names[0]}: at least "
+                "two are needed to form a pair. Add one, or delete its folder."
+            )
+    return {folder.name: names for folder, names in found.items()}

@@ -1,0 +1,145 @@
+"""N-way one-shot episodes on pictures: which to compare with which, and how many come out right.
+
+Koch et al. 2015, section 4.3: one query, one picture of each of N classes; it is right if the
+query's own class is the most alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engines.errors import UserError
+from train.siamese.networks import SiameseNetwork
+
+
+@dataclass(frozen=True)
+class Episodes:
+    """queries int (T,) and supports int (T, N): rows; supports[:, 0] is of the query's class."""
+
+    queries: np.ndarray
+    supports: np.ndarray
+
+
+@dataclass(frozen=True)
+class Share:
+    """right of trials, with Wilson's 95 % interval (Wilson 1927). All in 0…1."""
+
+    value: float
+    low: float
+    high: float
+    trials: int
+
+    def __str__(self) -> str:
+        return f"{100 * self.value:.1f} % ({100 * self.low:.1f}–{100 * self.high:.1f})"
+
+
+def share(right: int, trials: int) -> Share:
+    """`right` of `trials` ≥ 1 independent trials."""
+    z, p = 1.959964, right / trials
+    centre = (p + z * z / (2 * trials)) / (1 + z * z / trials)
+    half = z * np.sqrt(p * (1 - p) / trials + z * z / (4 * trials**2)) / (1 + z * z / trials)
+    return Share(p, max(0.0, centre - half), min(1.0, centre + half), trials)
+
+
+def draw_episodes(
+    seed: int,
+    labels: np.ndarray,
+    ways: int,
+    trials: int,
+    *,
+    groups: np.ndarray | None = None,
+    queries: np.ndarray | None = None,
+    supports: np.ndarray | None = None,
+) -> Episodes:
+    """labels str (N,); groups str (N,): all classes of an episode are of one group, where given.
+    queries, supports: bool (N,), which pictures may be which (all). Never a picture against itself.
+
+    Raises UserError where there are not `ways` classes to draw from.
+    """
+    rng = np.random.default_rng(seed)
+    everything = np.ones(len(labels), bool)
+    ask = everything if queries is None else queries
+    show = everything if supports is None else supports
+    names, number = np.unique(labels, return_inverse=True)
+    home = np.zeros(len(names), int)
+    if groups is not None:
+        home[number] = np.unique(groups, return_inverse=True)[1]
+    shown = [np.flatnonzero(show & (number == c)) for c in range(len(names))]
+    asked = [np.flatnonzero(ask & (number == c)) for c in range(len(names))]
+    usable = np.array([len(rows) > 0 for rows in shown])
+    pools = {g: np.flatnonzero(usable & (home == g)) for g in np.unique(home)}
+    able = [
+        c
+        for g, pool in pools.items()
+        if len(pool) >= ways
+        for c in pool
+        if len(asked[c]) and len(np.union1d(asked[c], shown[c])) > 1
+    ]
+    if not able:
+        most = max(len(pool) for pool in pools.values())
+        raise UserError(
+            f"{ways}-way episodes need {ways} classes with two pictures in one group; the largest "
+            f"has {most}. Ask for fewer ways, or give more classes."
+        )
+    chosen_queries, chosen_supports = np.empty(trials, int), np.empty((trials, ways), int)
+    for trial in range(trials):
+        own = able[rng.integers(len(able))]
+        query = rng.choice(asked[own])
+        rest = pools[home[own]]
+        others = rng.choice(rest[rest != own], ways - 1, replace=False)
+        own_rows = shown[own][shown[own] != query]
+        if not len(own_rows):  # the only picture to show is the one that was to be asked
+            query = rng.choice(asked[own][asked[own] != shown[own][0]])
+            own_rows = shown[own]
+        chosen_queries[trial] = query
+        chosen_supports[trial] = [rng.choice(own_rows), *(rng.choice(shown[c]) for c in others)]
+    return Episodes(chosen_queries, chosen_supports)
+
+
+@torch.inference_mode()
+def features_of(network: SiameseNetwork, images: np.ndarray, batch: int = 128) -> Tensor:
+    """Pictures uint8 (N, S, S) → features float32 (N, D) on the CPU."""
+    device = next(network.parameters()).device
+    network.eval()
+    parts = [
+        network(as_input(images[start : start + batch]).to(device)).cpu()
+        for start in range(0, len(images), batch)
+    ]
+    return torch.cat(parts)
+
+
+def as_input(images: np.ndarray) -> Tensor:
+    """uint8 (N, S, S) → float32 (N, 1, S, S), 0…1."""
+    return torch.from_numpy(np.ascontiguousarray(images)).float().div(255)[:, None]
+
+
+@torch.inference_mode()
+def right_answers(network: SiameseNetwork, images: np.ndarray, episodes: Episodes) -> np.ndarray:
+    """bool (T,): which of the episodes over pictures uint8 (N, S, S) come out right; a tie is
+    wrong."""
+    rows = np.unique(np.concatenate([episodes.queries, episodes.supports.ravel()]))
+    features = features_of(network, images[rows])
+    queries = np.searchsorted(rows, episodes.queries)
+    supports = np.searchsorted(rows, episodes.supports)
+    compare = _on_cpu(network)
+    right = np.empty(len(queries), bool)
+    for trial, (query, shown) in enumerate(zip(queries, supports, strict=True)):
+        scores = compare(features[query], features[shown])
+        right[trial] = bool((scores[0] > scores[1:]).all())
+    return right
+
+
+def one_shot(network: SiameseNetwork, images: np.ndarray, episodes: Episodes) -> Share:
+    """Share of the episodes that come out right, with its interval."""
+    right = right_answers(network, images, episodes)
+    return share(int(right.sum()), len(right))
+
+
+def _on_cpu(network: SiameseNetwork):  # type: ignore[no-untyped-def]
+    """network.compare for features on the CPU, wherever the network is."""
+    device = next(network.parameters()).device
+    return lambda a, b: network.compare(a.to(device), b.to(device)).cpu()

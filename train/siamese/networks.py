@@ -1,0 +1,194 @@
+"""The published Siamese networks, and ours: twins that share their weights, and a similarity.
+
+Koch, Zemel & Salakhutdinov, "Siamese neural networks for one-shot image recognition" (2015), and
+the relatives of it that were made for 28 × 28 ASL pictures and for faces.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from engines.errors import UserError
+
+SIMILARITIES = ("weighted_l1", "euclidean", "cosine")
+
+
+@dataclass(frozen=True)
+class Twin:
+    """A published twin: valid convolutions with ReLU, 2 × 2 max pools between them, one dense
+    layer of sigmoid features.
+
+    size: of the grey square it sees, px; convolutions: (filters, kernel) each; features: D;
+    batch_norm: after each convolution (before its pool); first_bias: whether the first convolution
+    has one; dropout: before the features.
+    """
+
+    size: int
+    convolutions: tuple[tuple[int, int], ...]
+    features: int
+    batch_norm: bool = False
+    first_bias: bool = True
+    dropout: float = 0.0
+
+    def body(self) -> nn.Sequential:
+        layers: list[nn.Module] = []
+        channels, size = 1, self.size
+        for number, (filters, kernel) in enumerate(self.convolutions):
+            layers.append(nn.Conv2d(channels, filters, kernel, bias=self.first_bias or number > 0))
+            channels, size = filters, size - kernel + 1
+            if self.batch_norm:
+                layers.append(nn.BatchNorm2d(filters))
+            layers.append(nn.ReLU())
+            if number + 1 < len(self.convolutions):
+                layers.append(nn.MaxPool2d(2))
+                size //= 2
+        layers.append(nn.Flatten())
+        if self.dropout:
+            layers.append(nn.Dropout(self.dropout))
+        layers += [nn.Linear(channels * size * size, self.features), nn.Sigmoid()]
+        return nn.Sequential(*layers)
+
+
+@dataclass(frozen=True)
+class Residual:
+    """Our own: residual blocks of 3 × 3 convolutions with batch normalisation between pools, and
+    normalised linear features. size: px, a multiple of 16 or a little more; width: filters of the
+    first blocks; features: D."""
+
+    size: int
+    width: int
+    features: int
+    dropout: float = 0.2
+
+    def body(self) -> nn.Sequential:
+        width = self.width
+        last = (self.size // 16) ** 2 * 4 * width
+        return nn.Sequential(
+            _convolution(1, width, 5),
+            nn.MaxPool2d(2),
+            Block(width, width),
+            nn.MaxPool2d(2),
+            Block(width, 2 * width),
+            Block(2 * width, 2 * width),
+            nn.MaxPool2d(2),
+            Block(2 * width, 4 * width),
+            _convolution(4 * width, 4 * width, 3),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+            nn.Dropout(self.dropout),
+            nn.Linear(last, self.features),
+            nn.BatchNorm1d(self.features),
+        )
+
+
+ASL = ((64, 7), (128, 4), (256, 3))
+KOCH = ((64, 10), (128, 7), (128, 4), (256, 4))
+
+NETWORKS: dict[str, Twin | Residual] = {
+    "koch": Twin(105, KOCH, 4096),
+    "asl-2048": Twin(28, ASL, 2048),
+    "asl-1024": Twin(28, ASL, 1024),
+    "asl-narrow": Twin(28, ((64, 7), (128, 4), (128, 3)), 1024),
+    "face": Twin(105, KOCH, 4096, batch_norm=True, first_bias=False, dropout=0.4),
+    "face-reduced": Twin(
+        105, ((32, 10), (64, 7), (64, 4), (128, 4)), 1024, True, first_bias=False, dropout=0.4
+    ),
+    "residual": Residual(52, 32, 256),
+    "residual-28": Residual(28, 32, 256),
+}
+
+
+def _convolution(channels: int, filters: int, kernel: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(channels, filters, kernel, padding=kernel // 2, bias=False),
+        nn.BatchNorm2d(filters),
+        nn.ReLU(),
+    )
+
+
+class Block(nn.Module):
+    """Two 3 × 3 convolutions and a way past them (He et al. 2016). (N, C, H, W) → (N, F, H, W)."""
+
+    def __init__(self, channels: int, filters: int) -> None:
+        super().__init__()
+        self.first = _convolution(channels, filters, 3)
+        self.second = nn.Conv2d(filters, filters, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(filters)
+        self.past = nn.Identity()
+        if channels != filters:
+            self.past = nn.Conv2d(channels, filters, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.relu(self.norm(self.second(self.first(x))) + self.past(x))
+
+
+@dataclass(frozen=True)
+class SiameseConfig:
+    """network: a name in NETWORKS; similarity: one of SIMILARITIES. Raises UserError."""
+
+    network: str
+    similarity: str = "weighted_l1"
+
+    def __post_init__(self) -> None:
+        if self.network not in NETWORKS:
+            raise UserError(f"A network is one of {', '.join(NETWORKS)}; got {self.network!r}.")
+        if self.similarity not in SIMILARITIES:
+            raise UserError(
+                f"A similarity is one of {', '.join(SIMILARITIES)}; got {self.similarity!r}."
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+class SiameseNetwork(nn.Module):
+    """Grey pictures → features, and features → how alike they are."""
+
+    def __init__(self, config: SiameseConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.layout = NETWORKS[config.network]
+        self.body = self.layout.body()
+        self.bfloat16 = False  # convolve in half precision, where training says so
+        self.head = None
+        if config.similarity == "weighted_l1":
+            self.head = nn.Linear(self.layout.features, 1)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """float (N, 1, S, S), 0…1 → float32 features (N, D); unit norm where compared by cosine."""
+        if self.bfloat16:
+            with torch.autocast(pictures.device.type, torch.bfloat16):
+                features = self.body(pictures).float()
+        else:
+            features = self.body(pictures)
+        return functional.normalize(features) if self.config.similarity == "cosine" else features
+
+    def compare(self, a: Tensor, b: Tensor) -> Tensor:
+        """float (…, D), broadcast → float (…): higher is more alike.
+
+        weighted_l1: the logit Σ wⱼ|aⱼ − bⱼ| + bias; euclidean: −‖a − b‖; cosine: a · b.
+        """
+        if self.head is not None:
+            return self.head((a - b).abs()).squeeze(-1)
+        if self.config.similarity == "euclidean":
+            # √0 has no gradient; a pair of equal features would make it NaN.
+            return -((a - b).square().sum(-1) + 1e-12).sqrt()
+        return (a * b).sum(-1)
+
+
+def initialise(network: SiameseNetwork, seed: int) -> None:
+    """As published: convolutions N(0, 0.01), dense layers N(0, 0.2), biases N(0.5, 0.01)
+    (Koch et al. 2015, section 3.2)."""
+    draws = torch.Generator().manual_seed(seed)
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            spread = 0.01 if isinstance(layer, nn.Conv2d) else 0.2
+            nn.init.normal_(layer.weight, 0.0, spread, generator=draws)
+            if layer.bias is not None:
+                nn.init.normal_(layer.bias, 0.5, 0.01, generator=draws)

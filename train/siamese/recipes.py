@@ -1,0 +1,127 @@
+"""Settings of Siamese runs: the published ones, and ours. One frozen record each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engines.errors import UserError
+from train.siamese.losses import LOSSES
+from train.siamese.networks import SiameseConfig
+
+OPTIMIZERS = ("sgd", "adam")
+
+
+@dataclass(frozen=True)
+class SiameseRecipe:
+    """One Siamese run.
+
+    model: network and similarity; loss: one of LOSSES ("cosface" needs the cosine similarity,
+    "bce" the weighted L1 or the cosine); margin: of the loss, scale: of "cosface".
+    published_start: initialise as Koch et al. did, else as PyTorch does.
+    optimizer: "sgd" (momentum rises from 0.5 to 0.9 over twenty epochs) or "adam";
+    one_cycle: the rate rises and falls over the whole run, else it falls by `decay` per epoch.
+    l2_convolutions, l2_features: λ of λ‖w‖² on those layers' weights.
+    An epoch is `steps` batches of `batch` pairs (or triplets, or pictures for "cosface") and ends
+    with a validation; after `patience` epochs without a validation better by `min_delta` it stops.
+    ways, trials: of the N-way one-shot test at each validation.
+    within_groups: different pairs come from one alphabet; turns: quarter turns of a picture count
+    as classes of their own; warp: "none", "affine" (as published) or "elastic".
+    bfloat16: convolve in half precision (three to four times faster where the processor can).
+    """
+
+    model: SiameseConfig
+    loss: str = "bce"
+    margin: float = 1.0
+    scale: float = 24.0
+    published_start: bool = True
+    optimizer: str = "sgd"
+    learning_rate: float = 1e-2
+    one_cycle: bool = False
+    decay: float = 0.99
+    l2_convolutions: float = 2e-4
+    l2_features: float = 1e-3
+    batch: int = 32
+    steps: int = 200
+    epochs: int = 100
+    patience: int = 20
+    min_delta: float = 0.0
+    ways: int = 20
+    trials: int = 250
+    within_groups: bool = False
+    turns: bool = False
+    warp: str = "none"
+    bfloat16: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        similarity = self.model.similarity
+        fits = {
+            "bce": similarity != "euclidean",
+            "contrastive": similarity == "euclidean",
+            "triplet": similarity == "euclidean",
+            "cosface": similarity == "cosine",
+        }
+        if self.loss not in LOSSES or self.optimizer not in OPTIMIZERS:
+            raise UserError(
+                f"A loss is one of {', '.join(LOSSES)} and an optimizer one of "
+                f"{', '.join(OPTIMIZERS)}; got {self.loss!r} and {self.optimizer!r}."
+            )
+        if not fits[self.loss]:
+            raise UserError(
+                f"The loss {self.loss} can't train the similarity {similarity}: bce goes with "
+                "weighted_l1, contrastive and triplet with euclidean, cosface with cosine."
+            )
+
+
+KOCH = SiameseRecipe(SiameseConfig("koch"), warp="affine")
+ASL = SiameseRecipe(
+    SiameseConfig("asl-1024"),
+    published_start=False,
+    optimizer="adam",
+    learning_rate=1e-3,
+    decay=1.0,
+    l2_convolutions=1e-5,  # the published weights keep it from learning in so few iterations
+    l2_features=1e-5,
+    steps=100,
+    epochs=10,
+    patience=4,
+    bfloat16=True,
+)
+FACE = SiameseRecipe(
+    SiameseConfig("face"),
+    published_start=False,
+    learning_rate=1e-3,
+    steps=70,  # one pass over the 2,200 pairs of LFW's list
+    epochs=20,
+    patience=5,
+    bfloat16=True,
+)
+GALLERY = SiameseRecipe(
+    SiameseConfig("face-reduced", "euclidean"),
+    loss="contrastive",
+    published_start=False,
+    optimizer="adam",
+    learning_rate=5e-4,
+    decay=1.0,
+    steps=50,
+    epochs=20,
+    patience=6,
+    bfloat16=True,
+)
+MODERN = SiameseRecipe(
+    SiameseConfig("residual", "cosine"),
+    loss="cosface",
+    margin=0.25,
+    published_start=False,
+    learning_rate=0.1,
+    one_cycle=True,
+    l2_convolutions=2.5e-4,
+    l2_features=2.5e-4,
+    batch=128,
+    epochs=36,
+    patience=36,
+    trials=100,
+    turns=True,
+    warp="elastic",
+    bfloat16=True,
+)

@@ -1,0 +1,133 @@
+"""One Siamese run: a recipe and a task in, a folder with the trained network out.
+
+The folder holds its configuration (run.json), log (log.csv), curves (curves.png), the network of
+the best validation (network.pt) and figures (result.json). A killed run goes on where it was; a
+finished one is read back.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import hashlib
+import io
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from engines.atomic import replacing
+from realtime.say import tell
+from train.checkpoint import half, load_checkpoint, save_checkpoint
+from train.lightning_run import fit
+from train.run_folder import check, claim
+from train.siamese.batches import Task
+from train.siamese.networks import SiameseNetwork, initialise
+from train.siamese.recipes import SiameseRecipe
+from train.siamese.training import SCORE, SiameseTraining
+from train.siamese.verification import best_threshold, pair_scores
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained network; figures of its last validation and its times, as in result.json; log: a
+    row per epoch; threshold: of its comparison, fitted on the validation pairs."""
+
+    network: SiameseNetwork
+    figures: dict[str, float]
+    log: list[dict[str, float]]
+    threshold: float
+    folder: Path
+
+
+def train(recipe: SiameseRecipe, task: Task, out: Path) -> Run:
+    """Raises UserError where the folder holds another run, or can't be written."""
+    settings = {**json.loads(json.dumps(dataclasses.asdict(recipe))), "data": digest(task)}
+    check(out, settings)
+    if not (out / "result.json").is_file():
+        claim(out, settings)
+        _train(recipe, task, out, settings)
+    result = json.loads((out / "result.json").read_text(encoding="utf-8"))
+    network, _ = load_checkpoint(out / "network.pt")
+    assert isinstance(network, SiameseNetwork)
+    return Run(network, result["figures"], result["log"], result["threshold"], out)
+
+
+def _train(recipe: SiameseRecipe, task: Task, out: Path, settings: dict[str, Any]) -> None:
+    torch.manual_seed(recipe.seed)
+    network = SiameseNetwork(recipe.model).to(memory_format=torch.channels_last)
+    network.bfloat16 = recipe.bfloat16
+    if recipe.published_start:
+        initialise(network, recipe.seed)
+    training = SiameseTraining(network, task, recipe)
+    folder = out / "checkpoints"
+    _, epochs = fit(
+        training,
+        folder,
+        SCORE,
+        epochs=recipe.epochs,
+        patience=recipe.patience,
+        min_delta=recipe.min_delta,
+    )
+    log = training.log_rows
+    seconds = log[-1]["seconds"]
+    network = half(network.cpu().eval())
+    network.bfloat16 = False  # as it is used from here on
+    pairs = task.validation_pairs
+    scores = pair_scores(network, task.validation.images, pairs)
+    threshold = best_threshold(scores, pairs.same)
+    best = max(log, key=lambda row: row.get("one-shot", row["AUC"]))
+    figures = {**best, "best epoch": best["epoch"], "epochs": float(epochs), "seconds": seconds}
+    save_checkpoint(network, {**settings, "figures": figures}, out / "network.pt")
+    _write_log(log, out / "log.csv")
+    draw_log(log, out / "curves.png", recipe)
+    with replacing(out / "result.json") as file:  # last: it says that all the rest is there
+        text = json.dumps({"figures": figures, "threshold": threshold, "log": log}, indent=1)
+        file.write(text.encode())
+    shutil.rmtree(folder)
+    tell(f"{out}: {epochs} epochs in {seconds:.0f} s, {describe(figures)}.")
+
+
+def describe(figures: dict[str, float]) -> str:
+    """The validation's figures in words."""
+    names = [name for name in ("one-shot", "verification", "AUC") if name in figures]
+    return ", ".join(f"{name} {100 * figures[name]:.1f} %" for name in names)
+
+
+def digest(task: Task) -> str:
+    """SHA-256 (hex) of the pictures, labels and pairs: what a run's folder is bound to."""
+    total = hashlib.sha256()
+    for pictures in (task.train, task.validation):
+        total.update(np.ascontiguousarray(pictures.images).tobytes())
+        total.update("\n".join(pictures.labels.tolist()).encode())
+    for pairs in (task.train_pairs, task.validation_pairs):
+        if pairs is not None:
+            for part in (pairs.first, pairs.second, pairs.same):
+                total.update(np.ascontiguousarray(part).tobytes())
+    return total.hexdigest()
+
+
+def draw_log(log: list[dict[str, float]], path: Path, recipe: SiameseRecipe) -> None:
+    """Loss, one-shot and verification over the iterations, as a picture."""
+    from train.plots import curves  # matplotlib takes a second to load
+
+    steps = np.array([row["epoch"] for row in log]) * recipe.steps
+    series = {
+        name: (steps, np.array([row[name] for row in log]), None, None)
+        for name in ("loss", "validation loss", "one-shot", "verification")
+        if name in log[-1]
+    }
+    curves(path, series, "iterations", "loss, share", f"{recipe.model.network}, {recipe.loss}")
+
+
+def _write_log(log: list[dict[str, float]], path: Path) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(log[-1]))
+    writer.writeheader()
+    writer.writerows(log)
+    with replacing(path) as file:
+        file.write(text.getvalue().encode())

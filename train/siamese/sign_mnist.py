@@ -1,0 +1,106 @@
+"""Sign-Language-MNIST: 28 × 28 grey hands that show the letters A … Y without J.
+
+Its own form is a CSV, label,pixel1,…,pixel784, with labels 0 … 24; the .npz form adds who signs
+and when: image uint8 (N, 28, 28), label str, subject str, frame int (N,).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from engines.errors import UserError
+from train.siamese.class_index import places
+from train.siamese.pictures import Pictures
+
+SIDE = 28  # px
+COLUMNS = 1 + SIDE * SIDE
+LETTERS = {number: chr(ord("A") + number) for number in range(25) if number != 9}  # J moves
+
+
+def load_sign_mnist(path: Path) -> Pictures:
+    """A .csv (with or without its header row) or an .npz → 28 × 28 pictures.
+
+    labels are letters, groups ""; subjects "" and order the place in the class for a .csv, the
+    file's own for an .npz. Raises UserError for a file that is missing, damaged or something else.
+    """
+    readers = {".csv": _read_csv, ".npz": _read_npz}
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise UserError(f"{path} isn't Sign-Language-MNIST: expected a .csv or .npz file.")
+    try:
+        return reader(path)
+    except OSError as error:
+        raise UserError(f"{path} can't be read ({error.strerror}): check the path.") from None
+
+
+def _read_csv(path: Path) -> Pictures:
+    lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").splitlines()
+    header = bool(lines) and lines[0].replace(b'"', b"").startswith(b"label,")
+    rows = {n: row for n, row in enumerate(lines, start=1) if row.strip()}
+    if header:
+        del rows[1]
+    if not rows:
+        raise UserError(f"{path} holds no pictures: expected rows of label,pixel1,…,pixel784.")
+    try:
+        table = np.loadtxt(list(rows.values()), np.uint8, delimiter=",", ndmin=2, comments=None)
+        fine = table.shape[1] == COLUMNS and np.isin(table[:, 0], list(LETTERS)).all()
+    except ValueError:  # also of numbers beyond 0 … 255
+        fine = False
+    if not fine:
+        raise UserError(_fault(path, rows))
+    labels = np.array([LETTERS[number] for number in table[:, 0].tolist()])
+    nothing = np.full(len(labels), "")
+    images = table[:, 1:].reshape(-1, SIDE, SIDE)
+    return Pictures(images, labels, nothing, nothing, places(labels))
+
+
+def _fault(path: Path, rows: dict[int, bytes]) -> str:
+    """What is wrong in the first bad one of some rows, by line."""
+    for line, row in rows.items():
+        cells = [cell.strip() for cell in row.decode("ascii", "replace").split(",")]
+        numbers = [cell for cell in cells if cell.isdecimal()]
+        if len(cells) != COLUMNS:
+            wrong = f"{COLUMNS} columns, a label and {COLUMNS - 1} pixels, but it has {len(cells)}"
+        elif len(numbers) < COLUMNS:
+            odd = next(cell for cell in cells if not cell.isdecimal())
+            wrong = f"whole numbers from 0 to 255, but it has {odd[:20]!r}"
+        elif max(map(int, cells[1:])) > 255:
+            wrong = f"pixels from 0 to 255, but it has {max(map(int, cells[1:]))}"
+        elif int(cells[0]) not in LETTERS:
+            wrong = f"a label from 0 to 24 without 9 (J), but it has {cells[0]}"
+        else:
+            continue
+        return f"{path}, line {line}: expected {wrong}. Correct the row, or get the file again."
+    return f"{path} isn't Sign-Language-MNIST: expected rows of label,pixel1,…,pixel784."
+
+
+def _read_npz(path: Path) -> Pictures:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            images, labels = file["image"], file["label"]
+            subjects, frames = file["subject"], file["frame"]
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # zipfile, zlib and numpy raise a dozen types on damage
+        # numpy takes any other file for a pickle, and advises to load that unsafely.
+        reason = "it is no .npz" if "pickle" in str(error) else error
+        raise UserError(
+            f"{path} isn't an .npz of 28 × 28 letters ({reason}): expected image, label, subject "
+            "and frame in it. Get it again."
+        ) from None
+    count = len(images) if images.ndim == 3 else 0
+    if (
+        not count
+        or images.dtype != np.uint8
+        or images.shape[1:] != (SIDE, SIDE)
+        or any(part.dtype.kind != "U" or part.shape != (count,) for part in (labels, subjects))
+        or frames.dtype.kind not in "iu"
+        or frames.shape != (count,)
+    ):
+        raise UserError(
+            f"{path} is damaged: expected image uint8 (N, 28, 28) and, for each of the N, a label, "
+            "a subject and a frame number. Get it again."
+        )
+    return Pictures(images, labels, np.full(count, ""), subjects, frames.astype(np.int64))

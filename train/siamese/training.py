@@ -1,0 +1,157 @@
+"""Training a Siamese network with Lightning: its losses, optimisers, schedules and validation."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from pytorch_metric_learning.losses import CosFaceLoss
+from pytorch_metric_learning.utils.common_functions import TorchInitWrapper
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from train.siamese.batches import TURNS, Batches, Task
+from train.siamese.episodes import Episodes, draw_episodes, one_shot
+from train.siamese.losses import contrastive, cross_entropy, triplet
+from train.siamese.networks import SiameseNetwork
+from train.siamese.recipes import SiameseRecipe
+from train.siamese.verification import best_threshold, pair_scores, verify
+
+SCORE = "validation score"
+MOMENTUM = (0.5, 0.9, 20)  # from, to, over so many epochs
+
+
+class SiameseTraining(lightning.LightningModule):
+    """Trains the network; validates by N-way one-shot and by verification."""
+
+    def __init__(self, network: SiameseNetwork, task: Task, recipe: SiameseRecipe) -> None:
+        super().__init__()
+        self.network, self.task, self.recipe = network, task, recipe
+        self.episodes = validation_episodes(task, recipe)
+        self.classes: nn.Module | None = None
+        if recipe.loss == "cosface":
+            count = len(np.unique(task.train.labels)) * (TURNS if recipe.turns else 1)
+            self.classes = CosFaceLoss(
+                count,
+                network.layout.features,
+                margin=recipe.margin,
+                scale=recipe.scale,
+                # Long vectors turn slowly, and only their directions count.
+                weight_init_func=TorchInitWrapper(nn.init.normal_, std=0.05),
+            )
+        self.log_rows: list[dict[str, float]] = []
+        self.started, self.losses = time.monotonic(), []
+
+    def train_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
+        return DataLoader(Batches(self.task, self.recipe, self.current_epoch), batch_size=None)
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        return DataLoader([0], batch_size=None)
+
+    def on_train_epoch_start(self) -> None:
+        low, high, over = MOMENTUM
+        if self.recipe.optimizer == "sgd" and not self.recipe.one_cycle:
+            momentum = low + (high - low) * min(1.0, self.current_epoch / over)
+            for group in self.trainer.optimizers[0].param_groups:
+                group["momentum"] = momentum
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        pictures, numbers = batch
+        # Dropout's draws, too, are the batch's own.
+        torch.manual_seed(hash((self.recipe.seed, self.current_epoch, batch_idx)))
+        loss = self.loss(self.network(pictures), numbers)
+        self.losses.append(loss.detach())
+        self.log("loss", loss, prog_bar=True, on_step=True, on_epoch=False)
+        return loss
+
+    def loss(self, features: Tensor, numbers: Tensor) -> Tensor:
+        recipe = self.recipe
+        if self.classes is not None:
+            return self.classes(features, numbers)
+        if recipe.loss == "triplet":
+            return triplet(*features.chunk(3), recipe.margin)
+        score = self.network.compare(*features.chunk(2))
+        if recipe.loss == "bce":
+            return cross_entropy(score, numbers.bool())
+        return contrastive(-score, numbers.bool(), recipe.margin)
+
+    def validation_step(self, _: Any) -> None:
+        images, pairs = self.task.validation.images, self.task.validation_pairs
+        scores = pair_scores(self.network, images, pairs)
+        found = verify(scores, pairs.same, best_threshold(scores, pairs.same))
+        row = {
+            "epoch": self.current_epoch + 1.0,
+            "loss": float(torch.stack(self.losses).mean()) if self.losses else float("nan"),
+            "verification": found.accuracy.value,
+            "AUC": found.auc,
+            "EER": found.eer,
+        }
+        if self.recipe.loss == "bce":
+            logits = torch.from_numpy(scores)
+            row["validation loss"] = float(cross_entropy(logits, torch.from_numpy(pairs.same)))
+        if self.episodes is not None:
+            row["one-shot"] = one_shot(self.network, images, self.episodes).value
+        row["seconds"] = time.monotonic() - self.started + self._before()
+        self.losses.clear()
+        self.log_rows.append(row)
+        self.log(SCORE, row.get("one-shot", row["AUC"]), prog_bar=True, batch_size=1)
+
+    def _before(self) -> float:
+        return getattr(self, "seconds_before", 0.0)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["log"] = json.dumps(self.log_rows)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.log_rows = json.loads(checkpoint["log"])
+        self.seconds_before = self.log_rows[-1]["seconds"] if self.log_rows else 0.0
+
+    def configure_optimizers(self) -> Any:
+        recipe = self.recipe
+        groups = parameter_groups(self, recipe)
+        if recipe.optimizer == "adam":
+            optimizer: torch.optim.Optimizer = torch.optim.Adam(groups, recipe.learning_rate)
+        else:
+            optimizer = torch.optim.SGD(groups, recipe.learning_rate, momentum=MOMENTUM[1])
+        if recipe.one_cycle:
+            schedule: Any = torch.optim.lr_scheduler.OneCycleLR(
+                optimizer,
+                recipe.learning_rate,
+                recipe.epochs * recipe.steps,
+                pct_start=0.1,
+                cycle_momentum=False,
+            )
+            return [optimizer], [{"scheduler": schedule, "interval": "step"}]
+        schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, recipe.decay)
+        return [optimizer], [{"scheduler": schedule, "interval": "epoch"}]
+
+
+def parameter_groups(training: nn.Module, recipe: SiameseRecipe) -> list[dict[str, Any]]:
+    """Layer-wise L2: λ‖w‖² has the gradient 2 λ w, which is what weight_decay multiplies w by."""
+    convolutions, dense, rest = [], [], []
+    for module in training.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if name != "bias" and isinstance(module, nn.Conv2d):
+                convolutions.append(parameter)
+            elif name != "bias" and isinstance(module, nn.Linear | CosFaceLoss):
+                dense.append(parameter)
+            else:
+                rest.append(parameter)
+    return [
+        {"params": convolutions, "weight_decay": 2 * recipe.l2_convolutions},
+        {"params": dense, "weight_decay": 2 * recipe.l2_features},
+        {"params": rest, "weight_decay": 0.0},
+    ]
+
+
+def validation_episodes(task: Task, recipe: SiameseRecipe) -> Episodes | None:
+    """None where there are not enough classes for the recipe's N ways."""
+    labels = task.validation.labels
+    if len(np.unique(labels)) < recipe.ways:
+        return None
+    groups = task.validation.groups if recipe.within_groups else None
+    return draw_episodes(recipe.seed, labels, recipe.ways, recipe.trials, groups=groups)

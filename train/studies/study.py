@@ -1,0 +1,107 @@
+"""What the studies have in common: how large, where to, and how a trained run is judged."""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from engines.errors import UserError
+from train.siamese.pairs import Pairs
+from train.siamese.pictures import Pictures
+from train.siamese.runs import Run
+from train.siamese.verification import Verification, extremes, pair_scores, verify
+
+SIZES = ("full", "laptop", "minute")
+
+
+@dataclass(frozen=True)
+class Study:
+    """How a study is run.
+
+    data: its file or folder; out: the folder it leaves; size: "full" as published, "laptop" for
+    two cores without a GPU, "minute" to see that it works; seeds: runs of each kind that only
+    differ in their seed (None: as the size says); storage: Optuna's, for a sweep shared by many
+    machines (None: a file in `out`).
+    """
+
+    data: Path
+    out: Path
+    size: str = "laptop"
+    seeds: int | None = None
+    storage: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.size not in SIZES:
+            raise UserError(f"--size takes {', '.join(SIZES)}; got {self.size!r}.")
+        if self.seeds is not None and self.seeds < 1:
+            raise UserError(f"--seeds takes a number from 1 on; got {self.seeds}.")
+
+    def command(self, name: str) -> str:
+        """What was typed, with the data named as a reader would have it."""
+        return f"python run.py study {name} --data $DATA/{self.data.name} --size {self.size}"
+
+
+def verified(run: Run, pictures: Pictures, pairs: Pairs) -> Verification:
+    """The run's network on test pairs, at the threshold that its validation chose; leaves its best
+    and worst pairs as pairs.png in the run's folder."""
+    from train.plots import pair_panel
+
+    scores = pair_scores(run.network, pictures.images, pairs)
+    kinds = {
+        kind: [
+            (
+                pictures.images[pairs.first[row]],
+                pictures.images[pairs.second[row]],
+                float(scores[row]),
+                f"{pictures.labels[pairs.first[row]]} – {pictures.labels[pairs.second[row]]}",
+            )
+            for row in rows
+        ]
+        for kind, rows in extremes(scores, pairs.same, run.threshold, 5).items()
+    }
+    pair_panel(run.folder / "pairs.png", kinds)
+    return verify(scores, pairs.same, run.threshold)
+
+
+def machine() -> str:
+    """What the figures were made on."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name(0)
+    threads = torch.get_num_threads()
+    return f"{_processor()}, {threads} thread{'s' if threads > 1 else ''}"
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass  # not Linux
+    return platform.processor() or platform.machine()
+
+
+def minutes(seconds: float) -> str:
+    """ "41 s", "12 min" or "2.3 h"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def spread(values: list[float]) -> str:
+    """Percent: the mean of several seeds, and their standard deviation."""
+    mean = f"{100 * np.mean(values):.1f} %"
+    return mean if len(values) == 1 else f"{mean} ± {100 * np.std(values, ddof=1):.1f}"
+
+
+def kept(path: Path, results: object) -> None:
+    """Figures as JSON, for other programs."""
+    from engines.atomic import replacing
+
+    with replacing(path) as file:
+        file.write(json.dumps(results, indent=1).encode())
