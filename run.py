@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
 import io
 import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engines.errors import UserError
 from realtime import options
+from realtime.paths import folder, writable
+from train import commands as training
 
 if TYPE_CHECKING:
     from realtime.recognizer import Settings
-    from train.recipes import Recipe
 
 VERSION = "0.1.0"
 
@@ -119,10 +118,10 @@ def embed(arguments: argparse.Namespace) -> None:
     from realtime.hand_model import hand_model
     from realtime.pictures import embed_folder, save_embeddings
 
-    _writable(arguments.out)
+    writable(arguments.out)
     encoder = open_encoder(arguments.encoder, arguments.engine)
     model = hand_model(arguments.hand_model)
-    hands = embed_folder(_folder(arguments.dir), [encoder], model, arguments.mirror_hands)
+    hands = embed_folder(folder(arguments.dir), [encoder], model, arguments.mirror_hands)
     save_embeddings(hands, encoder, arguments.out)
     found = int(hands.found.sum())
     print(f"{found} of {len(hands.paths)} pictures show a hand; wrote {arguments.out}.",
@@ -136,11 +135,11 @@ def evaluate(arguments: argparse.Namespace) -> None:
     from realtime.recognizer import open_calibration
     from realtime.report import print_report
 
-    _writable(arguments.json)
+    writable(arguments.json)
     encoder = open_encoder(arguments.encoder, arguments.engine)
     report = evaluate(
-        _folder(arguments.dir),
-        _folder(arguments.references) if arguments.references else None,
+        folder(arguments.dir),
+        folder(arguments.references) if arguments.references else None,
         encoder,
         hand_model(arguments.hand_model),
         arguments.mirror_hands,
@@ -163,7 +162,7 @@ def calibrate(arguments: argparse.Namespace) -> None:
     from realtime.report import print_calibration
 
     path = arguments.out or calibration_path(encoder_path(arguments.encoder))
-    _writable(path)
+    writable(path)
     encoder = open_encoder(arguments.encoder, arguments.engine)
     fitted = calibrate(
         arguments.sources,
@@ -177,97 +176,6 @@ def calibrate(arguments: argparse.Namespace) -> None:
     except OSError as error:
         raise UserError(f"The calibration can't be written to {path} ({error.strerror}).") from None
     print_calibration(fitted, path)
-
-
-def prepare(arguments: argparse.Namespace) -> None:
-    from realtime.hand_model import hand_model
-    from train.prepare import prepare
-
-    _writable(arguments.out)
-    prepare(arguments.dirs, hand_model(arguments.hand_model), arguments.out)
-
-
-def train(arguments: argparse.Namespace) -> None:
-    from realtime.hand_model import hand_model
-
-    with _training_packages():
-        from train.fit import train
-
-        checkpoint = train(
-            arguments.recipe,
-            _recipe(arguments),
-            arguments.data,
-            arguments.without,
-            hand_model(arguments.hand_model),
-            arguments.out,
-            arguments.features,
-        )
-    print(f"Trained: {checkpoint}. Next: python run.py export {checkpoint} --out FILE.onnx",
-          file=sys.stderr)  # fmt: skip
-
-
-def cross_validate(arguments: argparse.Namespace) -> None:
-    from calibration.threshold import calibration_path, save
-    from engines.encoder import encoder_path, open_encoder
-    from realtime.hand_model import hand_model
-    from realtime.report import print_calibration
-
-    with _training_packages():
-        from train.cross_validate import FAR, calibration_of, cross_validate
-
-        recipe, encoder, path = _recipe(arguments), None, None
-        if arguments.calibrate is not None:
-            encoder = open_encoder(arguments.calibrate)
-            path = calibration_path(encoder_path(arguments.calibrate))
-            _writable(path)
-            if "crop" not in encoder.spec.inputs or encoder.spec.dim != recipe.model.dim:
-                raise UserError(
-                    f"--calibrate takes an encoder trained with the recipe {arguments.recipe}; "
-                    f"{encoder.spec.name} is none."
-                )
-        done = cross_validate(
-            arguments.recipe,
-            recipe,
-            arguments.data,
-            hand_model(arguments.hand_model),
-            arguments.out,
-            arguments.features,
-        )
-    print((arguments.out / "report.md").read_text(encoding="utf-8"))
-    if encoder is not None and path is not None:
-        fitted = calibration_of(done, FAR, encoder.fingerprint)
-        save(fitted, path)
-        print_calibration(fitted, path)
-
-
-def _recipe(arguments: argparse.Namespace) -> Recipe:
-    from train.recipes import RECIPES
-
-    if arguments.recipe not in RECIPES:
-        raise UserError(f"--recipe takes {', '.join(RECIPES)}; got {arguments.recipe!r}.")
-    recipe = RECIPES[arguments.recipe]
-    return recipe if arguments.seed is None else dataclasses.replace(recipe, seed=arguments.seed)
-
-
-def export(arguments: argparse.Namespace) -> None:
-    with _training_packages():
-        from train.export import export
-
-        _writable(arguments.out)
-        mark, difference = export(arguments.checkpoint, arguments.out, arguments.name)
-    print(f"{arguments.out}: fingerprint {mark[:12]}, largest difference from PyTorch "
-          f"{difference:.1e}.", file=sys.stderr)  # fmt: skip
-
-
-@contextlib.contextmanager
-def _training_packages() -> Iterator[None]:
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise UserError(
-            f"Training needs the package {error.name}, which isn't installed. Install it with: "
-            "pip install -r requirements-train.txt"
-        ) from None
 
 
 def doctor(arguments: argparse.Namespace) -> None:
@@ -285,10 +193,11 @@ COMMANDS = {
     "embed": (embed, "embed a folder of pictures into an .npz"),
     "evaluate": (evaluate, "measure one-shot accuracy and rejection on people's pictures"),
     "calibrate": (calibrate, "fit an encoder's threshold and probabilities"),
-    "prepare": (prepare, "cut the hands out of people's pictures, once, for training"),
-    "train": (train, "train an encoder on prepared pictures"),
-    "cross-validate": (cross_validate, "train without each set in turn, and test on it"),
-    "export": (export, "make an ONNX encoder of a trained checkpoint"),
+    "prepare": (training.prepare, "cut the hands out of people's pictures, once, for training"),
+    "train": (training.train, "train an encoder on prepared pictures"),
+    "cross-validate": (training.cross_validate, "train without each set in turn, and test on it"),
+    "export": (training.export, "make an ONNX encoder of a trained checkpoint"),
+    "study": (training.study, "run a classic Siamese one-shot experiment, with its report"),
     "doctor": (doctor, "check this machine and say what to do"),
 }
 
@@ -298,18 +207,6 @@ def _settings(arguments: argparse.Namespace) -> Settings:
 
     names = [field.name for field in dataclasses.fields(Settings)]
     return Settings(**{name: getattr(arguments, name) for name in names})
-
-
-def _writable(path: Path | None) -> None:
-    """Said before the long work rather than after it."""
-    if path is not None and (not path.parent.is_dir() or not os.access(path.parent, os.W_OK)):
-        raise UserError(f"{path} can't be written: {path.parent} is no folder you may write to.")
-
-
-def _folder(path: Path) -> Path:
-    if not path.is_dir():
-        raise UserError(f"A folder of pictures is expected; {path} is none.")
-    return path
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -347,6 +244,7 @@ def _parser() -> argparse.ArgumentParser:
     made["prepare"].add_argument("--hand-model", metavar="FILE",
                                  help="MediaPipe's hand_landmarker.task")  # fmt: skip
     options.training_options(made["train"], made["cross-validate"], made["export"])
+    options.study_options(made["study"])
     return parser
 
 

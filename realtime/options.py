@@ -97,7 +97,7 @@ def training_options(
 ) -> None:
     for parser in (train, cross_validate):
         parser.add_argument("--recipe", default="default", metavar="NAME",
-                            help="default, laptop or free; see train/recipes.py")  # fmt: skip
+                            help="default, laptop or free (train/recipes.py); siamese")  # fmt: skip
         parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="FILE.npz",
                             help="what `prepare` wrote")  # fmt: skip
         parser.add_argument("--out", type=Path, required=True, metavar="DIR",
@@ -113,3 +113,17 @@ def training_options(
     export.add_argument("checkpoint", type=Path, metavar="CHECKPOINT")
     export.add_argument("--out", type=Path, required=True, metavar="FILE.onnx")
     export.add_argument("--name", default="gesture-encoder", help="what the encoder is called")
+
+
+def study_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("name", metavar="NAME", help="asl-volume, faces, omniglot or gallery")
+    add("--data", type=Path, required=True, metavar="PATH",
+        help="what the study learns from; see docs/siamese.md")  # fmt: skip
+    add("--out", type=Path, required=True, metavar="DIR",
+        help="where the report is left; the same command goes on there")  # fmt: skip
+    add("--size", default="laptop", metavar="full|laptop|minute",
+        help="as published, for two cores (default), or to see that it works")  # fmt: skip
+    add("--seeds", type=int, metavar="N", help="runs that only differ in chance (as --size says)")
+    add("--storage", metavar="URL",
+        help="Optuna's, for a sweep shared by many machines (a file in --out)")  # fmt: skip

@@ -16,6 +16,10 @@ HOMES = {
     "onnxruntime": {"engines/onnx_encoder.py"},
     "mediapipe": {"realtime/hands.py"},
     "pygame": {"realtime/window.py"},
+    "matplotlib": {"train/plots.py"},
+    "markdown_it": {"train/report.py"},
+    "optuna": {"train/studies/face_sweep.py"},
+    "sklearn": {"train/siamese/verification.py"},
 }
 TRAINING = {"torch", "lightning", "pytorch_metric_learning"}
 FILES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))

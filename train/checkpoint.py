@@ -27,8 +27,9 @@ KINDS: dict[str, Callable[[dict[str, Any]], Any]] = {
 def half(model: Model) -> Model:
     """The model with its weights rounded to half precision, kept in single: what is stored."""
     with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.copy_(parameter.half().float())
+        for value in model.state_dict().values():  # a normalisation's statistics, too
+            if value.is_floating_point():
+                value.copy_(value.half().float())
     return model
 
 

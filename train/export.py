@@ -57,7 +57,7 @@ def export(checkpoint: Path, out: Path, name: str) -> tuple[str, float]:
             verbose=False,
         )
     assert program is not None
-    graph = in_half_precision(program.model_proto)
+    graph = in_half_precision(program.model_proto, exactly=isinstance(loaded, SiameseNetwork))
     trial = out.with_name(f".{out.stem}.{os.getpid()}.onnx")
     try:
         mark = save_encoder(graph, spec, trial)
@@ -79,10 +79,11 @@ def spec_of(config: ModelConfig, name: str) -> EncoderSpec:
     return EncoderSpec(name=name, inputs=INPUTS, dim=config.dim, crop_size=config.crop_size)
 
 
-def in_half_precision(model):  # type: ignore[no-untyped-def]
+def in_half_precision(model, exactly: bool = False):  # type: ignore[no-untyped-def]
     """An onnx.ModelProto whose large constants are stored as float16 and widened on loading.
 
-    Runtimes fold the casts away; arithmetic stays in single precision.
+    Runtimes fold the casts away; arithmetic stays in single precision. exactly: only those that
+    lose nothing by it; weights that a batch normalisation was folded into do.
     """
     from onnx import TensorProto, helper, numpy_helper
 
@@ -90,6 +91,8 @@ def in_half_precision(model):  # type: ignore[no-untyped-def]
     for constant in graph.initializer:
         values = numpy_helper.to_array(constant)
         if constant.data_type != TensorProto.FLOAT or values.size < LARGE:
+            continue
+        if exactly and not np.array_equal(values.astype(np.float16), values):
             continue
         name = constant.name
         constant.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}_half"))

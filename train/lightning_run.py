@@ -32,9 +32,11 @@ def fit(
     patience: int,
     min_delta: float = 0.0,
     logger: Logger | bool = False,
+    keep: str = "best",
 ) -> tuple[float, int]:
-    """Train, going on from folder/last.ckpt if there; load the epoch of the highest `score` into
-    `training` → that score, and how many epochs there were. Ctrl-C is KeyboardInterrupt."""
+    """Train, going on from folder/last.ckpt if there; load the "best" epoch, of the highest
+    `score`, or the "last" one into `training` → the best score, and how many epochs there were.
+    Ctrl-C is KeyboardInterrupt."""
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning")
     best = ModelCheckpoint(folder, "best", score, mode="max", enable_version_counter=False)
@@ -66,6 +68,6 @@ def fit(
     except SystemExit:  # what Lightning makes of Ctrl-C
         tell("What was trained is kept: the same command goes on from there.")
         raise KeyboardInterrupt from None
-    stored = torch.load(folder / "best.ckpt", map_location="cpu", weights_only=True)
+    stored = torch.load(folder / f"{keep}.ckpt", map_location="cpu", weights_only=True)
     training.load_state_dict(stored["state_dict"])
     return float(best.best_model_score), int(trainer.current_epoch)

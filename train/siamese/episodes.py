@@ -118,28 +118,29 @@ def as_input(images: np.ndarray) -> Tensor:
 
 
 @torch.inference_mode()
-def right_answers(network: SiameseNetwork, images: np.ndarray, episodes: Episodes) -> np.ndarray:
-    """bool (T,): which of the episodes over pictures uint8 (N, S, S) come out right; a tie is
-    wrong."""
-    rows = np.unique(np.concatenate([episodes.queries, episodes.supports.ravel()]))
-    features = features_of(network, images[rows])
-    queries = np.searchsorted(rows, episodes.queries)
-    supports = np.searchsorted(rows, episodes.supports)
-    compare = _on_cpu(network)
-    right = np.empty(len(queries), bool)
-    for trial, (query, shown) in enumerate(zip(queries, supports, strict=True)):
-        scores = compare(features[query], features[shown])
+def right_answers(network: SiameseNetwork, features: Tensor, episodes: Episodes) -> np.ndarray:
+    """bool (T,): which of the episodes come out right; features float (N, D) of the pictures that
+    they are of; a tie is wrong."""
+    device = next(network.parameters()).device
+    features = features.to(device)
+    right = np.empty(len(episodes.queries), bool)
+    for trial, (query, shown) in enumerate(zip(episodes.queries, episodes.supports, strict=True)):
+        scores = network.compare(features[query], features[shown])
         right[trial] = bool((scores[0] > scores[1:]).all())
     return right
 
 
-def one_shot(network: SiameseNetwork, images: np.ndarray, episodes: Episodes) -> Share:
-    """Share of the episodes that come out right, with its interval."""
-    right = right_answers(network, images, episodes)
+def answered(network: SiameseNetwork, features: Tensor, episodes: Episodes) -> Share:
+    """Share of the episodes over features (N, D) that come out right, with its interval."""
+    right = right_answers(network, features, episodes)
     return share(int(right.sum()), len(right))
 
 
-def _on_cpu(network: SiameseNetwork):  # type: ignore[no-untyped-def]
-    """network.compare for features on the CPU, wherever the network is."""
-    device = next(network.parameters()).device
-    return lambda a, b: network.compare(a.to(device), b.to(device)).cpu()
+def one_shot(network: SiameseNetwork, images: np.ndarray, episodes: Episodes) -> Share:
+    """The same over pictures uint8 (N, S, S), of which only those that are asked about are
+    looked at."""
+    rows = np.unique(np.concatenate([episodes.queries, episodes.supports.ravel()]))
+    asked = Episodes(
+        np.searchsorted(rows, episodes.queries), np.searchsorted(rows, episodes.supports)
+    )
+    return answered(network, features_of(network, images[rows]), asked)

@@ -14,7 +14,7 @@ LOSSES = (*PAIR_LOSSES, "triplet", "cosface")
 
 def cross_entropy(logits: Tensor, same: Tensor) -> Tensor:
     """Binary cross-entropy of float logits (P,) against bool same (P,); → () (Koch et al. 2015)."""
-    return functional.binary_cross_entropy_with_logits(logits, same.float())
+    return functional.binary_cross_entropy_with_logits(logits, same.to(logits.dtype))
 
 
 def contrastive(distance: Tensor, same: Tensor, margin: float) -> Tensor:

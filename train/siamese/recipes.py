@@ -90,7 +90,11 @@ ASL = SiameseRecipe(
 FACE = SiameseRecipe(
     SiameseConfig("face"),
     published_start=False,
+    optimizer="adam",
     learning_rate=1e-3,
+    decay=1.0,
+    l2_convolutions=1e-5,  # see ASL
+    l2_features=1e-5,
     steps=70,  # one pass over the 2,200 pairs of LFW's list
     epochs=20,
     patience=5,
@@ -125,3 +129,20 @@ MODERN = SiameseRecipe(
     warp="elastic",
     bfloat16=True,
 )
+HANDS = SiameseRecipe(
+    SiameseConfig("asl-1024"),
+    published_start=False,
+    optimizer="adam",
+    learning_rate=1e-3,
+    one_cycle=True,
+    l2_convolutions=1e-5,
+    l2_features=1e-5,
+    batch=64,
+    epochs=20,
+    patience=20,
+    ways=10,
+    within_groups=True,
+    warp="affine",
+    bfloat16=True,
+)
+SIAMESE = {"siamese": HANDS}  # of `run.py train`

@@ -1,7 +1,7 @@
 """One Siamese run: a recipe and a task in, a folder with the trained network out.
 
-The folder holds its configuration (run.json), log (log.csv), curves (curves.png), the network of
-the best validation (network.pt) and figures (result.json). A killed run goes on where it was; a
+The folder holds its configuration (run.json), log (log.csv), curves (curves.png), the network
+that was kept (network.pt) and figures (result.json). A killed run goes on where it was; a
 finished one is read back.
 """
 
@@ -28,7 +28,7 @@ from train.run_folder import check, claim
 from train.siamese.batches import Task
 from train.siamese.networks import SiameseNetwork, initialise
 from train.siamese.recipes import SiameseRecipe
-from train.siamese.training import SCORE, SiameseTraining
+from train.siamese.training import SCORE, SiameseTraining, score_of
 from train.siamese.verification import best_threshold, pair_scores
 
 
@@ -38,6 +38,7 @@ class Run:
     row per epoch; threshold: of its comparison, fitted on the validation pairs."""
 
     network: SiameseNetwork
+    recipe: SiameseRecipe
     figures: dict[str, float]
     log: list[dict[str, float]]
     threshold: float
@@ -49,12 +50,11 @@ def train(recipe: SiameseRecipe, task: Task, out: Path) -> Run:
     settings = {**json.loads(json.dumps(dataclasses.asdict(recipe))), "data": digest(task)}
     check(out, settings)
     if not (out / "result.json").is_file():
-        claim(out, settings)
         _train(recipe, task, out, settings)
     result = json.loads((out / "result.json").read_text(encoding="utf-8"))
     network, _ = load_checkpoint(out / "network.pt")
     assert isinstance(network, SiameseNetwork)
-    return Run(network, result["figures"], result["log"], result["threshold"], out)
+    return Run(network, recipe, result["figures"], result["log"], result["threshold"], out)
 
 
 def _train(recipe: SiameseRecipe, task: Task, out: Path, settings: dict[str, Any]) -> None:
@@ -64,6 +64,7 @@ def _train(recipe: SiameseRecipe, task: Task, out: Path, settings: dict[str, Any
     if recipe.published_start:
         initialise(network, recipe.seed)
     training = SiameseTraining(network, task, recipe)
+    claim(out, settings)
     folder = out / "checkpoints"
     _, epochs = fit(
         training,
@@ -72,6 +73,7 @@ def _train(recipe: SiameseRecipe, task: Task, out: Path, settings: dict[str, Any
         epochs=recipe.epochs,
         patience=recipe.patience,
         min_delta=recipe.min_delta,
+        keep="last" if recipe.one_cycle else "best",  # a cycle is best at its end
     )
     log = training.log_rows
     seconds = log[-1]["seconds"]
@@ -80,8 +82,8 @@ def _train(recipe: SiameseRecipe, task: Task, out: Path, settings: dict[str, Any
     pairs = task.validation_pairs
     scores = pair_scores(network, task.validation.images, pairs)
     threshold = best_threshold(scores, pairs.same)
-    best = max(log, key=lambda row: row.get("one-shot", row["AUC"]))
-    figures = {**best, "best epoch": best["epoch"], "epochs": float(epochs), "seconds": seconds}
+    kept = log[-1] if recipe.one_cycle else max(log, key=score_of)
+    figures = {**kept, "kept epoch": kept["epoch"], "epochs": float(epochs), "seconds": seconds}
     save_checkpoint(network, {**settings, "figures": figures}, out / "network.pt")
     _write_log(log, out / "log.csv")
     draw_log(log, out / "curves.png", recipe)

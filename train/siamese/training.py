@@ -98,7 +98,7 @@ class SiameseTraining(lightning.LightningModule):
         row["seconds"] = time.monotonic() - self.started + self._before()
         self.losses.clear()
         self.log_rows.append(row)
-        self.log(SCORE, row.get("one-shot", row["AUC"]), prog_bar=True, batch_size=1)
+        self.log(SCORE, score_of(row), prog_bar=True, batch_size=1)
 
     def _before(self) -> float:
         return getattr(self, "seconds_before", 0.0)
@@ -130,6 +130,11 @@ class SiameseTraining(lightning.LightningModule):
         return [optimizer], [{"scheduler": schedule, "interval": "epoch"}]
 
 
+def score_of(row: dict[str, float]) -> float:
+    """What an epoch is chosen by: N-way one-shot, or the area under the ROC where it has none."""
+    return row.get("one-shot", row["AUC"])
+
+
 def parameter_groups(training: nn.Module, recipe: SiameseRecipe) -> list[dict[str, Any]]:
     """Layer-wise L2: λ‖w‖² has the gradient 2 λ w, which is what weight_decay multiplies w by."""
     convolutions, dense, rest = [], [], []
@@ -149,9 +154,12 @@ def parameter_groups(training: nn.Module, recipe: SiameseRecipe) -> list[dict[st
 
 
 def validation_episodes(task: Task, recipe: SiameseRecipe) -> Episodes | None:
-    """None where there are not enough classes for the recipe's N ways."""
-    labels = task.validation.labels
-    if len(np.unique(labels)) < recipe.ways:
+    """Within the groups where the recipe learns within them and one of them has enough classes for
+    its N ways; None where all together have not."""
+    labels, groups = task.validation.labels, task.validation.groups
+    classes = np.unique(labels)
+    if len(classes) < recipe.ways:
         return None
-    groups = task.validation.groups if recipe.within_groups else None
-    return draw_episodes(recipe.seed, labels, recipe.ways, recipe.trials, groups=groups)
+    largest = max(len(np.unique(labels[groups == group])) for group in np.unique(groups))
+    within = groups if recipe.within_groups and largest >= recipe.ways else None
+    return draw_episodes(recipe.seed, labels, recipe.ways, recipe.trials, groups=within)

@@ -17,10 +17,10 @@ from realtime.say import tell
 from train.siamese import recipes
 from train.siamese.batches import Task
 from train.siamese.class_index import index_classes
-from train.siamese.episodes import Episodes, Share, draw_episodes, one_shot
+from train.siamese.episodes import Episodes, Share, answered, draw_episodes, features_of
 from train.siamese.networks import SiameseConfig
 from train.siamese.pairs import Pairs, draw_pairs
-from train.siamese.pictures import Pictures
+from train.siamese.pictures import Pictures, joined
 from train.siamese.runs import Run, train
 from train.siamese.sign_mnist import load_sign_mnist
 from train.siamese.splits import split_blocks
@@ -32,7 +32,6 @@ GAP = 15  # frames left out between blocks
 NETWORKS = ("asl-1024", "asl-2048", "asl-narrow")  # the first is run at every volume
 WAYS = (2, 5, 10, 15, 20, 24)
 JUDGED_AT = 20  # ways
-SMALL = 60  # volumes up to here foretell the others
 DROP = 0.05  # of accuracy below that of the largest volume: there it has broken away
 WHO = ("same signer", "other signer", "reference by the one, query by the other")
 
@@ -40,20 +39,23 @@ WHO = ("same signer", "other signer", "reference by the one, query by the other"
 @dataclass(frozen=True)
 class Size:
     """volumes: of the first network; seeds: of its runs; others: seeds of the other networks'
-    runs at the published volumes; epochs; trials: of each one-shot test; blocks."""
+    runs at the published volumes; epochs of so many steps; trials: of each one-shot test;
+    small: volumes up to here foretell the others; blocks: as BLOCKS."""
 
     volumes: tuple[int, ...]
     seeds: int
     others: int
     epochs: int
     trials: int
+    steps: int = 100
+    small: int = 60
     blocks: tuple[int, int, int] = BLOCKS
 
 
 SIZES = {
     "full": Size((4, 8, 15, 30, 60, 90, 125, 180, 250, 350, 500), 5, 5, 40, 1000),
     "laptop": Size((4, 8, 15, 30, 60, 125, 250, 500), 3, 1, 10, 1000),
-    "minute": Size((2, 4, 8, 16), 1, 0, 1, 50, (16, 8, 12)),
+    "minute": Size((2, 4, 8, 16, 24), 1, 0, 1, 100, 40, 16, (24, 8, 8)),
 }
 
 
@@ -118,8 +120,6 @@ def make_tests(own: Pictures, other: Pictures, size: Size) -> Tests:
     last = split_blocks(own.order, own.labels, size.blocks, GAP)[2]
     test = own.take(last)
     tested = np.concatenate([np.zeros(len(test), int), np.ones(len(other), int)])
-    from train.siamese.pictures import joined
-
     pictures = joined([test, other])
     early = np.concatenate([_first_half(test), _first_half(other)])
     mine = tested == 0
@@ -141,7 +141,7 @@ def make_tests(own: Pictures, other: Pictures, size: Size) -> Tests:
 
 
 def _first_half(pictures: Pictures) -> np.ndarray:
-    """bool (N,): before the median frame of its class, with a gap to what comes after it."""
+    """bool (N,): before the median frame of its class."""
     early = np.zeros(len(pictures), bool)
     for label in np.unique(pictures.labels):
         rows = np.flatnonzero(pictures.labels == label)
@@ -154,18 +154,16 @@ def _judged(
     study: Study, size: Size, own: Pictures, tests: Tests, network: str, volume: int, seed: int
 ) -> Judged:
     recipe = dataclasses.replace(
-        recipes.ASL, model=SiameseConfig(network), epochs=size.epochs, seed=seed
+        recipes.ASL, model=SiameseConfig(network), epochs=size.epochs, steps=size.steps, seed=seed
     )
     learn, watch, _ = split_blocks(own.order, own.labels, size.blocks, GAP, volume)
     validation = own.take(watch)
     pairs = draw_pairs(np.random.default_rng(0), index_classes(validation.labels), 500)
     task = Task(own.take(learn), validation, pairs)
     run = train(recipe, task, study.out / "runs" / f"{network}-{volume}-{seed}")
+    features = features_of(run.network, tests.pictures.images)
     shares = {
-        who: {
-            ways: one_shot(run.network, tests.pictures.images, asked)
-            for ways, asked in by_ways.items()
-        }
+        who: {ways: answered(run.network, features, asked) for ways, asked in by_ways.items()}
         for who, by_ways in tests.episodes.items()
     }
     checked = verified(run, tests.pictures, tests.pairs)

@@ -8,16 +8,26 @@ alphabets, and verification.
 from __future__ import annotations
 
 import dataclasses
-import time
 from dataclasses import dataclass
 
 import numpy as np
 
 from realtime.say import tell
+from train.plots import bars, roc
+from train.report import Report, percent, plain
 from train.siamese import recipes
 from train.siamese.batches import Task
 from train.siamese.class_index import index_classes
-from train.siamese.episodes import Episodes, Share, draw_episodes, one_shot, right_answers, share
+from train.siamese.episodes import (
+    Episodes,
+    Share,
+    draw_episodes,
+    features_of,
+    one_shot,
+    right_answers,
+    share,
+)
+from train.siamese.networks import NETWORKS
 from train.siamese.omniglot import Run as LakeRun
 from train.siamese.omniglot import load_part, load_runs
 from train.siamese.pairs import draw_pairs
@@ -31,6 +41,7 @@ from train.studies.study import Study, kept, machine, minutes, spread, verified
 SIZES = {"full": (20000, 36, 3, 2000), "laptop": (2000, 36, 1, 2000), "minute": (4, 1, 1, 100)}
 DRAWERS = 12  # of 20 are learned from in the published protocol
 WATCHED = 5  # background alphabets that the published protocol is watched on
+NAMES = {"ours": "our recipe, 52 × 52", "koch": "Koch et al.'s network, trained here"}
 PUBLISHED = {  # name → Lake's 20 runs, across the evaluation alphabets; None: not given
     "Koch et al. 2015": (0.920, None),
     "Matching Networks (Vinyals et al. 2016)": (None, 0.938),
@@ -49,8 +60,8 @@ class Judged:
     verification: Verification
 
 
-def study(study: Study) -> "Report":
-    """study.data: the folder with Omniglot's three zips. → the report, written. Raises UserError."""
+def study(study: Study) -> Report:
+    """study.data: the folder with Omniglot's zips. → the report, written. Raises UserError."""
     iterations, epochs, default_seeds, trials = SIZES[study.size]
     background = load_part(study.data / "images_background.zip")
     evaluation = load_part(study.data / "images_evaluation.zip")
@@ -98,8 +109,6 @@ def whole(background: Pictures, recipe: SiameseRecipe) -> Task:
 
 
 def _task(train: Pictures, validation: Pictures, recipe: SiameseRecipe) -> Task:
-    from train.siamese.networks import NETWORKS
-
     size = NETWORKS[recipe.model.network].size
     train, validation = train.resized(size), validation.resized(size)
     pairs = draw_pairs(np.random.default_rng(0), index_classes(validation.labels), 400)
@@ -126,12 +135,16 @@ def on_lake(run: Run, lake: list[LakeRun]) -> Share:
     right = 0
     for one in lake:
         pictures = lake_pictures(one).resized(run.network.layout.size)
-        count = len(one.query)
-        # The right answer first, then the others in their order.
-        order = [[a, *(i for i in range(len(one.support)) if i != a)] for a in one.answers]
-        episodes = Episodes(np.arange(count), np.array(order) + count)
-        right += int(right_answers(run.network, pictures.images, episodes).sum())
+        features = features_of(run.network, pictures.images)
+        right += int(right_answers(run.network, features, lake_episodes(one)).sum())
     return share(right, sum(len(one.query) for one in lake))
+
+
+def lake_episodes(one: LakeRun) -> Episodes:
+    """Of the pictures of lake_pictures: the right answer first, then the others in their order."""
+    count = len(one.query)
+    order = [[a, *(i for i in range(len(one.support)) if i != a)] for a in one.answers.tolist()]
+    return Episodes(np.arange(count), np.array(order) + count)
 
 
 def lake_pictures(one: LakeRun) -> Pictures:
@@ -142,9 +155,78 @@ def lake_pictures(one: LakeRun) -> Pictures:
     return Pictures(images, labels, nothing, nothing, np.arange(len(images)))
 
 
-def _report(study: Study, results: dict[str, list[Judged]]) -> "Report":
-    names = {"ours": "our recipe (residual, 52 × 52)", "koch": "Koch et al.'s network, here"}
+def _report(study: Study, results: dict[str, list[Judged]]) -> Report:
     report = Report("Omniglot: one-shot characters", study.out)
+    report.code(study.command("omniglot"))
+    report.paragraph(
+        f"Machine: {plain(machine())}. Learned from the background set alone, judged on the "
+        "evaluation set, 20-way one-shot. *Lake's runs*: the 20 published runs within an alphabet; "
+        "*within*, *across*: random episodes within one evaluation alphabet, and across all 20. "
+        "Intervals are 95 % of the trials; of several seeds, mean ± standard deviation."
+    )
+    rows = [
+        [name, "–" if lake is None else percent(lake), "–", "–" if far is None else percent(far)]
+        + ["–"] * 4
+        for name, (lake, far) in PUBLISHED.items()
+    ]
+    rows += [_row(NAMES[name], runs) for name, runs in results.items()]
+    report.table(
+        ["network", "Lake's runs", "within", "across", "verification", "EER", "iterations", "time"],
+        rows,
+    )
+    kept(
+        study.out / "figures.json",
+        {name: [_figures(one) for one in runs] for name, runs in results.items()},
+    )
+    first = {NAMES[name]: runs[0] for name, runs in results.items()}
+    lakes = [one.lake for one in first.values()]
+    bars(
+        study.out / "lake.png",
+        list(first),
+        [100 * lake.value for lake in lakes],
+        [100 * lake.low for lake in lakes],
+        [100 * lake.high for lake in lakes],
+        "right on Lake's 20 runs, %",
+        (92.0, "Koch et al. 2015: 92 %"),
+    )
+    report.picture("lake.png", "Lake's 20 within-alphabet runs; bars are 95 % intervals.")
+    found = {name: one.verification for name, one in first.items()}
+    roc(study.out / "roc.png", {n: (v.fpr, v.tpr, v.auc, v.eer) for n, v in found.items()})
+    report.picture("roc.png", "Verification on pairs of the evaluation set.")
+    for name, one in first.items():
+        folder = one.run.folder.relative_to(study.out).as_posix()
+        report.heading(name)
+        report.picture(f"{folder}/curves.png", "Loss and validation while it learned.")
+        report.picture(f"{folder}/pairs.png", "Its most confident decisions, right and wrong.")
+    report.write()
     return report
 
 
+def _row(name: str, runs: list[Judged]) -> list[str]:
+    one = runs[0]
+    shares = [
+        str(getattr(one, kind)) if len(runs) == 1
+        else spread([getattr(run, kind).value for run in runs])
+        for kind in ("lake", "within", "across")
+    ]  # fmt: skip
+    steps = one.run.figures["epochs"] * one.run.recipe.steps
+    return [
+        name,
+        *shares,
+        spread([run.verification.accuracy.value for run in runs]),
+        spread([run.verification.eer for run in runs]),
+        f"{steps:.0f}",
+        minutes(float(np.mean([run.run.figures["seconds"] for run in runs]))),
+    ]
+
+
+def _figures(one: Judged) -> dict[str, object]:
+    shares = {kind: dataclasses.asdict(getattr(one, kind)) for kind in ("lake", "within", "across")}
+    accuracy, found = dataclasses.asdict(one.verification.accuracy), one.verification
+    return {
+        **shares,
+        "verification": accuracy,
+        "auc": found.auc,
+        "eer": found.eer,
+        "run": one.run.figures,
+    }
