@@ -92,7 +92,7 @@ def test_a_study_from_end_to_end(tmp_path: Path) -> None:
     report = gallery.study(study)
     text = (study.out / "report.md").read_text(encoding="utf-8")
     assert report.markdown() == text and (study.out / "report.html").is_file()
-    for name in ("nearest", "roc", "distances-contrastive", "distances-triplet"):
+    for name in ("nearest", "roc", "distances-contrastive", "distances-triplet", "distances-ours"):
         assert f"({name}.png)" in text
         image = cv2.imread(str(study.out / f"{name}.png"))
         assert image is not None and min(image.shape[:2]) > 300 and image.std() > 5

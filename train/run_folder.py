@@ -13,7 +13,14 @@ from engines.errors import UserError
 def check(out: Path, settings: dict[str, Any]) -> None:
     """Raises UserError where the folder holds a run of other settings."""
     file = out / "run.json"
-    if file.is_file() and json.loads(file.read_text(encoding="utf-8")) != settings:
+    try:
+        held = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else settings
+    except ValueError:
+        raise UserError(
+            f"{file} is damaged: what was run in {out} can't be told. Name another folder with "
+            "--out, or delete that one."
+        ) from None
+    if held != settings:
         raise UserError(
             f"{out} holds a run of another recipe or other data. Name another folder with "
             "--out, or delete that one."

@@ -79,12 +79,13 @@ ASL = SiameseRecipe(
     published_start=False,
     optimizer="adam",
     learning_rate=1e-3,
-    decay=1.0,
+    one_cycle=True,
     l2_convolutions=1e-5,  # the published weights keep it from learning in so few iterations
-    l2_features=1e-5,
+    l2_features=1e-4,
+    batch=64,
     steps=100,
     epochs=10,
-    patience=4,
+    patience=10,
     bfloat16=True,
 )
 FACE = SiameseRecipe(

@@ -47,10 +47,14 @@ class Run:
 
 def train(recipe: SiameseRecipe, task: Task, out: Path) -> Run:
     """Raises UserError where the folder holds another run, or can't be written."""
-    settings = {**json.loads(json.dumps(dataclasses.asdict(recipe))), "data": digest(task)}
+    settings = {
+        **json.loads(json.dumps(dataclasses.asdict(recipe))),
+        "data": digest(task, recipe.within_groups),
+    }
     check(out, settings)
     if not (out / "result.json").is_file():
         _train(recipe, task, out, settings)
+    shutil.rmtree(out / "checkpoints", ignore_errors=True)
     result = json.loads((out / "result.json").read_text(encoding="utf-8"))
     network, _ = load_checkpoint(out / "network.pt")
     assert isinstance(network, SiameseNetwork)
@@ -90,7 +94,6 @@ def _train(recipe: SiameseRecipe, task: Task, out: Path, settings: dict[str, Any
     with replacing(out / "result.json") as file:  # last: it says that all the rest is there
         text = json.dumps({"figures": figures, "threshold": threshold, "log": log}, indent=1)
         file.write(text.encode())
-    shutil.rmtree(folder)
     tell(f"{out}: {epochs} epochs in {seconds:.0f} s, {describe(figures)}.")
 
 
@@ -100,12 +103,15 @@ def describe(figures: dict[str, float]) -> str:
     return ", ".join(f"{name} {100 * figures[name]:.1f} %" for name in names)
 
 
-def digest(task: Task) -> str:
-    """SHA-256 (hex) of the pictures, labels and pairs: what a run's folder is bound to."""
+def digest(task: Task, grouped: bool) -> str:
+    """SHA-256 (hex) of the pictures, labels, pairs, and groups where they matter: what a run's
+    folder is bound to."""
     total = hashlib.sha256()
     for pictures in (task.train, task.validation):
         total.update(np.ascontiguousarray(pictures.images).tobytes())
-        total.update("\n".join(pictures.labels.tolist()).encode())
+        names = (pictures.labels, pictures.groups) if grouped else (pictures.labels,)
+        for name in names:
+            total.update("\n".join(name.tolist()).encode())
     for pairs in (task.train_pairs, task.validation_pairs):
         if pairs is not None:
             for part in (pairs.first, pairs.second, pairs.same):

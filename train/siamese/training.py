@@ -14,6 +14,7 @@ from pytorch_metric_learning.utils.common_functions import TorchInitWrapper
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from engines.errors import UserError
 from train.siamese.batches import TURNS, Batches, Task
 from train.siamese.episodes import Episodes, draw_episodes, one_shot
 from train.siamese.losses import contrastive, cross_entropy, triplet
@@ -82,6 +83,11 @@ class SiameseTraining(lightning.LightningModule):
     def validation_step(self, _: Any) -> None:
         images, pairs = self.task.validation.images, self.task.validation_pairs
         scores = pair_scores(self.network, images, pairs)
+        if not np.isfinite(scores).all():
+            raise UserError(
+                f"The training diverged in epoch {self.current_epoch + 1}: its similarities are no "
+                "numbers any more. Use a lower learning rate in train/siamese/recipes.py."
+            )
         found = verify(scores, pairs.same, best_threshold(scores, pairs.same))
         row = {
             "epoch": self.current_epoch + 1.0,

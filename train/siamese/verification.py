@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score, roc_curve
+from torch import Tensor
 
 from train.siamese.episodes import Share, features_of, share
 from train.siamese.networks import SiameseNetwork
@@ -28,18 +29,24 @@ class Verification:
     eer: float
 
 
-@torch.inference_mode()
 def pair_scores(network: SiameseNetwork, images: np.ndarray, pairs: Pairs) -> np.ndarray:
-    """Pictures uint8 (N, S, S), P pairs of their rows → float32 (P,), as SiameseNetwork.compare."""
+    """Pictures uint8 (N, S, S), P pairs of their rows → float32 (P,), as SiameseNetwork.compare;
+    only pictures that are in a pair are looked at."""
     rows, place = np.unique(np.concatenate([pairs.first, pairs.second]), return_inverse=True)
-    features = features_of(network, images[rows])
-    a, b = np.split(place, 2)
+    first, second = np.split(place, 2)
+    return compared(network, features_of(network, images[rows]), Pairs(first, second, pairs.same))
+
+
+@torch.inference_mode()
+def compared(network: SiameseNetwork, features: Tensor, pairs: Pairs) -> np.ndarray:
+    """The same for features float (N, D) of the pictures."""
     device = next(network.parameters()).device
-    parts = [
-        network.compare(features[a[s : s + 256]].to(device), features[b[s : s + 256]].to(device))
-        for s in range(0, len(a), 256)
-    ]
-    return torch.cat(parts).float().cpu().numpy()
+    parts = []
+    for start in range(0, len(pairs), 256):  # the differences of all at once are gigabytes
+        part = slice(start, start + 256)
+        first, second = features[pairs.first[part]], features[pairs.second[part]]
+        parts.append(network.compare(first.to(device), second.to(device)).float().cpu())
+    return torch.cat(parts).numpy()
 
 
 def best_threshold(scores: np.ndarray, same: np.ndarray) -> float:

@@ -38,13 +38,14 @@ WHO = ("same signer", "other signer", "reference by the one, query by the other"
 
 @dataclass(frozen=True)
 class Size:
-    """volumes: of the first network; seeds: of its runs; others: seeds of the other networks'
-    runs at the published volumes; epochs of so many steps; trials: of each one-shot test;
-    small: volumes up to here foretell the others; blocks: as BLOCKS."""
+    """volumes: of the first network; seeds: of its runs; others: volumes of the other networks,
+    and other_seeds of their runs; epochs of so many steps; trials: of each one-shot test; small:
+    volumes up to here foretell the others; blocks: as BLOCKS."""
 
     volumes: tuple[int, ...]
     seeds: int
-    others: int
+    others: tuple[int, ...]
+    other_seeds: int
     epochs: int
     trials: int
     steps: int = 100
@@ -53,9 +54,9 @@ class Size:
 
 
 SIZES = {
-    "full": Size((4, 8, 15, 30, 60, 90, 125, 180, 250, 350, 500), 5, 5, 40, 1000),
-    "laptop": Size((4, 8, 15, 30, 60, 125, 250, 500), 3, 1, 10, 1000),
-    "minute": Size((2, 4, 8, 16, 24), 1, 0, 1, 100, 40, 16, (24, 8, 8)),
+    "full": Size((4, 8, 15, 30, 60, 90, 125, 180, 250, 350, 500), 5, PUBLISHED, 5, 40, 1000),
+    "laptop": Size((4, 8, 15, 30, 60, 125, 250, 500), 2, (500, 30), 1, 10, 1000),
+    "minute": Size((2, 4, 8, 16, 24), 1, (), 0, 1, 100, 40, 16, (24, 8, 8)),
 }
 
 
@@ -89,8 +90,9 @@ def run_all(study: Study) -> list[Judged]:
     tests = make_tests(own, other, size)
     seeds = study.seeds or size.seeds
     wanted = [(NETWORKS[0], v, s) for s in range(seeds) for v in size.volumes]
-    volumes = [v for v in PUBLISHED if v in size.volumes]
-    wanted += [(n, v, s) for n in NETWORKS[1:] for s in range(size.others) for v in volumes]
+    wanted += [
+        (n, v, s) for n in NETWORKS[1:] for s in range(size.other_seeds) for v in size.others
+    ]
     done = []
     for number, (network, volume, seed) in enumerate(wanted, 1):
         tell(f"Run {number} of {len(wanted)}: {network}, {volume} a class, seed {seed}.")
@@ -166,5 +168,5 @@ def _judged(
         who: {ways: answered(run.network, features, asked) for ways, asked in by_ways.items()}
         for who, by_ways in tests.episodes.items()
     }
-    checked = verified(run, tests.pictures, tests.pairs)
+    checked = verified(run, tests.pictures, tests.pairs, features)
     return Judged(network, volume, seed, run, shares, checked.accuracy.value)

@@ -1,8 +1,8 @@
 """A small gallery of faces: a folder per person in, and out comes who is on a picture.
 
 Pictures are cropped, made grey and small; pairs are drawn and saved, and a network is trained from
-the saved file (contrastive loss; triplets as a second arm). Then one reference of each person that
-it has never seen names all their other pictures, against the same with raw pixels.
+the saved file (contrastive loss; triplets and our own recipe beside it). Then one reference of each
+person that it has never seen names all their other pictures, against the same with raw pixels.
 """
 
 from __future__ import annotations
@@ -27,35 +27,42 @@ from train.siamese.episodes import Share, features_of, share
 from train.siamese.networks import NETWORKS, SiameseNetwork
 from train.siamese.pairs import Pairs, draw_pairs, load_pairs, save_pairs
 from train.siamese.pictures import Pictures
+from train.siamese.recipes import SiameseRecipe
 from train.siamese.runs import Run, train
 from train.siamese.splits import split_classes
 from train.siamese.verification import Verification, best_threshold, pair_scores, verify
+from train.studies.face_runs import fitted, our_recipe
 from train.studies.pixels import RawPixels
 from train.studies.study import Study, kept, machine, minutes, verified
 
 CROP = 1.0  # the largest centred square: nothing is squeezed
 TEST, VALIDATION = 0.3, 0.2  # of the people, and of those that are left
 FEWEST = 6  # people: two each to learn from, for validation and for the test
-NAMES = {"contrastive": "contrastive loss", "triplet": "triplet loss"}
+NAMES = {
+    "contrastive": "contrastive loss",
+    "triplet": "triplet loss",
+    "ours": "our own recipe (CosFace)",
+}
 PIXELS = "raw pixels, nothing learned"
 
 
 @dataclass(frozen=True)
 class Size:
-    """epochs of `steps` batches; batch: of pairs, and triplets: that many of them; pairs: for
-    training, validation and test."""
+    """epochs of `steps` batches; batch: of pairs, and triplets: that many of them; ours: epochs and
+    steps of our recipe; pairs: for training, validation and test."""
 
     epochs: int
     steps: int
     batch: int
     triplets: int
+    ours: tuple[int, int]
     pairs: tuple[int, int, int]
 
 
 SIZES = {
-    "full": Size(20, 50, 32, 32, (4000, 800, 2000)),
-    "laptop": Size(5, 40, 32, 20, (2000, 400, 1000)),
-    "minute": Size(1, 3, 4, 3, (24, 16, 40)),
+    "full": Size(20, 50, 32, 32, (30, 100), (4000, 800, 2000)),
+    "laptop": Size(5, 40, 32, 20, (5, 60), (2000, 400, 1000)),
+    "minute": Size(1, 3, 4, 3, (1, 3), (24, 16, 40)),
 }
 
 
@@ -88,30 +95,38 @@ def study(study: Study) -> Report:
     parts = extract(study.data)
     files = write_pairs(study, parts)
     (learned, pairs), (watched, watched_pairs) = map(load_pairs, files)
-    tasks = {
-        "contrastive": Task(learned, watched, watched_pairs, pairs),
-        # A triplet is drawn from all pictures: in the file they stand once for every pair.
-        "triplet": Task(parts.train, watched, watched_pairs),
-    }
+    listed = Task(learned, watched, watched_pairs, pairs)
+    # Triplets and classes are drawn from all pictures: in the file they stand once for every pair.
+    drawn = Task(parts.train, watched, watched_pairs)
     tested = draw_pairs(np.random.default_rng(2), index_classes(parts.test.labels), size.pairs[2])
     runs = []
     for seed in range(study.seeds or 1):
-        for loss, task in tasks.items():
-            name = NAMES[loss] + (f", seed {seed}" if seed else "")
+        for key, recipe in arms(study, seed).items():
+            name = NAMES[key] + (f", seed {seed}" if seed else "")
             tell(f"Gallery: {name}.")
-            recipe = dataclasses.replace(
-                recipes.GALLERY,
-                loss=loss,
-                epochs=size.epochs,
-                steps=size.steps,
-                batch=size.batch if loss == "contrastive" else size.triplets,
-                bfloat16=study.size != "full",
-                seed=seed,
-            )
-            run = train(recipe, task, study.out / "runs" / (loss + (f"-{seed}" if seed else "")))
+            task = fitted(listed if key == "contrastive" else drawn, recipe)
+            run = train(recipe, task, study.out / "runs" / (key + (f"-{seed}" if seed else "")))
             runs.append(_judged(name, run, parts.test, tested))
-    runs.append(_baseline(parts.test, tested, tasks["contrastive"]))
+    runs.append(_baseline(parts.test, tested, listed))
     return _report(study, parts, tested, runs)
+
+
+def arms(study: Study, seed: int) -> dict[str, SiameseRecipe]:
+    """Key of NAMES → recipe."""
+    size = SIZES[study.size]
+    contrastive = dataclasses.replace(
+        recipes.GALLERY,
+        epochs=size.epochs,
+        steps=size.steps,
+        batch=size.batch,
+        bfloat16=study.size != "full",
+        seed=seed,
+    )
+    return {
+        "contrastive": contrastive,
+        "triplet": dataclasses.replace(contrastive, loss="triplet", batch=size.triplets),
+        "ours": our_recipe(*size.ours, seed),
+    }
 
 
 def extract(data: Path) -> Parts:
@@ -174,6 +189,7 @@ def _named(network: SiameseNetwork, test: Pictures) -> tuple[Share, float]:
 
 
 def _judged(name: str, run: Run, test: Pictures, pairs: Pairs) -> Judged:
+    test = test.resized(run.network.layout.size)
     scores = pair_scores(run.network, test.images, pairs)
     return Judged(name, run, *_named(run.network, test), verified(run, test, pairs), scores)
 
@@ -244,12 +260,13 @@ def _pictures(
         if one.run is None:
             continue
         name = f"distances-{one.run.folder.name}.png"
-        edges = np.histogram_bin_edges(-one.scores, 25)
+        distances = (1.0 if one.run.recipe.model.similarity == "cosine" else 0.0) - one.scores
+        edges = np.histogram_bin_edges(distances, 25)
         series = {}
         for kind, mask in (("same person", pairs.same), ("different people", ~pairs.same)):
-            height = np.histogram(-one.scores[mask], edges)[0] / max(1, mask.sum())
+            height = np.histogram(distances[mask], edges)[0] / max(1, mask.sum())
             series[kind] = ((edges[1:] + edges[:-1]) / 2, height, None, None)
-        curves(study.out / name, series, "distance", "share of the pairs", one.name)
+        curves(study.out / name, series, "distance (ours: 1 − cosine)", "share of pairs", one.name)
         report.picture(name, f"{one.name.capitalize()}: how far apart the pairs' features lie.")
     report.paragraph(
         "Each run's folder in runs/ holds its loss curves, and as pairs.png its most confident "

@@ -21,9 +21,9 @@ from train.siamese.class_index import index_classes
 from train.siamese.episodes import (
     Episodes,
     Share,
+    answered,
     draw_episodes,
     features_of,
-    one_shot,
     right_answers,
     share,
 )
@@ -121,12 +121,13 @@ def judged(run: Run, evaluation: Pictures, lake: list[LakeRun], trials: int) -> 
     within = draw_episodes(1, pictures.labels, 20, trials, groups=pictures.groups)
     across = draw_episodes(2, pictures.labels, 20, trials)
     pairs = draw_pairs(np.random.default_rng(3), index_classes(pictures.labels), trials)
+    features = features_of(run.network, pictures.images)
     return Judged(
         run,
         on_lake(run, lake),
-        one_shot(run.network, pictures.images, within),
-        one_shot(run.network, pictures.images, across),
-        verified(run, pictures, pairs),
+        answered(run.network, features, within),
+        answered(run.network, features, across),
+        verified(run, pictures, pairs, features),
     )
 
 

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from engines.errors import UserError
 from train.siamese.pairs import Pairs
 from train.siamese.pictures import Pictures
 from train.siamese.runs import Run
-from train.siamese.verification import Verification, extremes, pair_scores, verify
+from train.siamese.verification import Verification, compared, extremes, pair_scores, verify
 
 SIZES = ("full", "laptop", "minute")
 
@@ -46,12 +47,17 @@ class Study:
         return f"python run.py study {name} --data $DATA/{self.data.name} --size {self.size}"
 
 
-def verified(run: Run, pictures: Pictures, pairs: Pairs) -> Verification:
+def verified(
+    run: Run, pictures: Pictures, pairs: Pairs, features: Tensor | None = None
+) -> Verification:
     """The run's network on test pairs, at the threshold that its validation chose; leaves its best
-    and worst pairs as pairs.png in the run's folder."""
+    and worst pairs as pairs.png in the run's folder. features: (N, D) of the pictures, if known."""
     from train.plots import pair_panel
 
-    scores = pair_scores(run.network, pictures.images, pairs)
+    if features is None:
+        scores = pair_scores(run.network, pictures.images, pairs)
+    else:
+        scores = compared(run.network, features, pairs)
     kinds = {
         kind: [
             (
