@@ -110,7 +110,15 @@ def study(arguments: argparse.Namespace) -> None:
         plan = Study(
             arguments.data, arguments.out, arguments.size, arguments.seeds, arguments.storage
         )
-        report = STUDIES[arguments.name](plan)
+        try:
+            report = STUDIES[arguments.name](plan)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise UserError(
+                f"--out {arguments.out} can't be written ({error.strerror}). Make room, or name "
+                "another folder; the same command goes on where it was."
+            ) from None
     print(report.markdown())
     print(f"The report, with its pictures: {arguments.out / 'report.html'}", file=sys.stderr)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 from engines.errors import UserError
@@ -18,7 +19,7 @@ class SiameseRecipe:
     model: network and similarity; loss: one of LOSSES ("cosface" needs the cosine similarity,
     "bce" the weighted L1 or the cosine); margin: of the loss, scale: of "cosface".
     published_start: initialise as Koch et al. did, else as PyTorch does.
-    optimizer: "sgd" (momentum rises from 0.5 to 0.9 over twenty epochs) or "adam";
+    optimizer: "sgd" (momentum 0.9, without a cycle from 0.5 on over twenty epochs) or "adam";
     one_cycle: the rate rises and falls over the whole run, else it falls by `decay` per epoch.
     l2_convolutions, l2_features: λ of λ‖w‖² on those layers' weights.
     An epoch is `steps` batches of `batch` pairs (or triplets, or pictures for "cosface") and ends
@@ -146,4 +147,9 @@ HANDS = SiameseRecipe(
     warp="affine",
     bfloat16=True,
 )
-SIAMESE = {"siamese": HANDS}  # of `run.py train`
+EUCLIDEAN = SiameseConfig("asl-1024", "euclidean")
+SIAMESE = {  # of `run.py train`
+    "siamese": HANDS,
+    "siamese-contrastive": dataclasses.replace(HANDS, model=EUCLIDEAN, loss="contrastive"),
+    "siamese-triplet": dataclasses.replace(HANDS, model=EUCLIDEAN, loss="triplet"),
+}

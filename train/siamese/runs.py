@@ -12,6 +12,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +22,11 @@ import numpy as np
 import torch
 
 from engines.atomic import replacing
+from engines.errors import UserError
 from realtime.say import tell
 from train.checkpoint import half, load_checkpoint, save_checkpoint
 from train.lightning_run import fit
+from train.machine import machine
 from train.run_folder import check, claim
 from train.siamese.batches import Task
 from train.siamese.networks import SiameseNetwork, initialise
@@ -34,8 +37,8 @@ from train.siamese.verification import best_threshold, pair_scores
 
 @dataclass(frozen=True)
 class Run:
-    """A trained network; figures of its last validation and its times, as in result.json; log: a
-    row per epoch; threshold: of its comparison, fitted on the validation pairs."""
+    """A trained network; figures of the epoch that was kept, as in result.json; log: a row per
+    epoch; threshold: of its comparison, fitted on the validation pairs; machine: where it was."""
 
     network: SiameseNetwork
     recipe: SiameseRecipe
@@ -43,6 +46,7 @@ class Run:
     log: list[dict[str, float]]
     threshold: float
     folder: Path
+    machine: str
 
 
 def train(recipe: SiameseRecipe, task: Task, out: Path) -> Run:
@@ -52,13 +56,24 @@ def train(recipe: SiameseRecipe, task: Task, out: Path) -> Run:
         "data": digest(task, recipe.within_groups),
     }
     check(out, settings)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError(
+            "Siamese networks are trained by one process; torchrun was asked for more. Start the "
+            "command without it."
+        )
     if not (out / "result.json").is_file():
         _train(recipe, task, out, settings)
     shutil.rmtree(out / "checkpoints", ignore_errors=True)
-    result = json.loads((out / "result.json").read_text(encoding="utf-8"))
+    try:
+        result = json.loads((out / "result.json").read_text(encoding="utf-8"))
+    except ValueError:
+        raise UserError(
+            f"{out / 'result.json'} is damaged. Delete that file: the run goes on, or is run again."
+        ) from None
     network, _ = load_checkpoint(out / "network.pt")
     assert isinstance(network, SiameseNetwork)
-    return Run(network, recipe, result["figures"], result["log"], result["threshold"], out)
+    about = (result[name] for name in ("figures", "log", "threshold"))
+    return Run(network, recipe, *about, out, result["machine"])
 
 
 def _train(recipe: SiameseRecipe, task: Task, out: Path, settings: dict[str, Any]) -> None:
@@ -75,9 +90,10 @@ def _train(recipe: SiameseRecipe, task: Task, out: Path, settings: dict[str, Any
         folder,
         SCORE,
         epochs=recipe.epochs,
-        patience=recipe.patience,
+        # A cycle is best at its end, and nothing before that.
+        patience=recipe.epochs if recipe.one_cycle else recipe.patience,
         min_delta=recipe.min_delta,
-        keep="last" if recipe.one_cycle else "best",  # a cycle is best at its end
+        keep="last" if recipe.one_cycle else "best",
     )
     log = training.log_rows
     seconds = log[-1]["seconds"]
@@ -92,7 +108,9 @@ def _train(recipe: SiameseRecipe, task: Task, out: Path, settings: dict[str, Any
     _write_log(log, out / "log.csv")
     draw_log(log, out / "curves.png", recipe)
     with replacing(out / "result.json") as file:  # last: it says that all the rest is there
-        text = json.dumps({"figures": figures, "threshold": threshold, "log": log}, indent=1)
+        text = json.dumps(
+            {"figures": figures, "threshold": threshold, "log": log, "machine": machine()}, indent=1
+        )
         file.write(text.encode())
     tell(f"{out}: {epochs} epochs in {seconds:.0f} s, {describe(figures)}.")
 

@@ -17,13 +17,17 @@ from torch.utils.data import DataLoader
 from engines.errors import UserError
 from train.siamese.batches import TURNS, Batches, Task
 from train.siamese.episodes import Episodes, draw_episodes, one_shot
-from train.siamese.losses import contrastive, cross_entropy, triplet
+from train.siamese.losses import PAIR_LOSSES, contrastive, cross_entropy, triplet
 from train.siamese.networks import SiameseNetwork
 from train.siamese.recipes import SiameseRecipe
 from train.siamese.verification import best_threshold, pair_scores, verify
 
 SCORE = "validation score"
 MOMENTUM = (0.5, 0.9, 20)  # from, to, over so many epochs
+
+
+class Diverged(UserError):
+    """The loss has gone to infinity; what is left is no network."""
 
 
 class SiameseTraining(lightning.LightningModule):
@@ -75,16 +79,19 @@ class SiameseTraining(lightning.LightningModule):
             return self.classes(features, numbers)
         if recipe.loss == "triplet":
             return triplet(*features.chunk(3), recipe.margin)
-        score = self.network.compare(*features.chunk(2))
-        if recipe.loss == "bce":
-            return cross_entropy(score, numbers.bool())
-        return contrastive(-score, numbers.bool(), recipe.margin)
+        return self.pair_loss(self.network.compare(*features.chunk(2)), numbers.bool())
+
+    def pair_loss(self, score: Tensor, same: Tensor) -> Tensor:
+        """Of similarities (P,), as SiameseNetwork.compare gives them."""
+        if self.recipe.loss == "bce":
+            return cross_entropy(score, same)
+        return contrastive(-score, same, self.recipe.margin)
 
     def validation_step(self, _: Any) -> None:
         images, pairs = self.task.validation.images, self.task.validation_pairs
         scores = pair_scores(self.network, images, pairs)
         if not np.isfinite(scores).all():
-            raise UserError(
+            raise Diverged(
                 f"The training diverged in epoch {self.current_epoch + 1}: its similarities are no "
                 "numbers any more. Use a lower learning rate in train/siamese/recipes.py."
             )
@@ -96,9 +103,9 @@ class SiameseTraining(lightning.LightningModule):
             "AUC": found.auc,
             "EER": found.eer,
         }
-        if self.recipe.loss == "bce":
-            logits = torch.from_numpy(scores)
-            row["validation loss"] = float(cross_entropy(logits, torch.from_numpy(pairs.same)))
+        if self.recipe.loss in PAIR_LOSSES:
+            told = torch.from_numpy(scores), torch.from_numpy(pairs.same)
+            row["validation loss"] = float(self.pair_loss(*told))
         if self.episodes is not None:
             row["one-shot"] = one_shot(self.network, images, self.episodes).value
         row["seconds"] = time.monotonic() - self.started + self._before()

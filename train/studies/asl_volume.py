@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engines.errors import UserError
 from realtime.say import tell
 from train.siamese import recipes
 from train.siamese.batches import Task
@@ -32,6 +31,7 @@ GAP = 15  # frames left out between blocks
 NETWORKS = ("asl-1024", "asl-2048", "asl-narrow")  # the first is run at every volume
 WAYS = (2, 5, 10, 15, 20, 24)
 JUDGED_AT = 20  # ways
+PAIRS = 2000  # of verification
 DROP = 0.05  # of accuracy below that of the largest volume: there it has broken away
 WHO = ("same signer", "other signer", "reference by the one, query by the other")
 
@@ -100,56 +100,65 @@ def run_all(study: Study) -> list[Judged]:
     return done
 
 
-def signers(pictures: Pictures, blocks: tuple[int, int, int]) -> tuple[Pictures, Pictures]:
-    """The signer with enough pictures of every class, and another one. Raises UserError."""
-    names = np.unique(pictures.subjects)
-    if len(names) < 2:
-        raise UserError(
-            "The study needs two signers told apart, to ask about the one it hasn't seen; expected "
-            "an .npz with image, label, subject and frame, got one signer only."
-        )
+def signers(pictures: Pictures, blocks: tuple[int, int, int]) -> tuple[Pictures, Pictures | None]:
+    """The signer with most pictures of every class, and the next one, if the file tells of any. A
+    CSV of Sign-Language-MNIST doesn't: its order stands for time, and nobody else is asked about.
+    """
     fewest = {
         name: np.unique(pictures.labels[pictures.subjects == name], return_counts=True)[1].min()
-        for name in names.tolist()
+        for name in np.unique(pictures.subjects).tolist()
     }
     ordered = sorted(fewest, key=lambda name: -fewest[name])
-    own = pictures.take(pictures.subjects == ordered[0])
-    return own, pictures.take(pictures.subjects == ordered[1])
+    own, *others = (pictures.take(pictures.subjects == name) for name in ordered[:2])
+    return own, others[0] if others else None
 
 
-def make_tests(own: Pictures, other: Pictures, size: Size) -> Tests:
-    """References lie before the queries in time, so that they are never neighbouring frames."""
-    last = split_blocks(own.order, own.labels, size.blocks, GAP)[2]
-    test = own.take(last)
-    tested = np.concatenate([np.zeros(len(test), int), np.ones(len(other), int)])
-    pictures = joined([test, other])
-    early = np.concatenate([_first_half(test), _first_half(other)])
-    mine = tested == 0
-    masks = {
-        WHO[0]: (mine & ~early, mine & early),
-        WHO[1]: (~mine & ~early, ~mine & early),
-        WHO[2]: (~mine, mine),
-    }
-    labels = len(np.unique(test.labels))
+def make_tests(own: Pictures, other: Pictures | None, size: Size) -> Tests:
+    """References lie before the queries in time, GAP frames away at least; so do the verification
+    pairs' first pictures."""
+    test = own.take(split_blocks(own.order, own.labels, size.blocks, GAP)[2])
+    parts = [test] if other is None else [test, other]
+    pictures = joined(parts)
+    mine = np.repeat(np.arange(len(parts)), [len(part) for part in parts]) == 0
+    halves = [_halves(part) for part in parts]
+    early, late = (np.concatenate([half[k] for half in halves]) for k in (0, 1))
+    masks = {WHO[0]: (mine & late, mine & early)}
+    if other is not None:
+        masks |= {WHO[1]: (~mine & late, ~mine & early), WHO[2]: (~mine, mine)}
+    ways = sorted({min(w, len(np.unique(test.labels))) for w in WAYS})
     episodes = {
         who: {
-            ways: draw_episodes(ways, pictures.labels, ways, size.trials, queries=q, supports=s)
-            for ways in sorted({min(w, labels) for w in WAYS})
+            n: draw_episodes(n, pictures.labels, n, size.trials, queries=q, supports=s)
+            for n in ways
         }
         for who, (q, s) in masks.items()
     }
-    pairs = draw_pairs(np.random.default_rng(0), index_classes(test.labels), 2000)
-    return Tests(pictures, pairs, episodes)
+    return Tests(pictures, _pairs_across(test, *halves[0]), episodes)
 
 
-def _first_half(pictures: Pictures) -> np.ndarray:
-    """bool (N,): before the median frame of its class."""
-    early = np.zeros(len(pictures), bool)
+def _halves(pictures: Pictures) -> tuple[np.ndarray, np.ndarray]:
+    """bool (N,) twice: the first and the last pictures of each class, with a gap between them."""
+    early, late = np.zeros((2, len(pictures)), bool)
     for label in np.unique(pictures.labels):
         rows = np.flatnonzero(pictures.labels == label)
         rows = rows[np.argsort(pictures.order[rows], kind="stable")]
-        early[rows[: len(rows) // 2]] = True
-    return early
+        gap = min(GAP, len(rows) // 3)
+        half = (len(rows) - gap) // 2
+        early[rows[:half]] = True
+        late[rows[half + gap :]] = True
+    return early, late
+
+
+def _pairs_across(pictures: Pictures, early: np.ndarray, late: np.ndarray) -> Pairs:
+    """PAIRS pairs of an early and a late picture, half of them of one class."""
+    rng = np.random.default_rng(0)
+    first = rng.choice(np.flatnonzero(early), PAIRS)
+    same = np.arange(PAIRS) % 2 == 0
+    second = [
+        rng.choice(np.flatnonzero(late & ((pictures.labels == pictures.labels[row]) == alike)))
+        for row, alike in zip(first, same, strict=True)
+    ]
+    return Pairs(first, np.array(second), same)
 
 
 def _judged(

@@ -17,6 +17,7 @@ from realtime.say import tell
 from train.plots import curves
 from train.siamese.recipes import SiameseRecipe
 from train.siamese.runs import Run, digest, train
+from train.siamese.training import Diverged
 from train.studies.face_data import Faces
 from train.studies.face_runs import SIZES, Grid, fitted, published_recipe
 from train.studies.study import Study
@@ -52,7 +53,7 @@ def sweep(study: Study, faces: Faces) -> Sweep:
     recipe = published_recipe(SIZES[study.size], "face-reduced", study.size == "full")
     task = fitted(faces.tasks[SHARE], recipe)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    table = _table(study, f"faces-{study.size}-{digest(task)[:12]}")
+    table = _table(study, f"faces-{study.size}-{digest(task, recipe.within_groups)[:12]}")
 
     def learned(rate: float, batch: int, epochs: int) -> Run:
         folder = study.out / "runs" / f"sweep-{rate:g}-{batch}-{epochs}"
@@ -63,18 +64,32 @@ def sweep(study: Study, faces: Faces) -> Sweep:
         batch = trial.suggest_categorical("batch", grid.batches)
         epochs = trial.suggest_categorical("epochs", grid.epochs)
         tell(f"Sweep, trial {trial.number + 1}: rate {rate:g}, batch {batch}, {epochs} epochs.")
-        return learned(rate, batch, epochs).figures[CHOSEN_BY]
+        try:
+            return learned(rate, batch, epochs).figures[CHOSEN_BY]
+        except Diverged as error:
+            tell(str(error))
+            raise optuna.TrialPruned from None  # such settings are a finding, too
 
-    while len(finished(table)) < grid.trials:
+    while _tried(table) < grid.trials:
         # Seeded by the trial's number, machines that share the table don't draw the same.
         table.sampler = optuna.samplers.TPESampler(
             n_startup_trials=RANDOM, seed=len(table.get_trials(deepcopy=False))
         )
         table.optimize(objective, n_trials=1)
     trials = finished(table)
+    if not trials:
+        raise UserError(
+            "Every trial of the sweep diverged. Lower its learning rates in "
+            "train/studies/face_runs.py."
+        )
     best = max(trials, key=lambda trial: trial.value)
     # Where another machine has trained it, it is trained here once more.
     return Sweep(trials, best, learned(best.rate, best.batch, best.epochs))
+
+
+def _tried(table: optuna.Study) -> int:
+    ended = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
+    return len(table.get_trials(deepcopy=False, states=ended))
 
 
 def finished(table: optuna.Study) -> list[Trial]:

@@ -33,7 +33,7 @@ from train.siamese.splits import split_classes
 from train.siamese.verification import Verification, best_threshold, pair_scores, verify
 from train.studies.face_runs import fitted, our_recipe
 from train.studies.pixels import RawPixels
-from train.studies.study import Study, kept, machine, minutes, verified
+from train.studies.study import Study, kept, machines, minutes, verified
 
 CROP = 1.0  # the largest centred square: nothing is squeezed
 TEST, VALIDATION = 0.3, 0.2  # of the people, and of those that are left
@@ -206,9 +206,10 @@ def _report(study: Study, parts: Parts, pairs: Pairs, runs: list[Judged]) -> Rep
     report = Report("A small gallery of faces", study.out)
     report.code(study.command("gallery"))
     counts = [len(np.unique(part.labels)) for part in (parts.train, parts.validation, parts.test)]
+    where = plain(machines(one.run for one in runs if one.run))
     report.paragraph(
-        f"Machine: {plain(machine())}. {counts[0]} people to learn from, {counts[1]} to watch the "
-        f"learning on, {counts[2]} others with {len(parts.test)} pictures to be tested on; "
+        f"Machine: {where}. {counts[0]} people to learn from, {counts[1]} to watch that on, "
+        f"{counts[2]} others with {len(parts.test)} pictures to be tested on; "
         f"{SIZES[study.size].pairs[0]:,} pairs to learn from, saved in pairs-train.npz. One "
         "picture of each test person is the reference, and all their others are named after the "
         "nearest reference."

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import platform
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from engines.errors import UserError
@@ -25,9 +24,9 @@ class Study:
     """How a study is run.
 
     data: its file or folder; out: the folder it leaves; size: "full" as published, "laptop" for
-    two cores without a GPU, "minute" to see that it works; seeds: runs of each kind that only
-    differ in their seed (None: as the size says); storage: Optuna's, for a sweep shared by many
-    machines (None: a file in `out`).
+    two cores without a GPU, "minute" to see that it works; seeds: runs that only differ in their
+    seed, of the kinds that are repeated (None: as the size says); storage: Optuna's, for a sweep
+    shared by many machines (None: a file in `out`).
     """
 
     data: Path
@@ -43,8 +42,10 @@ class Study:
             raise UserError(f"--seeds takes a number from 1 on; got {self.seeds}.")
 
     def command(self, name: str) -> str:
-        """What was typed, with the data named as a reader would have it."""
-        return f"python run.py study {name} --data $DATA/{self.data.name} --size {self.size}"
+        """What makes this report, with the data named as a reader would have it."""
+        seeds = "" if self.seeds is None else f" --seeds {self.seeds}"
+        data = f"$DATA/{self.data.name}"
+        return f"python run.py study {name} --data {data} --size {self.size}{seeds} --out DIR"
 
 
 def verified(
@@ -74,24 +75,6 @@ def verified(
     return verify(scores, pairs.same, run.threshold)
 
 
-def machine() -> str:
-    """What the figures were made on."""
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name(0)
-    threads = torch.get_num_threads()
-    return f"{_processor()}, {threads} thread{'s' if threads > 1 else ''}"
-
-
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass  # not Linux
-    return platform.processor() or platform.machine()
-
-
 def minutes(seconds: float) -> str:
     """ "41 s", "12 min" or "2.3 h"."""
     if seconds < 90:
@@ -111,3 +94,8 @@ def kept(path: Path, results: object) -> None:
 
     with replacing(path) as file:
         file.write(json.dumps(results, indent=1).encode())
+
+
+def machines(runs: Iterable[Run]) -> str:
+    """What the runs were trained on."""
+    return ", ".join(sorted({run.machine for run in runs}))
