@@ -14,6 +14,9 @@ ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("engines", "calibration", "realtime", "train")
 HOMES = {
     "onnxruntime": {"engines/onnx_encoder.py"},
+    "tensorrt": {"engines/tensorrt_runtimes.py"},
+    "tensorrt_lean": {"engines/tensorrt_runtimes.py"},
+    "tensorrt_rtx": {"engines/tensorrt_runtimes.py"},
     "mediapipe": {"realtime/hands.py"},
     "pygame": {"realtime/window.py"},
     "matplotlib": {"train/plots.py"},

@@ -1,0 +1,28 @@
+"""Which NVIDIA GPU is here, asked of the driver itself: no CUDA package is needed for that."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from typing import Any
+
+DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+MAJOR, MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR
+
+
+def compute_capability(device: int = 0) -> str | None:
+    """Such as "sm89"; None where there is no driver, or no such GPU."""
+    try:
+        driver: Any = ctypes.CDLL(DRIVER)
+    except OSError:
+        return None
+    handle = ctypes.c_int()
+    if driver.cuInit(0) or driver.cuDeviceGet(ctypes.byref(handle), device):
+        return None
+    numbers = []
+    for attribute in (MAJOR, MINOR):
+        number = ctypes.c_int()
+        if driver.cuDeviceGetAttribute(ctypes.byref(number), attribute, handle):
+            return None
+        numbers.append(number.value)
+    return f"sm{numbers[0]}{numbers[1]}"

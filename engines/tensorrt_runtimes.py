@@ -1,0 +1,76 @@
+"""The TensorRT packages there are, behind one seam: their Python API is one, their names differ.
+
+The only file that imports tensorrt, tensorrt_lean and tensorrt_rtx, each when it is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from dataclasses import dataclass
+from typing import Any
+
+from engines.errors import UserError
+
+# Name on the command line → what people call it. The names are also what their packages begin
+# with; a package ends with the CUDA release it was made for.
+RUNTIMES = {
+    "tensorrt": "TensorRT",
+    "tensorrt-lean": "TensorRT's lean runtime",
+    "tensorrt-rtx": "TensorRT for RTX",
+}
+BUILDERS = ("tensorrt", "tensorrt-rtx")  # the lean runtime only runs what the others build
+CUDAS = ("13", "12")  # newest first
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A runtime as it is installed. cuda: "12" or "13"; None where its package doesn't say."""
+
+    version: str
+    cuda: str | None
+
+
+def installed() -> dict[str, Installed]:
+    """The runtimes installed in this environment, by name. Imports none of them."""
+    found = {}
+    for name in RUNTIMES:
+        for package, cuda in [*((f"{name}-cu{cuda}", cuda) for cuda in CUDAS), (name, None)]:
+            try:
+                found[name] = Installed(importlib.metadata.version(package), cuda)
+                break
+            except importlib.metadata.PackageNotFoundError:
+                continue
+    return found
+
+
+def pip_install(name: str, version: str | None = None, cuda: str | None = None) -> str:
+    """The command that installs a runtime."""
+    return f"pip install {name}-cu{cuda or CUDAS[0]}" + (f"=={version}" if version else "")
+
+
+def load(name: str) -> Any:
+    """The runtime's module. Raises UserError where it isn't installed or can't be loaded."""
+    try:
+        if name == "tensorrt":
+            import tensorrt
+
+            return tensorrt
+        if name == "tensorrt-lean":
+            import tensorrt_lean
+
+            return tensorrt_lean
+        if name == "tensorrt-rtx":
+            import tensorrt_rtx
+
+            return tensorrt_rtx
+    except ModuleNotFoundError:
+        raise UserError(
+            f"{RUNTIMES[name]} isn't installed here; install it with: {pip_install(name)}"
+        ) from None
+    except Exception as error:  # a library that is missing: ImportError, OSError, FileNotFoundError
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise UserError(
+            f"{RUNTIMES[name]} is installed but can't be loaded ({reason}); install it anew with: "
+            f"{pip_install(name)} --force-reinstall"
+        ) from None
+    raise UserError(f"A TensorRT runtime is one of {', '.join(RUNTIMES)}; got {name!r}.")
