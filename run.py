@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import engine_commands
 from engines.errors import UserError
 from realtime import options
 from realtime.paths import folder, writable
@@ -197,6 +198,7 @@ COMMANDS = {
     "train": (training.train, "train an encoder on prepared pictures"),
     "cross-validate": (training.cross_validate, "train without each set in turn, and test on it"),
     "export": (training.export, "make an ONNX encoder of a trained checkpoint"),
+    "build": (engine_commands.build, "make a TensorRT plan of an encoder, for an NVIDIA GPU"),
     "study": (training.study, "run a classic Siamese one-shot experiment, with its report"),
     "doctor": (doctor, "check this machine and say what to do"),
 }
@@ -244,6 +246,7 @@ def _parser() -> argparse.ArgumentParser:
     made["prepare"].add_argument("--hand-model", metavar="FILE",
                                  help="MediaPipe's hand_landmarker.task")  # fmt: skip
     options.training_options(made["train"], made["cross-validate"], made["export"])
+    options.build_options(made["build"])
     options.study_options(made["study"])
     return parser
 

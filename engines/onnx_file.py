@@ -1,4 +1,4 @@
-"""Writing an encoder's ONNX file: spec and fingerprint into its metadata. Needs `onnx`."""
+"""An encoder's ONNX file: spec and fingerprint in its metadata. Needs `onnx`, no run time."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engines.atomic import replacing
+from engines.errors import UserError
 from engines.spec import FINGERPRINT_KEY, SPEC_KEY, EncoderSpec, fingerprint
 
 if TYPE_CHECKING:
     import onnx
+
+Shapes = dict[str, tuple[int | None, ...]]  # None stands for any number of hands
 
 
 def save_encoder(model: onnx.ModelProto, spec: EncoderSpec, path: Path) -> str:
@@ -24,3 +27,55 @@ def save_encoder(model: onnx.ModelProto, spec: EncoderSpec, path: Path) -> str:
     with replacing(path) as file:
         file.write(model.SerializeToString())
     return mark
+
+
+def load_encoder(path: Path) -> tuple[onnx.ModelProto, EncoderSpec, str]:
+    """→ the graph, its spec and its fingerprint.
+
+    Raises UserError where the file is no encoder, or doesn't take and give what its spec says
+    for any number of hands.
+    """
+    import onnx
+
+    try:
+        model = onnx.load(path)
+        onnx.checker.check_model(model)
+    except OSError as error:
+        raise UserError(f"{path} can't be read ({error.strerror}).") from None
+    except Exception as error:  # protobuf's and onnx's own unrelated types
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise UserError(
+            f"{path} is no ONNX file ({reason}). Make one with: python run.py export CHECKPOINT "
+            "--out FILE.onnx"
+        ) from None
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    if SPEC_KEY not in metadata or FINGERPRINT_KEY not in metadata:
+        raise UserError(
+            f"{path} is an ONNX file without an encoder spec: it was not exported by this "
+            "project. Export it again from its checkpoint: python run.py export"
+        )
+    spec = EncoderSpec.from_json(metadata[SPEC_KEY])
+    side = spec.crop_size
+    shapes = {"crop": (3, side, side), "landmarks": (21, 3), "world_landmarks": (21, 3)}
+    takes: Shapes = {name: (None, *shapes[name]) for name in spec.inputs}
+    gives: Shapes = {"embedding": (None, spec.dim)}
+    for said, values in ((takes, model.graph.input), (gives, model.graph.output)):
+        found = {value.name: _shape(value) for value in values}
+        if found != said:
+            raise UserError(
+                f"{path} has {_listed(found)} where its spec says {_listed(said)}. "
+                "Export it again from its checkpoint: python run.py export"
+            )
+    return model, spec, metadata[FINGERPRINT_KEY]
+
+
+def _shape(value: onnx.ValueInfoProto) -> tuple[int | None, ...]:
+    sizes = value.type.tensor_type.shape.dim
+    return tuple(d.dim_value if d.HasField("dim_value") else None for d in sizes)
+
+
+def _listed(shapes: Shapes) -> str:
+    return ", ".join(
+        f"{name} ({', '.join('N' if size is None else str(size) for size in shape)})"
+        for name, shape in shapes.items()
+    )

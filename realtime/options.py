@@ -73,6 +73,13 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _counts(text: str) -> tuple[int, ...]:
+    numbers = [int(part) if part.isdecimal() else 0 for part in text.split(",")]
+    if min(numbers) < 1:
+        raise argparse.ArgumentTypeError(f"numbers from 1 on are expected, as 1,2,8; got {text!r}")
+    return tuple(sorted(set(numbers)))
+
+
 def picture_options(made: Mapping[str, argparse.ArgumentParser]) -> None:
     """Of the commands that look at people's pictures."""
     for name in ("embed", "evaluate"):
@@ -113,6 +120,24 @@ def training_options(
     export.add_argument("checkpoint", type=Path, metavar="CHECKPOINT")
     export.add_argument("--out", type=Path, required=True, metavar="FILE.onnx")
     export.add_argument("--name", default="gesture-encoder", help="what the encoder is called")
+
+
+def build_options(parser: argparse.ArgumentParser) -> None:
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--onnx", type=Path, metavar="FILE", help="an encoder's ONNX file")
+    source.add_argument("--checkpoint", type=Path, metavar="FILE.pt",
+                        help="what `train` left; its ONNX file goes beside the plan")  # fmt: skip
+    add = parser.add_argument
+    add("--engine", type=Path, required=True, metavar="FILE.plan", help="where the plan goes")
+    add("--precision", default="fp16", metavar="fp32|fp16|int8", help="of the arithmetic (fp16)")
+    add("--runtime", metavar="tensorrt|tensorrt-rtx", help="what will run it (the one installed)")
+    add("--batch", type=_counts, default=(1, 2), metavar="1,2,8",
+        help="numbers of hands to be fast at, the last the most it takes (1,2)")  # fmt: skip
+    add("--target", type=lambda text: tuple(text.lower().split(",")), default=(),
+        metavar="sm89,sm120", help="GPUs to build for (this machine's)")  # fmt: skip
+    add("--portable", action="store_true",
+        help="a plan that newer releases of TensorRT run, too, and the lean runtime")  # fmt: skip
+    add("--name", default="gesture-encoder", help="with --checkpoint: what the encoder is called")
 
 
 def study_options(parser: argparse.ArgumentParser) -> None:

@@ -30,7 +30,7 @@ def prepare(arguments: argparse.Namespace) -> None:
 def train(arguments: argparse.Namespace) -> None:
     from realtime.hand_model import hand_model
 
-    with _training_packages():
+    with training_packages():
         from train.fit import train
         from train.siamese.hand_run import train_siamese
         from train.siamese.recipes import SIAMESE
@@ -58,7 +58,7 @@ def cross_validate(arguments: argparse.Namespace) -> None:
     from realtime.hand_model import hand_model
     from realtime.report import print_calibration
 
-    with _training_packages():
+    with training_packages():
         from train.cross_validate import FAR, calibration_of, cross_validate
 
         recipe, encoder, path = _recipe(arguments), None, None
@@ -101,7 +101,7 @@ def _seeded(recipe: AnyRecipe, seed: int | None) -> AnyRecipe:
 
 
 def study(arguments: argparse.Namespace) -> None:
-    with _training_packages():
+    with training_packages():
         from train.studies.studies import STUDIES
         from train.studies.study import Study
 
@@ -124,7 +124,7 @@ def study(arguments: argparse.Namespace) -> None:
 
 
 def export(arguments: argparse.Namespace) -> None:
-    with _training_packages():
+    with training_packages():
         from train.export import export
 
         writable(arguments.out)
@@ -134,7 +134,7 @@ def export(arguments: argparse.Namespace) -> None:
 
 
 @contextlib.contextmanager
-def _training_packages() -> Iterator[None]:
+def training_packages() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:

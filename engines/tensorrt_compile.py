@@ -1,0 +1,138 @@
+"""All that is said to TensorRT's builder: an ONNX graph's bytes → a plan's bytes.
+
+`trt` is the module of either runtime that builds, see tensorrt_runtimes. No builder flag for a
+precision, no calibrator, no implicit batch: TensorRT 11 has none of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from engines.atomic import replacing
+from engines.errors import UserError
+
+
+def compiled(
+    trt: Any,
+    what: str,
+    model: bytes,
+    batches: Sequence[int],
+    targets: Sequence[str] = (),
+    portable: bool = False,
+    timing: Path | None = None,
+) -> bytes:
+    """→ the plan, with an optimisation profile for each of `ranges(batches)`.
+
+    what: the runtime, as people call it. targets: GPUs as "sm89", where the runtime builds for
+    others than the one that is there. timing: the file that keeps kernels' times between builds.
+    Raises UserError where TensorRT refuses the graph or can't build it.
+    """
+    logger, progress = _logger(trt), _progress(trt)
+    builder = trt.Builder(logger)
+    config = builder.create_builder_config()
+    config.progress_monitor = progress
+    # Since TensorRT 11 every network is strongly typed; 10 has to be asked for it.
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    parser = trt.OnnxParser(network, logger)
+    if not parser.parse(model):
+        error = parser.get_error(0)
+        node = f"{error.node_operator()} {error.node_name()}: " if error.node_operator() else ""
+        raise _refused(what, "can't take the encoder's graph", node + error.desc())
+    for least, most in ranges(batches):
+        profile = builder.create_optimization_profile()
+        for i in range(network.num_inputs):
+            tensor = network.get_input(i)
+            rest = tuple(tensor.shape)[1:]
+            profile.set_shape(tensor.name, (least, *rest), (most, *rest), (most, *rest))
+        config.add_optimization_profile(profile)
+    if targets:
+        config.num_compute_capabilities = len(targets)
+    for i, target in enumerate(targets):
+        config.set_compute_capability(trt.ComputeCapability.__members__[target.upper()], i)
+    if portable:
+        config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
+    times = _known_times(config, timing) if timing else None  # held until the plan is built
+    plan = builder.build_serialized_network(network, config)
+    if plan is None:
+        raise _refused(what, "can't build the encoder", "; ".join(logger.errors[:1]))
+    if timing and times is not None:
+        _keep_times(times, timing)
+    return bytes(plan)
+
+
+def ranges(batches: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Least and most hands of each optimisation profile: (1, 2, 8) → (1, 1), (2, 2), (3, 8)."""
+    least = 1
+    for most in batches:
+        yield least, most
+        least = most + 1
+
+
+def _refused(what: str, fault: str, reason: str) -> UserError:
+    first = (reason.strip().splitlines() or ["it gives no reason"])[0]
+    return UserError(
+        f"{what} {fault} ({first[:300].rstrip('.')}); without a plan the encoder runs with: "
+        "--engine onnx"
+    )
+
+
+def _known_times(config: Any, path: Path) -> Any:
+    """The timing cache that this build uses and adds to; None where the runtime has none."""
+    kept = path.read_bytes() if path.is_file() else b""
+    for data in (kept, b""):  # those of another GPU or release are refused
+        cache = config.create_timing_cache(data)
+        if cache is not None and config.set_timing_cache(cache, False):
+            return cache
+    return None
+
+
+def _keep_times(cache: Any, path: Path) -> None:
+    with contextlib.suppress(OSError), replacing(path) as file:  # the plan matters more
+        file.write(bytes(cache.serialize()))
+
+
+def _logger(trt: Any) -> Any:
+    class Errors(trt.ILogger):
+        """Keeps errors to be told in one sentence; the rest is TensorRT's own affair."""
+
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.errors: list[str] = []
+
+        def log(self, severity: Any, message: str) -> None:
+            if severity in (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR):
+                self.errors.append(message)
+
+    return Errors()
+
+
+def _progress(trt: Any) -> Any:
+    class Progress(trt.IProgressMonitor):
+        """The phase at hand and the seconds gone by, on one line of a terminal."""
+
+        def __init__(self) -> None:
+            trt.IProgressMonitor.__init__(self)
+            self._started = time.monotonic()
+            self._shown = sys.stderr.isatty()
+
+        def phase_start(self, name: str, parent: str | None, steps: int) -> None:
+            self._show(name)
+
+        def step_complete(self, name: str, step: int) -> bool:
+            return True  # go on
+
+        def phase_finish(self, name: str) -> None:
+            self._show("")
+
+        def _show(self, text: str) -> None:
+            if self._shown:
+                seconds = time.monotonic() - self._started
+                line = f"{seconds:6.1f} s  {text}" if text else ""
+                print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
+
+    return Progress()
