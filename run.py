@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -120,9 +121,9 @@ def embed(arguments: argparse.Namespace) -> None:
     from realtime.pictures import embed_folder, save_embeddings
 
     writable(arguments.out)
-    encoder = open_encoder(arguments.encoder, arguments.engine)
-    model = hand_model(arguments.hand_model)
-    hands = embed_folder(folder(arguments.dir), [encoder], model, arguments.mirror_hands)
+    with closing(open_encoder(arguments.encoder, arguments.engine)) as encoder:
+        model = hand_model(arguments.hand_model)
+        hands = embed_folder(folder(arguments.dir), [encoder], model, arguments.mirror_hands)
     save_embeddings(hands, encoder, arguments.out)
     found = int(hands.found.sum())
     print(f"{found} of {len(hands.paths)} pictures show a hand; wrote {arguments.out}.",
@@ -137,16 +138,16 @@ def evaluate(arguments: argparse.Namespace) -> None:
     from realtime.report import print_report
 
     writable(arguments.json)
-    encoder = open_encoder(arguments.encoder, arguments.engine)
-    report = evaluate(
-        folder(arguments.dir),
-        folder(arguments.references) if arguments.references else None,
-        encoder,
-        hand_model(arguments.hand_model),
-        arguments.mirror_hands,
-        arguments.labels,
-        open_calibration(arguments.encoder, encoder, arguments.far),
-    )
+    with closing(open_encoder(arguments.encoder, arguments.engine)) as encoder:
+        report = evaluate(
+            folder(arguments.dir),
+            folder(arguments.references) if arguments.references else None,
+            encoder,
+            hand_model(arguments.hand_model),
+            arguments.mirror_hands,
+            arguments.labels,
+            open_calibration(arguments.encoder, encoder, arguments.far),
+        )
     print_report(report)
     if arguments.json:
         try:
@@ -164,14 +165,14 @@ def calibrate(arguments: argparse.Namespace) -> None:
 
     path = arguments.out or calibration_path(encoder_path(arguments.encoder))
     writable(path)
-    encoder = open_encoder(arguments.encoder, arguments.engine)
-    fitted = calibrate(
-        arguments.sources,
-        encoder,
-        lambda: hand_model(arguments.hand_model),
-        0.01 if arguments.far is None else arguments.far,
-        arguments.labels,
-    )
+    with closing(open_encoder(arguments.encoder, arguments.engine)) as encoder:
+        fitted = calibrate(
+            arguments.sources,
+            encoder,
+            lambda: hand_model(arguments.hand_model),
+            0.01 if arguments.far is None else arguments.far,
+            arguments.labels,
+        )
     try:
         save(fitted, path)
     except OSError as error:

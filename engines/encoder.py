@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +15,9 @@ MODELS = Path(__file__).resolve().parent.parent / "models"
 
 # "default" names the best encoder shipped; the untrained geometry stays as the baseline.
 ENCODERS = {"default": MODELS / "default.onnx", "landmarks": MODELS / "landmarks.onnx"}
+
+
+ENGINES = "auto, onnx or FILE.plan"
 
 
 class Encoder(Protocol):
@@ -43,17 +46,39 @@ def encoder_path(name: str) -> Path:
     return path
 
 
+def open_encoder(name: str = "default", engine: str = "auto") -> Encoder:
+    """Open `--encoder NAME` in `--engine ENGINE`. Raises UserError.
+
+    Only "auto", a plan beside the encoder's ONNX file where it runs, else ONNX Runtime, takes
+    another engine than the one it names.
+    """
+    path = encoder_path(name)
+    if engine == "auto":
+        return _plan_beside(path) or _onnx(path)
+    if engine == "onnx":
+        return _onnx(path)
+    if engine.endswith(".plan"):
+        from engines.tensorrt_encoder import open_plan
+
+        return open_plan(Path(engine), _onnx(path).fingerprint)
+    raise UserError(f"--engine takes {ENGINES}; got {engine!r}.")
+
+
 def _onnx(path: Path) -> Encoder:
     from engines.onnx_encoder import OnnxEncoder
 
     return OnnxEncoder(path)
 
 
-ENGINES: dict[str, Callable[[Path], Encoder]] = {"auto": _onnx, "onnx": _onnx}
+def _plan_beside(path: Path) -> Encoder | None:
+    """The encoder on the plan that lies beside its file; None where there is none that runs."""
+    plan = path.with_suffix(".plan")
+    if not plan.is_file():
+        return None
+    from engines.tensorrt_encoder import open_plan
 
-
-def open_encoder(name: str = "default", engine: str = "auto") -> Encoder:
-    """Open `--encoder NAME` in `--engine ENGINE`. Raises UserError."""
-    if engine not in ENGINES:
-        raise UserError(f"--engine takes {', '.join(ENGINES)}; got {engine!r}.")
-    return ENGINES[engine](encoder_path(name))
+    try:
+        return open_plan(plan, _onnx(path).fingerprint)
+    except UserError as error:
+        print(f"{error}\nThe encoder runs on ONNX Runtime instead.", file=sys.stderr)
+        return None

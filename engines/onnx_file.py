@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from engines.atomic import replacing
 from engines.errors import UserError
-from engines.spec import FINGERPRINT_KEY, SPEC_KEY, EncoderSpec, fingerprint
+from engines.spec import FINGERPRINT_KEY, SPEC_KEY, EncoderSpec, fingerprint, input_shapes
 
 if TYPE_CHECKING:
     import onnx
@@ -55,9 +55,7 @@ def load_encoder(path: Path) -> tuple[onnx.ModelProto, EncoderSpec, str]:
             "project. Export it again from its checkpoint: python run.py export"
         )
     spec = EncoderSpec.from_json(metadata[SPEC_KEY])
-    side = spec.crop_size
-    shapes = {"crop": (3, side, side), "landmarks": (21, 3), "world_landmarks": (21, 3)}
-    takes: Shapes = {name: (None, *shapes[name]) for name in spec.inputs}
+    takes: Shapes = {name: (None, *shape) for name, shape in input_shapes(spec).items()}
     gives: Shapes = {"embedding": (None, spec.dim)}
     for said, values in ((takes, model.graph.input), (gives, model.graph.output)):
         found = {value.name: _shape(value) for value in values}

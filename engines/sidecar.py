@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,14 @@ class Here:
     installed: Mapping[str, Installed]
     gpu: str | None
     fingerprint: str | None = None
+
+
+def ranges(batches: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Least and most hands of each optimisation profile: (1, 2, 8) → (1, 1), (2, 2), (3, 8)."""
+    least = 1
+    for most in batches:
+        yield least, most
+        least = most + 1
 
 
 def sidecar_path(plan: Path) -> Path:
@@ -133,7 +141,8 @@ def check(sidecar: Sidecar, path: Path, plan: bytes, here: Here) -> str:
     if here.fingerprint not in (None, sidecar.fingerprint):
         raise UserError(
             f"{path} holds the encoder {sidecar.fingerprint[:12]} and not the one asked for, "
-            f"{here.fingerprint[:12]}; build it from that one: {rebuild(sidecar, path)}"
+            f"{here.fingerprint[:12]}; name its own ONNX file with --encoder, or build it from "
+            f"that one: {rebuild(sidecar, path)}"
         )
     runtime = _runtime(sidecar, path, here)
     if here.gpu is None:

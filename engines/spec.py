@@ -93,6 +93,13 @@ def fingerprint(spec: EncoderSpec, weights: Mapping[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
+def input_shapes(spec: EncoderSpec) -> dict[str, tuple[int, ...]]:
+    """The encoder's inputs, each with its shape without the batch."""
+    side = spec.crop_size
+    shapes = {"crop": (3, side, side), "landmarks": (21, 3), "world_landmarks": (21, 3)}
+    return {name: shapes[name] for name in spec.inputs}
+
+
 def preprocess(
     spec: EncoderSpec,
     crops: np.ndarray,

@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from engines.atomic import replacing
 from engines.errors import UserError
+from engines.sidecar import ranges
+from engines.tensorrt_runtimes import error_log
 
 
 def compiled(
@@ -32,7 +34,7 @@ def compiled(
     others than the one that is there. timing: the file that keeps kernels' times between builds.
     Raises UserError where TensorRT refuses the graph or can't build it.
     """
-    logger, progress = _logger(trt), _progress(trt)
+    logger, progress = error_log(trt), _progress(trt)
     builder = trt.Builder(logger)
     config = builder.create_builder_config()
     config.progress_monitor = progress
@@ -65,14 +67,6 @@ def compiled(
     return bytes(plan)
 
 
-def ranges(batches: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Least and most hands of each optimisation profile: (1, 2, 8) → (1, 1), (2, 2), (3, 8)."""
-    least = 1
-    for most in batches:
-        yield least, most
-        least = most + 1
-
-
 def _refused(what: str, fault: str, reason: str) -> UserError:
     first = (reason.strip().splitlines() or ["it gives no reason"])[0]
     return UserError(
@@ -94,21 +88,6 @@ def _known_times(config: Any, path: Path) -> Any:
 def _keep_times(cache: Any, path: Path) -> None:
     with contextlib.suppress(OSError), replacing(path) as file:  # the plan matters more
         file.write(bytes(cache.serialize()))
-
-
-def _logger(trt: Any) -> Any:
-    class Errors(trt.ILogger):
-        """Keeps errors to be told in one sentence; the rest is TensorRT's own affair."""
-
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-            self.errors: list[str] = []
-
-        def log(self, severity: Any, message: str) -> None:
-            if severity in (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR):
-                self.errors.append(message)
-
-    return Errors()
 
 
 def _progress(trt: Any) -> Any:

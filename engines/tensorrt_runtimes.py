@@ -74,3 +74,18 @@ def load(name: str) -> Any:
             f"{pip_install(name)} --force-reinstall"
         ) from None
     raise UserError(f"A TensorRT runtime is one of {', '.join(RUNTIMES)}; got {name!r}.")
+
+
+def error_log(trt: Any) -> Any:
+    """A logger for any of a module's objects. errors: list of str, to be told in one sentence."""
+
+    class Errors(trt.ILogger):
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.errors: list[str] = []
+
+        def log(self, severity: Any, message: str) -> None:
+            if severity in (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR):
+                self.errors.append(message)
+
+    return Errors()

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,16 +95,15 @@ def _display() -> Finding:
 
 
 def _encoder(name: str, engine: str) -> Finding:
-    encoder = open_encoder(name, engine)
-    path = calibration_path(encoder_path(name))
-    if not path.is_file():
-        return Finding("encoder", False, f"{encoder.spec.name}, not calibrated",
-                       f"python run.py calibrate DIR --encoder {name}")  # fmt: skip
-    calibration = load(path, encoder.fingerprint)
-    found = (
-        f"{encoder.spec.name}, calibrated at {calibration.far:g}, {_milliseconds(encoder)} per hand"
-    )
-    return Finding("encoder", True, found)
+    with closing(open_encoder(name, engine)) as encoder:
+        path = calibration_path(encoder_path(name))
+        what = encoder.spec.name
+        if not path.is_file():
+            return Finding("encoder", False, f"{what}, not calibrated",
+                           f"python run.py calibrate DIR --encoder {name}")  # fmt: skip
+        far = load(path, encoder.fingerprint).far
+        speed = _milliseconds(encoder)
+    return Finding("encoder", True, f"{what}, calibrated at {far:g}, {speed} per hand")
 
 
 def _milliseconds(encoder: Encoder) -> str:

@@ -17,6 +17,7 @@ HOMES = {
     "tensorrt": {"engines/tensorrt_runtimes.py"},
     "tensorrt_lean": {"engines/tensorrt_runtimes.py"},
     "tensorrt_rtx": {"engines/tensorrt_runtimes.py"},
+    "pycuda": {"engines/cuda_buffers.py"},
     "mediapipe": {"realtime/hands.py"},
     "pygame": {"realtime/window.py"},
     "matplotlib": {"train/plots.py"},

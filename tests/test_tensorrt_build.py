@@ -17,9 +17,8 @@ from engines.encoder import ENCODERS
 from engines.errors import UserError
 from engines.onnx_encoder import OnnxEncoder
 from engines.onnx_file import load_encoder, save_encoder
-from engines.sidecar import Here, Sidecar, check, load, sidecar_path
+from engines.sidecar import Here, Sidecar, check, load, ranges, sidecar_path
 from engines.tensorrt_build import Wish, build, definite
-from engines.tensorrt_compile import ranges
 from engines.tensorrt_runtimes import Installed, installed
 from tests.cli import fault, fine, run_py, said
 from tests.test_engines import PICTURE, model_of, picture_model

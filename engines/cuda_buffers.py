@@ -1,0 +1,147 @@
+"""Pinned host buffers, device buffers and the stream between them. Only this file imports pycuda.
+
+All of it lives in the GPU's primary context, which PyTorch and the CUDA runtime share, and which
+is made current for a call and given back after it: so it works from any thread, beside torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from engines.errors import UserError
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+class CudaBuffers:
+    """One float32 buffer per tensor on the host and one on the device, for the largest batch.
+
+    inputs, outputs: tensor name → shape, the batch first, as large as it may get. addresses: tensor
+    name → device address, the same until `close`. gpu_ms: time of the last `run` between the first
+    copy and the last, by the GPU's clock. Not for two threads at once. Raises UserError where
+    pycuda or a GPU is missing, or memory runs out.
+    """
+
+    def __init__(self, inputs: Shapes, outputs: Shapes) -> None:
+        self._inputs, self._outputs = tuple(inputs), tuple(outputs)
+        self._host: dict[str, Any] = {}
+        self._device: dict[str, Any] = {}
+        self.gpu_ms: float | None = None
+        cuda = self._cuda = _pycuda()
+        with self.current():
+            try:
+                self._stream, self._began, self._ended = cuda.Stream(), cuda.Event(), cuda.Event()
+                for name, shape in {**inputs, **outputs}.items():
+                    self._host[name] = cuda.pagelocked_empty(shape, np.float32)
+                    self._device[name] = cuda.mem_alloc(self._host[name].nbytes)
+            except cuda.Error as error:
+                self._free()
+                raise fault("can't reserve its memory", error) from None
+        self.addresses = {name: int(memory) for name, memory in self._device.items()}
+
+    @property
+    def stream(self) -> int:
+        """The stream's handle."""
+        return int(self._stream.handle)
+
+    @contextlib.contextmanager
+    def current(self) -> Iterator[None]:
+        """The primary context is this thread's until the block ends."""
+        context = _primary_context()
+        context.push()
+        try:
+            yield
+        finally:
+            context.pop()
+
+    def run(
+        self, arrays: Mapping[str, np.ndarray], enqueue: Callable[[int], None]
+    ) -> dict[str, np.ndarray]:
+        """Copy N inputs there, `enqueue(N)` work on them, copy N outputs back; → those.
+
+        arrays: one float32 (N, …) per input, N up to the largest batch. Call it inside `current`.
+        Raises UserError where CUDA refuses.
+        """
+        count = len(next(iter(arrays.values())))
+        for name in self._inputs:
+            self._host[name][:count] = arrays[name]
+        try:
+            try:
+                self._began.record(self._stream)
+                for name in self._inputs:
+                    source = self._host[name][:count]
+                    self._cuda.memcpy_htod_async(self._device[name], source, self._stream)
+                enqueue(count)
+                for name in self._outputs:
+                    target = self._host[name][:count]
+                    self._cuda.memcpy_dtoh_async(target, self._device[name], self._stream)
+                self._ended.record(self._stream)
+            finally:  # after a fault, too: what is queued still uses the buffers
+                self._stream.synchronize()
+            self.gpu_ms = self._ended.time_since(self._began)
+        except self._cuda.Error as error:
+            raise fault("stopped with an error", error) from None
+        return {name: self._host[name][:count].copy() for name in self._outputs}
+
+    def close(self) -> None:
+        """Free everything. Again: nothing."""
+        if self._host or self._device:
+            with self.current():
+                self._free()
+
+    def _free(self) -> None:
+        for host in self._host.values():
+            host.base.free()
+        for memory in self._device.values():
+            memory.free()
+        self._host, self._device = {}, {}
+        self._stream = self._began = self._ended = None
+
+
+def pycuda_version() -> str:
+    """Raises UserError where pycuda isn't installed, or can't be loaded."""
+    _pycuda()
+    import pycuda
+
+    return str(pycuda.VERSION_TEXT)
+
+
+def fault(what: str, error: Exception) -> UserError:
+    """The sentence for an exception of CUDA's."""
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    return UserError(f"The GPU {what} ({reason}); run without: --engine onnx")
+
+
+def _pycuda() -> Any:
+    try:
+        import pycuda.driver
+
+        return pycuda.driver
+    except ModuleNotFoundError:
+        raise UserError(
+            "Running a plan needs pycuda, which isn't installed here; install it, where the CUDA "
+            "toolkit is, with: pip install pycuda"
+        ) from None
+    except ImportError as error:  # it is linked with the driver's library
+        reason = (str(error).strip().splitlines() or ["no reason given"])[0].rstrip(".")
+        raise UserError(
+            f"pycuda can't be loaded ({reason}): it needs NVIDIA's driver, and to be built for "
+            "this numpy and CUDA; build it anew with: pip install --force-reinstall "
+            "--no-cache-dir pycuda"
+        ) from None
+
+
+@functools.cache
+def _primary_context() -> Any:
+    """Of the first GPU. Retained once, for as long as the program runs: others share it."""
+    cuda = _pycuda()
+    try:
+        cuda.init()
+        return cuda.Device(0).retain_primary_context()
+    except cuda.Error as error:
+        raise fault("doesn't answer", error) from None
