@@ -67,6 +67,11 @@ def load_encoder(path: Path) -> tuple[onnx.ModelProto, EncoderSpec, str]:
     return model, spec, metadata[FINGERPRINT_KEY]
 
 
+def is_quantised(model: onnx.ModelProto) -> bool:
+    """Whether a graph holds explicit quantisation (Q/DQ)."""
+    return any(node.op_type == "QuantizeLinear" for node in model.graph.node)
+
+
 def _shape(value: onnx.ValueInfoProto) -> tuple[int | None, ...]:
     sizes = value.type.tensor_type.shape.dim
     return tuple(d.dim_value if d.HasField("dim_value") else None for d in sizes)

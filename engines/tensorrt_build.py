@@ -13,17 +13,22 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engines.atomic import replacing
 from engines.errors import UserError
 from engines.gpu import compute_capability
-from engines.onnx_file import load_encoder
+from engines.onnx_file import is_quantised, load_encoder
 from engines.precision import in_fp16
 from engines.sidecar import Sidecar, save
 from engines.tensorrt_compile import compiled
 from engines.tensorrt_runtimes import BUILDERS, RUNTIMES, installed, load, pip_install
 
+if TYPE_CHECKING:
+    import onnx
+
 RTX = "tensorrt-rtx"
+PRECISIONS = ("fp32", "fp16", "int8")
 CARDS = "sm86 RTX 30, sm89 RTX 40, sm120 RTX 50"
 
 
@@ -31,9 +36,10 @@ CARDS = "sm86 RTX 30, sm89 RTX 40, sm120 RTX 50"
 class Wish:
     """What kind of plan to build.
 
-    runtime: "tensorrt" or "tensorrt-rtx", None for the one installed; precision: "fp32" or
-    "fp16"; batches: numbers of hands to be fast at, the plan takes 1 to the largest; targets:
-    GPUs as "sm89", none for the one in this machine; portable: see Sidecar.
+    runtime: "tensorrt" or "tensorrt-rtx", None for the one installed; precision: "fp32", "fp16",
+    or "int8", for which the ONNX file must be quantised already; batches: numbers of hands to be
+    fast at, the plan takes 1 to the largest; targets: GPUs as "sm89", none for the one in this
+    machine; portable: see Sidecar.
     """
 
     runtime: str | None = None
@@ -53,6 +59,7 @@ def build(onnx_path: Path, engine: Path, wish: Wish) -> Sidecar:
     runtime, targets, batches = wish.runtime or "", wish.targets, wish.batches
     trt = load(runtime)
     model, spec, mark = load_encoder(onnx_path)
+    _check_quantised(model, onnx_path, wish.precision)
     if wish.precision == "fp16":
         model = in_fp16(model)
     print(
@@ -120,16 +127,26 @@ def _chosen_runtime(name: str | None) -> str:
 
 
 def _check_precision(precision: str, runtime: str) -> None:
-    if precision in ("fp32", "fp16"):
-        return
-    if precision != "int8":
+    if precision not in PRECISIONS:
         raise UserError(f"--precision takes fp32, fp16 or int8; got {precision!r}.")
-    if runtime == RTX:
+    if precision == "int8" and runtime == RTX:
         raise UserError(
             "TensorRT for RTX has no INT8 convolutions: use --precision fp16, which is its "
             "fastest for an encoder of pictures."
         )
-    raise UserError("INT8 plans can't be built yet: use --precision fp16.")
+
+
+def _check_quantised(model: onnx.ModelProto, path: Path, precision: str) -> None:
+    if is_quantised(model) and precision != "int8":
+        raise UserError(
+            f"{path} is quantised, so its plan is an INT8 one: build with --precision int8, or "
+            f"from the float encoder with --precision {precision}."
+        )
+    if not is_quantised(model) and precision == "int8":
+        raise UserError(
+            f"{path} isn't quantised, as --precision int8 needs: name hands to quantise it with, "
+            "--pictures DIR or FILE.npz, or use --precision fp16."
+        )
 
 
 def _targets(runtime: str, wish: Wish) -> tuple[str, ...]:

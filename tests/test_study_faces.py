@@ -16,6 +16,7 @@ pytest.importorskip("optuna", reason="the sweep needs requirements-train.txt")
 
 import optuna
 
+import run
 from engines.errors import UserError
 from tests.face_files import folders, lfw_lists, lfw_pictures
 from tests.siamese_files import unpacked, zipped
@@ -147,7 +148,7 @@ def sweeping(
     trained = Trained(dies=dies)
     monkeypatch.setattr(face_sweep, "train", trained)
     try:
-        return face_sweep.sweep(study, found), trained.asked
+        return face_sweep.sweep(study, found, face_sweep.open_table(study, found)), trained.asked
     except KeyboardInterrupt:
         return None, trained.asked
 
@@ -198,6 +199,19 @@ def test_a_storage_that_can_not_be_used(
     with pytest.raises(UserError, match="The sweep's storage .* can't be used .*Correct --storage"):
         sweeping(monkeypatch, study, found)
 
+    def trained(*_: object) -> None:
+        pytest.fail("the storage is looked at before anything is trained")
+
+    monkeypatch.setattr(faces, "run_all", trained)
+    with pytest.raises(UserError, match="The sweep's storage .* can't be used"):
+        faces.study(study)
+
+
+def test_a_storage_for_a_study_without_a_sweep(tmp_path: Path, capsys) -> None:
+    asked = ["study", "gallery", "--data", "faces", "--out", str(tmp_path), "--storage", "x"]
+    assert run.main(asked) == 1
+    assert "--storage is where a sweep is kept, and gallery has none" in capsys.readouterr().err
+
 
 def check_report(out: Path, names: list[str]) -> str:
     """→ its text. Every picture is one, and every network and figure is there."""
@@ -211,9 +225,9 @@ def check_report(out: Path, names: list[str]) -> str:
     for folder in ("full-sgd", "full-adam", "reduced", "reduced-90-10", "ours"):
         assert cv2.imread(str(out / "runs" / folder / "pairs.png")) is not None
     figures = json.loads((out / "figures.json").read_text())
-    assert [run["name"] for run in figures["runs"]] == names and len(figures["sweep"]) == 2
-    for run in figures["runs"]:
-        share = run["verification"]
+    assert [one["name"] for one in figures["runs"]] == names and len(figures["sweep"]) == 2
+    for one in figures["runs"]:
+        share = one["verification"]
         assert 0 <= share["low"] <= share["value"] <= share["high"] + 1e-9 <= 1 + 1e-9
         assert f"{100 * share['value']:.1f} % ({100 * share['low']:.1f}–" in text
         assert 0 <= run["auc"] <= 1 and 0 <= run["eer"] <= 1 and run["one-shot"]

@@ -110,7 +110,6 @@ def test_profiles_are_contiguous() -> None:
         (Wish("trt"), "--runtime takes tensorrt or tensorrt-rtx; got 'trt'"),
         (Wish("tensorrt-lean"), "--runtime takes"),
         (Wish(RTX, "int8"), "has no INT8 convolutions: use --precision fp16"),
-        (Wish("tensorrt", "int8"), "INT8 plans can't be built yet: use --precision fp16"),
         (Wish(RTX, "fp8"), "--precision takes fp32, fp16 or int8; got 'fp8'"),
         (Wish(RTX), "name what to build for with --target: sm86 RTX 30"),
         (Wish(RTX, targets=("sm89", "sm90")), "builds for sm75, .*sm121, and not for sm90"),

@@ -72,6 +72,8 @@ def load_checkpoint(path: Path) -> tuple[GestureEncoder | SiameseNetwork, dict[s
         # What torch says of code in a file advises to run it.
         reason = str(error).partition(". ")[0].splitlines()[0] if str(error) else "empty"
         reason = "it holds more than weights" if isinstance(error, UnpicklingError) else reason
+        if not any(letter.isalpha() for letter in reason):  # a byte of the file, as a KeyError
+            reason = "it is no file of PyTorch's"
         raise UserError(
             f"{path} is no checkpoint of this project ({reason}). "
             "Make one with: python run.py train --recipe default --data FILE.npz --out DIR"

@@ -107,6 +107,10 @@ def study(arguments: argparse.Namespace) -> None:
 
         if arguments.name not in STUDIES:
             raise UserError(f"A study is one of {', '.join(STUDIES)}; got {arguments.name!r}.")
+        if arguments.storage and arguments.name != "faces":
+            raise UserError(
+                f"--storage is where a sweep is kept, and {arguments.name} has none: leave it out."
+            )
         plan = Study(
             arguments.data, arguments.out, arguments.size, arguments.seeds, arguments.storage
         )

@@ -15,6 +15,7 @@ import optuna
 from engines.errors import UserError
 from realtime.say import tell
 from train.plots import curves
+from train.siamese.batches import Task
 from train.siamese.recipes import SiameseRecipe
 from train.siamese.runs import Run, digest, train
 from train.siamese.training import Diverged
@@ -47,13 +48,17 @@ class Sweep:
     run: Run
 
 
-def sweep(study: Study, faces: Faces) -> Sweep:
-    """Add the trials that are missing. Raises UserError where the storage can't be used."""
-    grid = SIZES[study.size].grid
-    recipe = published_recipe(SIZES[study.size], "face-reduced", study.size == "full")
-    task = fitted(faces.tasks[SHARE], recipe)
+def open_table(study: Study, faces: Faces) -> optuna.Study:
+    """Where the trials are kept. Raises UserError where the storage can't be used."""
+    recipe, task = _basis(study, faces)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    table = _table(study, f"faces-{study.size}-{digest(task, recipe.within_groups)[:12]}")
+    return _table(study, f"faces-{study.size}-{digest(task, recipe.within_groups)[:12]}")
+
+
+def sweep(study: Study, faces: Faces, table: optuna.Study) -> Sweep:
+    """Add the trials that are missing. Raises UserError where all of them diverged."""
+    grid = SIZES[study.size].grid
+    recipe, task = _basis(study, faces)
 
     def learned(rate: float, batch: int, epochs: int) -> Run:
         folder = study.out / "runs" / f"sweep-{rate:g}-{batch}-{epochs}"
@@ -85,6 +90,12 @@ def sweep(study: Study, faces: Faces) -> Sweep:
     best = max(trials, key=lambda trial: trial.value)
     # Where another machine has trained it, it is trained here once more.
     return Sweep(trials, best, learned(best.rate, best.batch, best.epochs))
+
+
+def _basis(study: Study, faces: Faces) -> tuple[SiameseRecipe, Task]:
+    """What every trial changes, and what it learns from."""
+    recipe = published_recipe(SIZES[study.size], "face-reduced", study.size == "full")
+    return recipe, fitted(faces.tasks[SHARE], recipe)
 
 
 def _tried(table: optuna.Study) -> int:

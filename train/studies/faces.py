@@ -15,7 +15,7 @@ from train.plots import bars, curves, roc
 from train.report import Report, percent, plain
 from train.studies.face_data import Faces, load_faces
 from train.studies.face_runs import NAMES, SIZES, Judged, baseline, judged, run_all
-from train.studies.face_sweep import SHARE, Sweep, draw_sweep, sweep
+from train.studies.face_sweep import SHARE, Sweep, draw_sweep, open_table, sweep
 from train.studies.study import Study, kept, machines, minutes
 
 PUBLISHED = 0.732  # verification on LFW-a's 1,000 test pairs
@@ -26,9 +26,10 @@ def study(study: Study) -> Report:
     """study.data: a folder with pairsDevTrain.txt, pairsDevTest.txt and LFW-a's pictures, or a
     folder or .zip with a folder of pictures per person. → the report, written. Raises UserError."""
     faces = load_faces(study.data, study.out, SIZES[study.size].pairs)
+    table = open_table(study, faces)  # a wrong --storage shows before hours of training
     runs = run_all(study, faces)
     tell("Faces: the sweep.")
-    swept = sweep(study, faces)
+    swept = sweep(study, faces, table)
     runs.append(judged(study, NAMES["best"], SHARE, swept.run, faces))
     runs.append(baseline(study, faces))
     return _report(study, faces, runs, swept)
