@@ -230,7 +230,7 @@ def check_report(out: Path, names: list[str]) -> str:
         share = one["verification"]
         assert 0 <= share["low"] <= share["value"] <= share["high"] + 1e-9 <= 1 + 1e-9
         assert f"{100 * share['value']:.1f} % ({100 * share['low']:.1f}–" in text
-        assert 0 <= run["auc"] <= 1 and 0 <= run["eer"] <= 1 and run["one-shot"]
+        assert 0 <= one["auc"] <= 1 and 0 <= one["eer"] <= 1 and one["one-shot"]
     assert "73.2 %" in text
     return text
 
