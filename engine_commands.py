@@ -13,26 +13,58 @@ from realtime.paths import writable
 
 
 def build(arguments: argparse.Namespace) -> None:
+    plan: Path | None = arguments.engine
+    if plan is None and arguments.triton is None:
+        raise UserError("build makes --engine FILE.plan, a model in --triton DIR, or both.")
+    if plan is None:
+        onnx = _encoder(arguments, arguments.triton.parent / f"{arguments.name}.onnx")
+        _serve(arguments, onnx)
+        return
     from engines.tensorrt_build import Wish, build, definite
 
-    plan: Path = arguments.engine
     if plan.suffix != ".plan":
         raise UserError(f"--engine takes the name of a plan, FILE.plan; got {plan}.")
     writable(plan)
     wish = Wish(arguments.runtime, arguments.precision, arguments.batch, arguments.target,
                 arguments.portable)  # fmt: skip
     wish = definite(wish)  # faults come before a checkpoint is exported, which takes a while
-    onnx = arguments.onnx or _exported(arguments.checkpoint, plan, arguments.name)
+    if arguments.triton and wish.runtime != "tensorrt":
+        raise UserError(
+            "Triton runs plans of the classic TensorRT only: build with --runtime tensorrt, or "
+            "leave --engine out, and it gets the ONNX file."
+        )
+    onnx = _encoder(arguments, plan.with_suffix(".onnx"))
     made = build(onnx, plan, wish)
     print(
         f"{plan}: {made.plan_bytes / 1e6:.1f} MB in {made.build_s:.1f} s, encoder "
         f"{made.fingerprint[:12]}, for {', '.join(made.targets)}.",
         file=sys.stderr,
     )
+    if arguments.triton:
+        _serve(arguments, plan)
 
 
-def _exported(checkpoint: Path, plan: Path, name: str) -> Path:
-    """The checkpoint's ONNX file, beside the plan: galleries and calibrations belong to it.
+def _encoder(arguments: argparse.Namespace, made: Path) -> Path:
+    """The ONNX file that is asked for, or that a checkpoint gives: it is left as `made`."""
+    if arguments.onnx:
+        return arguments.onnx
+    writable(made)
+    return _exported(arguments.checkpoint, made, arguments.name)
+
+
+def _serve(arguments: argparse.Namespace, source: Path) -> None:
+    from engines.triton_repository import write_repository
+
+    model = write_repository(arguments.triton, source.stem, source, arguments.batch)
+    print(
+        f"{model}: a model for Triton. Start the server on {arguments.triton}, then: python run.py "
+        f"--engine triton://localhost:8001/{model.name}",
+        file=sys.stderr,
+    )
+
+
+def _exported(checkpoint: Path, onnx: Path, name: str) -> Path:
+    """The checkpoint's ONNX file: galleries and calibrations belong to it.
 
     Raises UserError where another encoder stands there already.
     """
@@ -42,15 +74,14 @@ def _exported(checkpoint: Path, plan: Path, name: str) -> Path:
     with training_packages():
         from train.export import export
 
-        onnx = plan.with_suffix(".onnx")
-        with tempfile.TemporaryDirectory(prefix=".", dir=plan.parent) as folder:
+        with tempfile.TemporaryDirectory(prefix=".", dir=onnx.parent) as folder:
             made = Path(folder) / onnx.name
             mark, _ = export(checkpoint, made, name)
             if not onnx.exists():
                 os.replace(made, onnx)
             elif load_encoder(onnx)[2] != mark:
                 raise UserError(
-                    f"{onnx} is another encoder than {checkpoint}; give the plan another name, or "
-                    f"build from that file: --onnx {onnx}"
+                    f"{onnx} is another encoder than {checkpoint}; give it another name, or build "
+                    f"from that file: --onnx {onnx}"
                 )
     return onnx

@@ -17,7 +17,7 @@ MODELS = Path(__file__).resolve().parent.parent / "models"
 ENCODERS = {"default": MODELS / "default.onnx", "landmarks": MODELS / "landmarks.onnx"}
 
 
-ENGINES = "auto, onnx or FILE.plan"
+ENGINES = "auto, onnx, FILE.plan or triton://HOST:PORT/MODEL"
 
 
 class Encoder(Protocol):
@@ -61,6 +61,10 @@ def open_encoder(name: str = "default", engine: str = "auto") -> Encoder:
         from engines.tensorrt_encoder import open_plan
 
         return open_plan(Path(engine), _onnx(path).fingerprint)
+    if engine.startswith("triton://"):
+        from engines.triton_encoder import open_triton
+
+        return open_triton(engine, _onnx(path).fingerprint)
     raise UserError(f"--engine takes {ENGINES}; got {engine!r}.")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 def encoder_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--encoder", default="default", metavar="default|landmarks|FILE.onnx",
                         help="what embeds hands (default)")  # fmt: skip
-    parser.add_argument("--engine", default="auto", metavar="auto|onnx|FILE.plan",
+    parser.add_argument("--engine", default="auto", metavar="auto|onnx|FILE.plan|triton://HOST:PORT/MODEL",
                         help="what runs the encoder (auto)")  # fmt: skip
     parser.add_argument("--hand-model", metavar="FILE", help="MediaPipe's hand_landmarker.task")
 
@@ -128,7 +128,9 @@ def build_options(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--checkpoint", type=Path, metavar="FILE.pt",
                         help="what `train` left; its ONNX file goes beside the plan")  # fmt: skip
     add = parser.add_argument
-    add("--engine", type=Path, required=True, metavar="FILE.plan", help="where the plan goes")
+    add("--engine", type=Path, metavar="FILE.plan", help="where the plan goes")
+    add("--triton", type=Path, metavar="DIR",
+        help="a repository of Triton Inference Server: add the plan, or the ONNX file")  # fmt: skip
     add("--precision", default="fp16", metavar="fp32|fp16|int8", help="of the arithmetic (fp16)")
     add("--runtime", metavar="tensorrt|tensorrt-rtx", help="what will run it (the one installed)")
     add("--batch", type=_counts, default=(1, 2), metavar="1,2,8",

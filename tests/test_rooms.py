@@ -18,6 +18,7 @@ HOMES = {
     "tensorrt_lean": {"engines/tensorrt_runtimes.py"},
     "tensorrt_rtx": {"engines/tensorrt_runtimes.py"},
     "pycuda": {"engines/cuda_buffers.py"},
+    "tritonclient": {"engines/triton_encoder.py"},
     "mediapipe": {"realtime/hands.py"},
     "pygame": {"realtime/window.py"},
     "matplotlib": {"train/plots.py"},
