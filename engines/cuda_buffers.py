@@ -7,7 +7,9 @@ is made current for a call and given back after it: so it works from any thread,
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -16,6 +18,7 @@ import numpy as np
 from engines.errors import UserError
 
 Shapes = Mapping[str, tuple[int, ...]]
+_RETAINING = threading.Lock()  # functools.cache has none
 
 
 class CudaBuffers:
@@ -52,8 +55,12 @@ class CudaBuffers:
     @contextlib.contextmanager
     def current(self) -> Iterator[None]:
         """The primary context is this thread's until the block ends."""
-        context = _primary_context()
-        context.push()
+        with _RETAINING:
+            context = _primary_context()
+        try:
+            context.push()
+        except self._cuda.Error as error:
+            raise fault("doesn't answer", error) from None
         try:
             yield
         finally:
@@ -125,14 +132,14 @@ def _pycuda() -> Any:
     except ModuleNotFoundError:
         raise UserError(
             "Running a plan needs pycuda, which isn't installed here; install it, where the CUDA "
-            "toolkit is, with: pip install pycuda"
+            "toolkit is, with: PATH=/usr/local/cuda/bin:$PATH pip install pycuda"
         ) from None
-    except ImportError as error:  # it is linked with the driver's library
+    except (ImportError, OSError) as error:  # it is linked with the driver's library
         reason = (str(error).strip().splitlines() or ["no reason given"])[0].rstrip(".")
         raise UserError(
-            f"pycuda can't be loaded ({reason}): it needs NVIDIA's driver, and to be built for "
-            "this numpy and CUDA; build it anew with: pip install --force-reinstall "
-            "--no-cache-dir pycuda"
+            f"pycuda can't be loaded ({reason}): it needs NVIDIA's driver, and to be built with "
+            "CUDA headers no newer than that; build it anew with: pip install --force-reinstall "
+            "--no-deps --no-cache-dir pycuda"
         ) from None
 
 
@@ -142,6 +149,9 @@ def _primary_context() -> Any:
     cuda = _pycuda()
     try:
         cuda.init()
-        return cuda.Device(0).retain_primary_context()
+        context = cuda.Device(0).retain_primary_context()
     except cuda.Error as error:
         raise fault("doesn't answer", error) from None
+    # Never destroyed: pycuda would detach it then as if it were not the primary one (2026.1).
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(context))
+    return context

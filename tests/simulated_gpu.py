@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import sys
 import threading
+import time
 import types
 from collections.abc import Callable
 from typing import Any
@@ -147,7 +148,7 @@ def pycuda(gpu: Gpu) -> Any:
             gpu.retained += 1
             return Context(gpu)
 
-    module.init = lambda: None
+    module.init = lambda: time.sleep(0.01)  # lets other threads in, as CUDA's does
     module.Error, module.Device = Error, Device
     module.Stream, module.Event = (lambda: Stream(gpu)), (lambda: Event(gpu))
     module.mem_alloc, module.pagelocked_empty = (lambda size: Memory(gpu, size)), pagelocked_empty

@@ -218,10 +218,31 @@ def test_auto_takes_the_plan_beside_the_encoder_or_says_why_not(
             open_encoder(name, wrong)
 
 
+def test_threads_that_begin_at_once_share_the_primary_context(
+    gpu: Gpu, tmp_path: Path, monkeypatch
+) -> None:
+    plan, ready = made(tmp_path, gpu, monkeypatch), threading.Barrier(4)
+    opened: list[TensorRTEncoder] = []
+
+    def work() -> None:
+        ready.wait()
+        opened.append(open_plan(plan))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert gpu.retained == 1 and len(opened) == 4
+    for encoder in opened:
+        encoder.close()
+    assert gpu.device == {}
+
+
 def test_pycuda_is_named_where_it_is_missing(gpu: Gpu, tmp_path: Path, monkeypatch) -> None:
     plan = made(tmp_path, gpu, monkeypatch)
     monkeypatch.setitem(sys.modules, "pycuda.driver", None)
-    with pytest.raises(UserError, match="needs pycuda, which isn't .* with: pip install pycuda"):
+    with pytest.raises(UserError, match="needs pycuda, which isn't .* pip install pycuda"):
         open_plan(plan)
 
 
