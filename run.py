@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import engine_commands
 from engines.errors import UserError
-from realtime import options
+from realtime import bench_command, options, selftest_command
 from realtime.paths import folder, writable
 from train import commands as training
 
@@ -181,6 +181,8 @@ def calibrate(arguments: argparse.Namespace) -> None:
 
 
 def doctor(arguments: argparse.Namespace) -> None:
+    if arguments.engine.endswith(selftest_command.SUFFIXES):
+        return selftest_command.selftest(arguments)
     from realtime.doctor import examine
     from realtime.report import print_findings
 
@@ -201,7 +203,8 @@ COMMANDS = {
     "export": (training.export, "make an ONNX encoder of a trained checkpoint"),
     "build": (engine_commands.build, "make a TensorRT plan of an encoder, for an NVIDIA GPU"),
     "study": (training.study, "run a classic Siamese one-shot experiment, with its report"),
-    "doctor": (doctor, "check this machine and say what to do"),
+    "doctor": (doctor, "check this machine, or an engine on it, and say what to do"),
+    "bench-engines": (bench_command.bench_engines, "time every engine that is here"),
 }
 
 
@@ -249,6 +252,8 @@ def _parser() -> argparse.ArgumentParser:
     options.training_options(made["train"], made["cross-validate"], made["export"])
     options.build_options(made["build"])
     options.study_options(made["study"])
+    selftest_command.options(made["doctor"])
+    bench_command.options(made["bench-engines"])
     return parser
 
 

@@ -17,7 +17,7 @@ MODELS = Path(__file__).resolve().parent.parent / "models"
 ENCODERS = {"default": MODELS / "default.onnx", "landmarks": MODELS / "landmarks.onnx"}
 
 
-ENGINES = "auto, onnx, FILE.plan or triton://HOST:PORT/MODEL"
+ENGINES = "auto, onnx, onnx:cuda and the like, FILE.plan or triton://HOST:PORT/MODEL"
 
 
 class Encoder(Protocol):
@@ -55,8 +55,8 @@ def open_encoder(name: str = "default", engine: str = "auto") -> Encoder:
     path = encoder_path(name)
     if engine == "auto":
         return _plan_beside(path) or _onnx(path)
-    if engine == "onnx":
-        return _onnx(path)
+    if engine == "onnx" or engine.startswith("onnx:"):
+        return _onnx(path, engine.partition(":")[2] or "cpu")
     if engine.endswith(".plan"):
         from engines.tensorrt_encoder import open_plan
 
@@ -68,10 +68,10 @@ def open_encoder(name: str = "default", engine: str = "auto") -> Encoder:
     raise UserError(f"--engine takes {ENGINES}; got {engine!r}.")
 
 
-def _onnx(path: Path) -> Encoder:
+def _onnx(path: Path, provider: str = "cpu") -> Encoder:
     from engines.onnx_encoder import OnnxEncoder
 
-    return OnnxEncoder(path)
+    return OnnxEncoder(path, provider)
 
 
 def _plan_beside(path: Path) -> Encoder | None:

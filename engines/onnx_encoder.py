@@ -1,43 +1,40 @@
-"""ONNX Runtime as an Encoder. The only file that imports onnxruntime."""
+"""ONNX Runtime as an Encoder, on the CPU or on any provider that the installed build has."""
 
 from __future__ import annotations
 
-import os
+import contextlib
+import threading
 from pathlib import Path
 
 import numpy as np
 
 from engines.errors import UserError
+from engines.onnx_providers import CPU, known
+from engines.onnx_session import accelerated_session, cpu_session, reason
 from engines.spec import FINGERPRINT_KEY, SPEC_KEY, EncoderSpec, preprocess
 
 
 class OnnxEncoder:
-    """An encoder's ONNX file on ONNX Runtime's CPU provider.
+    """An encoder's ONNX file in ONNX Runtime. Two threads may use one.
 
-    One thread: MediaPipe runs beside it, and a few hands per frame don't repay more.
+    provider: a name of onnx_providers.PROVIDERS. Quantised (Q/DQ) files need nothing else.
+    Raises UserError where the file is no encoder, or the provider can't be had or used here.
     """
 
-    def __init__(self, path: Path) -> None:
-        # The wheels report usage to Microsoft from their import on, unless told so before.
-        os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-        import onnxruntime
-
-        onnxruntime.disable_telemetry_events()
-        onnxruntime.set_default_logger_severity(3)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
+    def __init__(self, path: Path, provider: str = CPU) -> None:
+        self.provider = provider
+        self._at_once = known(provider).at_once
+        lock = threading.Lock() if known(provider).single else None
+        self._turn = lock or contextlib.nullcontext()
         try:
-            self._session = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
-            )
+            # First on the CPU in any case: a fault found here is the file's, not the provider's.
+            self._session = cpu_session(path)
+        except ModuleNotFoundError:
+            raise
         except Exception as error:  # onnxruntime raises its own unrelated types
-            first = (
-                str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            )
             raise UserError(
-                f"{path} can't be opened as an ONNX file ({first}). Export the encoder again, "
-                "or use --encoder landmarks."
+                f"{path} can't be opened as an ONNX file ({reason(error)}). Export the encoder "
+                "again, or use --encoder landmarks."
             ) from None
         metadata = self._session.get_modelmeta().custom_metadata_map
         if SPEC_KEY not in metadata or FINGERPRINT_KEY not in metadata:
@@ -59,15 +56,35 @@ class OnnxEncoder:
                 f"{path} gives {given} but its spec says an embedding of (N, {self.spec.dim}). "
                 "Export it again."
             )
+        if provider != CPU:
+            self._session = accelerated_session(path, provider, self.spec)
 
     def encode(
         self, crops: np.ndarray, landmarks: np.ndarray, world_landmarks: np.ndarray
     ) -> np.ndarray:
-        """See Encoder.encode."""
+        """See Encoder.encode. Raises UserError where the provider fails while it runs."""
         inputs = preprocess(self.spec, crops, landmarks, world_landmarks)
-        if len(next(iter(inputs.values()))) == 0:
+        count = len(next(iter(inputs.values())))
+        if count == 0:
             return np.zeros((0, self.spec.dim), np.float32)
-        return self._session.run(["embedding"], inputs)[0]
+        step = self._at_once or count
+        parts = [
+            self._run({name: values[i : i + step] for name, values in inputs.items()})
+            for i in range(0, count, step)
+        ]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _run(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
+        try:
+            with self._turn:
+                return self._session.run(["embedding"], inputs)[0]
+        except Exception as error:  # no memory, or a GPU that went away
+            raise UserError(
+                f"ONNX Runtime's {self.provider} provider failed while it ran "
+                f"({reason(error)}). Run with: --engine onnx"
+                if self.provider != CPU
+                else f"ONNX Runtime can't run {self.spec.name} ({reason(error)}). Export it again."
+            ) from None
 
     def close(self) -> None:
         """Nothing to free by hand; here so that every engine closes alike."""

@@ -10,30 +10,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import closing, suppress
 
 import numpy as np
 
 from calibration.threshold import calibration_path, load
 from engines.encoder import Encoder, encoder_path, open_encoder
 from engines.errors import UserError
+from engines.finding import Finding
+from engines.onnx_providers import PACKAGES as ONNX_RUNTIMES
 from realtime import hand_model
 
 PACKAGES = {
-    "numpy": "", "opencv-python": "", "mediapipe": "0.10.31", "onnxruntime": "", "rich": "",
-    "platformdirs": "", "pygame-ce": "",
+    "numpy": "", "opencv-python": "", "mediapipe": "0.10.31", "rich": "", "platformdirs": "",
+    "pygame-ce": "",
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Finding:
-    """ok None: worth knowing, no fault. advice: what to do, where something is wrong."""
-
-    what: str
-    ok: bool | None
-    found: str
-    advice: str = ""
 
 
 def examine(encoder: str, engine: str, model: str | None) -> Iterator[Finding]:
@@ -41,6 +32,7 @@ def examine(encoder: str, engine: str, model: str | None) -> Iterator[Finding]:
     yield _python()
     for package, wanted in PACKAGES.items():
         yield _package(package, wanted)
+    yield _onnx_runtime()
     yield _guarded("hand model", lambda: _hand_model(model))
     yield _guarded("cameras", _cameras)
     yield _display()
@@ -63,6 +55,22 @@ def _package(name: str, wanted: str) -> Finding:
     if wanted and version != wanted:
         return Finding(name, False, version, f"pip install {name}=={wanted}")
     return Finding(name, True, version)
+
+
+def _onnx_runtime() -> Finding:
+    """Any of the packages that bring it will do, but only one of them."""
+    versions = {}
+    for name in ONNX_RUNTIMES:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    if not versions:
+        return Finding("onnxruntime", False, "not installed", "pip install -r requirements.txt")
+    found = ", ".join(f"{version} ({name})" for name, version in versions.items())
+    if len(versions) > 1:
+        last = list(versions)[-1]
+        return Finding("onnxruntime", None, f"{found}: they overwrite each other's files",
+                       f"pip uninstall -y {' '.join(versions)} && pip install {last}")  # fmt: skip
+    return Finding("onnxruntime", True, found)
 
 
 def _hand_model(override: str | None) -> Finding:

@@ -10,7 +10,7 @@ from pathlib import Path
 def encoder_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--encoder", default="default", metavar="default|landmarks|FILE.onnx",
                         help="what embeds hands (default)")  # fmt: skip
-    parser.add_argument("--engine", default="auto", metavar="auto|onnx|FILE.plan|triton://HOST:PORT/MODEL",
+    parser.add_argument("--engine", default="auto", metavar="auto|onnx|onnx:cuda|FILE.plan|triton://…",
                         help="what runs the encoder (auto)")  # fmt: skip
     parser.add_argument("--hand-model", metavar="FILE", help="MediaPipe's hand_landmarker.task")
 

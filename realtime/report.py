@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from calibration.threshold import GALLERY_SIZE, Calibration
-from realtime.doctor import Finding
+from engines.finding import Finding
 from realtime.evaluate import Report
 
 

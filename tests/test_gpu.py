@@ -19,7 +19,7 @@ from engines.onnx_encoder import OnnxEncoder
 from engines.tensorrt_build import Wish, build
 from engines.tensorrt_encoder import open_plan
 from engines.tensorrt_runtimes import BUILDERS, installed
-from tests.drawn_crops import drawn_crops
+from realtime.drawn_crops import drawn_crops
 
 DEFAULT = ENCODERS["default"]
 

@@ -17,7 +17,7 @@ from engines.onnx_encoder import OnnxEncoder
 from engines.onnx_file import save_encoder
 from engines.precision import in_fp16
 from engines.spec import preprocess
-from tests.drawn_crops import drawn_crops
+from realtime.drawn_crops import drawn_crops
 from tests.test_engines import DISTANCE, PICTURE, distance_model, hands, picture_model
 
 HALF, SINGLE = TensorProto.FLOAT16, TensorProto.FLOAT

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("engines", "calibration", "realtime", "train")
 HOMES = {
-    "onnxruntime": {"engines/onnx_encoder.py"},
+    "onnxruntime": {"engines/onnx_session.py"},
     "tensorrt": {"engines/tensorrt_runtimes.py"},
     "tensorrt_lean": {"engines/tensorrt_runtimes.py"},
     "tensorrt_rtx": {"engines/tensorrt_runtimes.py"},

@@ -17,7 +17,7 @@ from engines.errors import UserError
 from engines.onnx_encoder import OnnxEncoder
 from engines.triton_encoder import PACKAGE, open_triton
 from engines.triton_repository import write_repository
-from tests.drawn_crops import drawn_crops
+from realtime.drawn_crops import drawn_crops
 from tests.test_engines import DISTANCE, hands
 from tests.triton_place import Place, a_place, an_encoder, failure  # noqa: F401
 from tests.triton_server import serving

@@ -1,0 +1,194 @@
+"""What a running engine has to stand: the right embeddings, two threads at once, enough speed.
+
+hands: what Encoder.encode takes, for N hands. Nothing here knows which engine it has.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from engines.encoder import Encoder
+from engines.finding import Finding, guarded
+
+Hands = tuple[np.ndarray, np.ndarray, np.ndarray]
+LIMITS = {"fp32": 0.9999, "fp16": 0.999, "int8": 0.99}  # least cosine to ONNX Runtime's embedding
+SAME = 1e-5  # what embeddings of one hand may differ by in any number, between two runs
+FRAME_MS = 1000 / 30  # of a camera
+UNCOUNTED = 10  # calls before those that are timed
+
+
+@dataclass(frozen=True)
+class Effort:
+    """hands: drawn to compare with; encodes: in all, from the two threads; repeats: per batch.
+
+    patience_s: for the two threads to end.
+    """
+
+    hands: int = 256
+    encodes: int = 1000
+    repeats: int = 300
+    batches: tuple[int, ...] = (1, 2, 8)
+    patience_s: float = 300.0
+
+
+def trial(
+    name: str,
+    encoder: Encoder,
+    hands: Hands,
+    effort: Effort,
+    most: int | None = None,
+    against: tuple[np.ndarray, float] | None = None,
+    cpu_ms: float | None = None,
+) -> Iterator[Finding]:
+    """All tests of one engine, each whatever the one before found; closes the encoder.
+
+    most: hands it takes at once, None for any number. against: the embeddings (N, D) that
+    ONNX Runtime gives of these hands, and the least cosine to them. cpu_ms: what ONNX Runtime
+    takes for one hand.
+    """
+    batches = tuple(b for b in effort.batches if most is None or b <= most)
+    try:
+        if against is not None:
+            expected, limit = against
+            step = batches[-1]
+            what = f"{name}: right"
+            yield guarded(what, lambda: likeness(what, encoder, hands, expected, limit, step))
+        what = f"{name}: two threads"
+        threads = guarded(what, lambda: two_threads(what, encoder, hands, effort))
+        yield threads
+        if threads.figures.get("stuck"):
+            return  # whoever asks it for more may wait for ever
+        what = f"{name}: speed"
+        yield guarded(what, lambda: speed(what, encoder, hands, effort.repeats, batches, cpu_ms))
+    finally:
+        encoder.close()
+
+
+def embedded(encoder: Encoder, hands: Hands, step: int) -> np.ndarray:
+    """Embeddings (N, D) of all hands, `step` at a time; those of the last batch may be fewer."""
+    count = len(hands[0])
+    parts = [encoder.encode(*_some(hands, i, i + step)) for i in range(0, count, step)]
+    return np.concatenate(parts)
+
+
+def likeness(
+    what: str, encoder: Encoder, hands: Hands, expected: np.ndarray, limit: float, step: int
+) -> Finding:
+    """Whether the cosine to what is expected (N, D) is never below the limit."""
+    found = embedded(encoder, hands, step)
+    if found.shape != expected.shape:
+        return Finding(what, False, f"gives {found.shape}, not {expected.shape}", "build it again")
+    lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        cosines = (found.astype(np.float64) * expected).sum(axis=1) / lengths
+    cosines = np.nan_to_num(cosines, nan=-1.0)
+    worst, wrong = float(cosines.min()), int(np.sum(cosines < limit))
+    ok = wrong == 0
+    text = f"least cosine to ONNX Runtime {worst:.6f} of {len(found)} hands, {limit} asked for"
+    return Finding(
+        what,
+        ok,
+        text if ok else f"{text}: {wrong} hands are below",
+        "" if ok else "don't use it, and report this: run with --engine onnx",
+        {"cosine_min": worst, "cosine_median": float(np.median(cosines)), "limit": limit,
+         "below": wrong},
+    )  # fmt: skip
+
+
+def two_threads(what: str, encoder: Encoder, hands: Hands, effort: Effort) -> Finding:
+    """Whether hands encoded by two threads at once come out as when one does it alone.
+
+    Each thread takes one hand after the other, never the one that the other thread has.
+    """
+    count, each = len(hands[0]), effort.encodes // 2
+    singles = [_some(hands, i, i + 1) for i in range(count)]
+    alone = [encoder.encode(*one)[0].copy() for one in singles]
+    differing, errors = [0, 0], ["", ""]
+    barrier = threading.Barrier(2)
+
+    def work(thread: int) -> None:
+        try:
+            barrier.wait(effort.patience_s)
+            order = itertools.islice(itertools.cycle(range(count)), thread * (count // 2), None)
+            for i in itertools.islice(order, each):
+                row = encoder.encode(*singles[i])
+                same = row.shape == (1, *alone[i].shape) and np.abs(row[0] - alone[i]).max() <= SAME
+                differing[thread] += not same  # NaN is never the same
+        except Exception as error:  # told below
+            errors[thread] = f"{type(error).__name__}: {error}"
+
+    threads = [threading.Thread(target=work, args=(i,), daemon=True) for i in range(2)]
+    began = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, began + effort.patience_s - time.perf_counter()))
+    taken = time.perf_counter() - began
+    done = f"{2 * each} encodes from two threads"
+    advice = "use it from one thread only, and report this"
+    if any(thread.is_alive() for thread in threads):
+        text = f"{done} weren't through after {effort.patience_s:.0f} s"
+        return Finding(what, False, text, advice, {"stuck": True})
+    if any(errors):
+        return Finding(what, False, f"{done}: {next(filter(None, errors))}", advice)
+    figures = {"encodes": 2 * each, "differing": sum(differing), "encodes_per_s": 2 * each / taken}
+    if sum(differing):
+        text = f"{sum(differing)} of {done} differ from those of one"
+        return Finding(what, False, text, advice, figures)
+    return Finding(what, True, f"{done}, {2 * each / taken:.0f} a second, as by one", "", figures)
+
+
+def speed(
+    what: str,
+    encoder: Encoder,
+    hands: Hands,
+    repeats: int,
+    batches: tuple[int, ...],
+    cpu_ms: float | None = None,
+) -> Finding:
+    """Milliseconds of a call by the number of hands; the GPU's part, where the engine knows it."""
+    figures: dict[str, dict[str, float]] = {}
+    for batch in batches:
+        wall, gpu = _timed(encoder, _some(hands, 0, batch), repeats)
+        figures[str(batch)] = _percentiles("", wall)
+        if gpu is not None:
+            figures[str(batch)] |= _percentiles("gpu_", gpu) | _percentiles("host_", wall - gpu)
+    one = next(iter(figures.values()))["p50"]
+    text = f"{one:.2f} ms for one hand (median)"
+    if one > FRAME_MS:
+        advice = "too slow for a camera of 30 frames a second: use another engine"
+        return Finding(what, False, text, advice, {"latency_ms": figures})
+    if cpu_ms is not None and one > cpu_ms:
+        advice = f"ONNX Runtime's CPU takes {cpu_ms:.2f} ms: --engine onnx is quicker here"
+        return Finding(what, None, text, advice, {"latency_ms": figures})
+    return Finding(what, True, text, "", {"latency_ms": figures})
+
+
+def _timed(encoder: Encoder, hands: Hands, repeats: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """Milliseconds of each call, and what of them the GPU worked, None where that isn't known."""
+    for _ in range(UNCOUNTED):
+        encoder.encode(*hands)
+    wall, gpu = np.empty(repeats), np.full(repeats, np.nan)
+    for i in range(repeats):
+        began = time.perf_counter()
+        encoder.encode(*hands)
+        wall[i] = (time.perf_counter() - began) * 1000
+        inside = getattr(encoder, "gpu_ms", None)
+        gpu[i] = np.nan if inside is None else inside
+    return wall, None if np.isnan(gpu).any() else gpu
+
+
+def _percentiles(prefix: str, values: np.ndarray) -> dict[str, float]:
+    found = np.percentile(values, (50, 95, 99))
+    names = ("p50", "p95", "p99")
+    return {prefix + n: round(float(v), 4) for n, v in zip(names, found, strict=True)}
+
+
+def _some(hands: Hands, start: int, stop: int) -> Hands:
+    return hands[0][start:stop], hands[1][start:stop], hands[2][start:stop]
