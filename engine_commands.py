@@ -33,6 +33,10 @@ def build(arguments: argparse.Namespace) -> None:
             "Triton runs plans of the classic TensorRT only: build with --runtime tensorrt, or "
             "leave --engine out, and it gets the ONNX file."
         )
+    if arguments.triton:
+        from engines.triton_repository import check_place
+
+        check_place(arguments.triton, plan.stem)
     onnx = _encoder(arguments, plan.with_suffix(".onnx"))
     made = build(onnx, plan, wish)
     print(

@@ -21,10 +21,11 @@ ENGINES = "auto, onnx, onnx:cuda and the like, FILE.plan or triton://HOST:PORT/M
 
 
 class Encoder(Protocol):
-    """Crops and landmarks of N hands → embeddings."""
+    """Crops and landmarks of N hands → embeddings. engine: what runs it, as people call it."""
 
     spec: EncoderSpec
     fingerprint: str
+    engine: str
 
     def encode(
         self, crops: np.ndarray, landmarks: np.ndarray, world_landmarks: np.ndarray

@@ -10,6 +10,16 @@ DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 MAJOR, MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR
 
 
+def driver_cuda() -> str | None:
+    """The newest CUDA release that the driver knows, such as "12"; None without a driver."""
+    try:
+        driver: Any = ctypes.CDLL(DRIVER)
+    except OSError:
+        return None
+    release = ctypes.c_int()
+    return None if driver.cuDriverGetVersion(ctypes.byref(release)) else str(release.value // 1000)
+
+
 def compute_capability(device: int = 0) -> str | None:
     """Such as "sm89"; None where there is no driver, or no such GPU."""
     try:

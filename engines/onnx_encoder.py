@@ -23,6 +23,7 @@ class OnnxEncoder:
 
     def __init__(self, path: Path, provider: str = CPU) -> None:
         self.provider = provider
+        self.engine = f"ONNX Runtime, {provider}"
         self._at_once = known(provider).at_once
         lock = threading.Lock() if known(provider).single else None
         self._turn = lock or contextlib.nullcontext()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from engines.encoder import Encoder
 from engines.errors import UserError
 from engines.finding import Finding, guarded
 from engines.machine import Gpu
+from engines.plan_check import Here, check
 from engines.reference import Reference, tried
 from engines.tensorrt_build import RTX, Wish, build
 from engines.tensorrt_runtimes import RUNTIMES, installed
@@ -83,7 +85,7 @@ def given(
             raise UserError(f"{plan} can't be read ({error.strerror}).") from None
         # Without a GPU, all the rest of what it was built for is compared.
         where = gpu.capability if gpu else beside.targets[0]
-        runtime = sidecar.check(beside, plan, data, sidecar.Here(installed(), where))
+        runtime = check(beside, plan, data, Here(installed(), where))
         read.append(beside)
         found = f"{beside.precision} for {', '.join(beside.targets)}, run by {RUNTIMES[runtime]}"
         figures = {"file": plan.name, "precision": beside.precision, "batches": beside.batches}
@@ -107,22 +109,24 @@ def given(
 def _same(beside: sidecar.Sidecar, reference: Reference) -> bool:
     """Whether plan and reference hold one encoder; quantising gives it another fingerprint."""
     if beside.precision == "int8":
-        return beside.spec == reference.spec
+        named = dataclasses.replace(beside.spec, name=reference.spec.name)
+        return named == reference.spec
     return beside.fingerprint == reference.fingerprint
 
 
 def _unreferred(
     plan: Path, draw: Callable[[int], Hands], crop_size: int, effort: Effort, most: int
 ) -> Iterator[Finding]:
-    opened: list[Encoder] = []
+    opened: list[tuple[Encoder, Hands]] = []
 
     def look() -> Finding:
-        opened.append(_open_plan(plan))
+        hands = draw(crop_size)
+        opened.append((_open_plan(plan), hands))
         return Finding("plan", True, "opened")
 
     yield guarded("plan", look)
-    if opened:
-        yield from trial("plan", opened[0], draw(crop_size), effort, most)
+    for encoder, hands in opened:
+        yield from trial("plan", encoder, hands, effort, most)
 
 
 def _open_plan(plan: Path) -> Encoder:

@@ -8,6 +8,7 @@ in the graph, there are no builder flags for it.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import sys
 import time
@@ -20,7 +21,7 @@ from engines.errors import UserError
 from engines.gpu import compute_capability
 from engines.onnx_file import is_quantised, load_encoder
 from engines.precision import in_fp16
-from engines.sidecar import Sidecar, save
+from engines.sidecar import PRECISIONS, Sidecar, save, sidecar_path, this_system
 from engines.tensorrt_compile import compiled
 from engines.tensorrt_runtimes import BUILDERS, RUNTIMES, installed, load, pip_install
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     import onnx
 
 RTX = "tensorrt-rtx"
-PRECISIONS = ("fp32", "fp16", "int8")
 CARDS = "sm86 RTX 30, sm89 RTX 40, sm120 RTX 50"
 
 
@@ -82,6 +82,7 @@ def build(onnx_path: Path, engine: Path, wish: Wish) -> Sidecar:
         runtime=runtime,
         runtime_version=trt.__version__,
         cuda=here.cuda if here else None,
+        system=this_system(),
         targets=targets,
         precision=wish.precision,
         portable=wish.portable,
@@ -93,17 +94,30 @@ def build(onnx_path: Path, engine: Path, wish: Wish) -> Sidecar:
         plan_bytes=len(plan),
         plan_sha256=hashlib.sha256(plan).hexdigest(),
     )
+    _write(plan, sidecar, engine)
+    return sidecar
+
+
+def _write(plan: bytes, sidecar: Sidecar, engine: Path) -> None:
+    """Both files or neither."""
+    beside = sidecar_path(engine)
+    before = beside.read_bytes() if beside.is_file() else None
     try:
         with replacing(engine) as file:
             file.write(plan)
             file.flush()  # no room shows here, before the sidecar speaks of the new plan
             save(sidecar, engine)
     except OSError as error:
+        with contextlib.suppress(OSError):  # the plan may have been in use, as on Windows
+            if before is None:
+                beside.unlink(missing_ok=True)
+            elif beside.read_bytes() != before:
+                with replacing(beside) as file:
+                    file.write(before)
         raise UserError(
             f"{engine} can't be written ({error.strerror}); what was there before is untouched. "
             f"The plan takes {len(plan) / 1e6:.0f} MB."
         ) from None
-    return sidecar
 
 
 def definite(wish: Wish) -> Wish:

@@ -16,7 +16,7 @@ from typing import Any
 from engines.atomic import replacing
 from engines.errors import UserError
 from engines.sidecar import ranges
-from engines.tensorrt_runtimes import error_log
+from engines.tensorrt_runtimes import error_log, first_error, started
 
 
 def compiled(
@@ -35,9 +35,10 @@ def compiled(
     Raises UserError where TensorRT refuses the graph or can't build it.
     """
     logger, progress = error_log(trt), _progress(trt)
-    builder = trt.Builder(logger)
+    builder = started(trt.Builder, logger, what)
     config = builder.create_builder_config()
     config.progress_monitor = progress
+    config.clear_flag(trt.BuilderFlag.TF32)  # what is left in single precision needs all of it
     # Since TensorRT 11 every network is strongly typed; 10 has to be asked for it.
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, logger)
@@ -51,27 +52,28 @@ def compiled(
             tensor = network.get_input(i)
             rest = tuple(tensor.shape)[1:]
             profile.set_shape(tensor.name, (least, *rest), (most, *rest), (most, *rest))
-        config.add_optimization_profile(profile)
+        if config.add_optimization_profile(profile) < 0:
+            raise _refused(what, f"can't take {least} to {most} hands", first_error(logger))
     if targets:
         config.num_compute_capabilities = len(targets)
     for i, target in enumerate(targets):
-        config.set_compute_capability(trt.ComputeCapability.__members__[target.upper()], i)
+        if not config.set_compute_capability(trt.ComputeCapability.__members__[target.upper()], i):
+            raise _refused(what, f"can't build for {target}", first_error(logger))
     if portable:
         config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
     times = _known_times(config, timing) if timing else None  # held until the plan is built
     plan = builder.build_serialized_network(network, config)
     if plan is None:
-        raise _refused(what, "can't build the encoder", "; ".join(logger.errors[:1]))
+        raise _refused(what, "can't build the encoder", first_error(logger))
     if timing and times is not None:
         _keep_times(times, timing)
     return bytes(plan)
 
 
 def _refused(what: str, fault: str, reason: str) -> UserError:
-    first = (reason.strip().splitlines() or ["it gives no reason"])[0]
+    first = (reason.strip().splitlines() or ["it gives no reason"])[0][:300].rstrip(".")
     return UserError(
-        f"{what} {fault} ({first[:300].rstrip('.')}); without a plan the encoder runs with: "
-        "--engine onnx"
+        f"{what} {fault} ({first}); without a plan the encoder runs with: --engine onnx"
     )
 
 

@@ -13,7 +13,8 @@ from engines.atomic import replacing
 from engines.cuda_buffers import CudaBuffers
 from engines.errors import UserError
 from engines.gpu import compute_capability
-from engines.sidecar import Here, Sidecar
+from engines.plan_check import Here, check
+from engines.sidecar import Sidecar
 from engines.spec import input_shapes, preprocess
 from engines.tensorrt_execute import Execution
 from engines.tensorrt_runtimes import RUNTIMES, installed, load
@@ -36,7 +37,7 @@ def open_plan(path: Path, fingerprint: str | None = None) -> TensorRTEncoder:
         raise UserError(f"{path} can't be read ({error.strerror}).") from None
     sidecar = sidecars.load(path)
     here = Here(installed(), compute_capability(), fingerprint)
-    return TensorRTEncoder(path, plan, sidecar, sidecars.check(sidecar, path, plan, here))
+    return TensorRTEncoder(path, plan, sidecar, check(sidecar, path, plan, here))
 
 
 class TensorRTEncoder:
@@ -47,6 +48,7 @@ class TensorRTEncoder:
 
     def __init__(self, path: Path, plan: bytes, sidecar: Sidecar, runtime: str) -> None:
         self.spec, self.fingerprint = sidecar.spec, sidecar.fingerprint
+        self.engine = f"{RUNTIMES[runtime]}, {sidecar.precision}"
         self.gpu_ms: float | None = None
         self._path, self._most = path, sidecar.batches[-1]
         self._lock = threading.Lock()
@@ -93,10 +95,14 @@ class TensorRTEncoder:
             execution, self._execution = self._execution, None
             if execution is None:
                 return
-            with self._buffers.current():
-                compiled = execution.compiled()
-                execution.close()
-            self._buffers.close()
+            try:
+                with self._buffers.current():
+                    try:
+                        compiled = execution.compiled()
+                    finally:
+                        execution.close()
+            finally:
+                self._buffers.close()
         if compiled and compiled != self._kept:
             with contextlib.suppress(OSError), replacing(cache_path(self._path)) as file:
                 file.write(compiled)  # only time is lost without it

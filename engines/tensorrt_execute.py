@@ -11,7 +11,7 @@ from typing import Any
 
 from engines.errors import UserError
 from engines.sidecar import ranges
-from engines.tensorrt_runtimes import error_log
+from engines.tensorrt_runtimes import error_log, first_error, started
 
 
 class Execution:
@@ -40,7 +40,26 @@ class Execution:
     ) -> None:
         self._what, self._shapes, self._stream = what, shapes, stream
         self._log = error_log(trt)
-        self._runtime = trt.Runtime(self._log)
+        self._contexts: list[tuple[int, Any]] = []  # (most hands, context)
+        self._choices: dict[str, Any] = {}  # keywords of create_execution_context
+        self._counts: dict[int, int] = {}  # most hands → the number its context is set to
+        self._engine: Any = None
+        self._runtime = started(trt.Runtime, self._log, what)
+        try:
+            self._open(trt, plan, batches, addresses, portable, kept)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(
+        self,
+        trt: Any,
+        plan: bytes,
+        batches: Sequence[int],
+        addresses: Mapping[str, int],
+        portable: bool,
+        kept: bytes,
+    ) -> None:
         if portable:
             self._runtime.engine_host_code_allowed = True
         engine = self._engine = self._runtime.deserialize_cuda_engine(plan)
@@ -49,53 +68,52 @@ class Execution:
         names = {engine.get_tensor_name(i) for i in range(engine.num_io_tensors)}
         if names != set(addresses) or engine.num_optimization_profiles != len(batches):
             raise UserError(
-                f"{what} has the tensors {', '.join(sorted(names))} and "
+                f"{self._what} has the tensors {', '.join(sorted(names))} and "
                 f"{engine.num_optimization_profiles} profiles where its sidecar says "
                 f"{', '.join(sorted(addresses))} and {len(batches)}; build it again."
             )
         self._choices = _runtime_config(trt, engine, kept)
-        self._contexts = []  # (most hands, context)
-        self._counts: dict[int, int] = {}  # most hands → the number its context is set to
         for i, (_, most) in enumerate(ranges(batches)):
             context = engine.create_execution_context(**self._choices)
             if context is None:
                 raise self._refused("can't be made ready")
-            self._said(context.set_optimization_profile_async(i, stream))
-            for name, address in addresses.items():
-                self._said(context.set_tensor_address(name, address))
             self._contexts.append((most, context))
+            self._check(context.set_optimization_profile_async(i, self._stream))
+            for name, address in addresses.items():
+                self._check(context.set_tensor_address(name, address))
 
     def enqueue(self, count: int) -> None:
         """Queue `count` hands, whose inputs are queued before. Raises UserError."""
+        self._log.errors.clear()
         most, context = next(pair for pair in self._contexts if count <= pair[0])
         if self._counts.get(most) != count:
             self._counts.pop(most, None)
             for name, shape in self._shapes.items():
-                self._said(context.set_input_shape(name, (count, *shape)))
+                self._check(context.set_input_shape(name, (count, *shape)))
             self._counts[most] = count
-        self._said(context.execute_async_v3(self._stream))
+        self._check(context.execute_async_v3(self._stream))
 
     def compiled(self) -> bytes:
         """What the runtime compiled while it ran, to spare it the next time; b"" where none."""
         config = self._choices.get("runtime_config")
         cache = config.get_runtime_cache() if config is not None else None
-        return b"" if cache is None else bytes(cache.serialize())
+        memory = cache.serialize() if cache is not None else None
+        return b"" if memory is None else bytes(memory)
 
     def close(self) -> None:
         """Contexts go before their engine, the engine before its runtime."""
-        self._contexts = []
-        self._choices = {}
+        self._contexts.clear()
+        self._choices.clear()
         self._engine = None
         self._runtime = None
 
-    def _said(self, well: bool) -> None:
+    def _check(self, well: bool) -> None:
         if not well:
             raise self._refused("stopped")
 
     def _refused(self, fault: str) -> UserError:
-        reason = (*self._log.errors[-1:], "it gives no reason")[0].strip().splitlines()[0]
         return UserError(
-            f"{self._what} {fault} ({reason[:300].rstrip('.')}); run without: --engine onnx"
+            f"{self._what} {fault} ({first_error(self._log)}); run without: --engine onnx"
         )
 
 
@@ -105,6 +123,9 @@ def _runtime_config(trt: Any, engine: Any, kept: bytes) -> dict[str, Any]:
         return {}
     config = engine.create_runtime_config()
     config.cuda_graph_strategy = trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+    # Compiled before the first run is over, not behind its back: results and times stay the same.
+    eager = trt.DynamicShapesKernelSpecializationStrategy.EAGER
+    config.dynamic_shapes_kernel_specialization_strategy = eager
     cache = config.create_runtime_cache()
     if kept:
         cache.deserialize(kept)  # another GPU's or release's is refused, and made anew

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engines.errors import UserError
+from engines.gpu import driver_cuda
 
 # Name on the command line → what people call it. The names are also what their packages begin
 # with; a package ends with the CUDA release it was made for.
@@ -44,8 +45,10 @@ def installed() -> dict[str, Installed]:
 
 
 def pip_install(name: str, version: str | None = None, cuda: str | None = None) -> str:
-    """The command that installs a runtime."""
-    return f"pip install {name}-cu{cuda or CUDAS[0]}" + (f"=={version}" if version else "")
+    """The command that installs a runtime, for the driver's CUDA where none is named."""
+    known = driver_cuda() or CUDAS[0]
+    newest = next((each for each in CUDAS if int(each) <= int(known)), CUDAS[-1])
+    return f"pip install {name}-cu{cuda or newest}" + (f"=={version}" if version else "")
 
 
 def load(name: str) -> Any:
@@ -76,8 +79,34 @@ def load(name: str) -> Any:
     raise UserError(f"A TensorRT runtime is one of {', '.join(RUNTIMES)}; got {name!r}.")
 
 
+def started(kind: Any, log: Any, what: str) -> Any:
+    """A module's Builder or Runtime, with an `error_log`; what: the runtime, as people call it.
+
+    Raises UserError where it can't start. It is asked of the log, too: with a driver that is too
+    old, some releases give an object that ends the program when it is touched.
+    """
+    log.errors.clear()
+    try:
+        made = kind(log)
+    except Exception as error:  # TypeError, of a factory that gave nothing
+        log.errors.append(str(error))
+        made = None
+    if made is None or log.errors:
+        raise UserError(
+            f"{what} can't start here ({first_error(log)}); it needs an NVIDIA driver for its CUDA "
+            "release, or install it for the driver's. Run without: --engine onnx"
+        )
+    return made
+
+
+def first_error(log: Any) -> str:
+    """What went wrong since the log was cleared, in one short line; the first is the cause."""
+    lines = [line.strip() for text in log.errors for line in text.splitlines() if line.strip()]
+    return (lines[0] if lines else "it gives no reason")[:300].rstrip(".")
+
+
 def error_log(trt: Any) -> Any:
-    """A logger for any of a module's objects. errors: list of str, to be told in one sentence."""
+    """A logger for any of a module's objects. errors: list of str, see `first_error`."""
 
     class Errors(trt.ILogger):
         def __init__(self) -> None:
@@ -85,7 +114,8 @@ def error_log(trt: Any) -> Any:
             self.errors: list[str] = []
 
         def log(self, severity: Any, message: str) -> None:
-            if severity in (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR):
+            worth = severity in (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR)
+            if worth and len(self.errors) < 50:  # what is said over and over need not pile up
                 self.errors.append(message)
 
     return Errors()

@@ -53,21 +53,26 @@ def trial(
     takes for one hand.
     """
     batches = tuple(b for b in effort.batches if most is None or b <= most)
-    try:
-        if against is not None:
-            expected, limit = against
-            step = batches[-1]
-            what = f"{name}: right"
-            yield guarded(what, lambda: likeness(what, encoder, hands, expected, limit, step))
-        what = f"{name}: two threads"
-        threads = guarded(what, lambda: two_threads(what, encoder, hands, effort))
-        yield threads
-        if threads.figures.get("stuck"):
-            return  # whoever asks it for more may wait for ever
-        what = f"{name}: speed"
-        yield guarded(what, lambda: speed(what, encoder, hands, effort.repeats, batches, cpu_ms))
-    finally:
-        encoder.close()
+    if against is not None:
+        expected, limit = against
+        step = batches[-1]
+        right = f"{name}: right"
+        yield guarded(right, lambda: likeness(right, encoder, hands, expected, limit, step))
+    what = f"{name}: two threads"
+    threads = guarded(what, lambda: two_threads(what, encoder, hands, effort))
+    yield threads
+    if threads.figures.get("stuck"):
+        return  # whoever asks it for more, even to close, may wait for ever
+    fast = f"{name}: speed"
+    yield guarded(fast, lambda: speed(fast, encoder, hands, effort.repeats, batches, cpu_ms))
+    closed = guarded(f"{name}: closed", lambda: _closed(f"{name}: closed", encoder))
+    if not closed.ok:
+        yield closed
+
+
+def _closed(what: str, encoder: Encoder) -> Finding:
+    encoder.close()
+    return Finding(what, True, "")
 
 
 def embedded(encoder: Encoder, hands: Hands, step: int) -> np.ndarray:

@@ -26,7 +26,7 @@ class TritonEncoder:
 
     def __init__(self, url: str) -> None:
         """Raises UserError, as `open_triton` does."""
-        self._url = url
+        self._url = self.engine = url
         host, self._name = _parts(url)
         self._grpc = _package()
         # The address is where the crops go, whatever proxy the environment names.

@@ -45,14 +45,9 @@ def write_repository(
     wrote is replaced. Raises UserError where the source is none, the name is another's, or the
     folder can't be written; what was there before is untouched then.
     """
-    if not re.fullmatch(NAME, name):
-        raise UserError(
-            "A model's name in Triton has letters, digits and _ . -, the first a letter, a digit "
-            f"or _; got {name!r}."
-        )
+    versions = check_place(folder, name)
     served = _served(source, tuple(sorted(set(batches))))
     model = folder / name
-    versions = _versions(model)
     version = max(versions, default=0) + 1
     text = config(name, served, version, delay_us)
     new = not folder.exists()
@@ -69,6 +64,19 @@ def write_repository(
     for old in versions:
         shutil.rmtree(model / str(old), ignore_errors=True)  # what stays is never served
     return model
+
+
+def check_place(folder: Path, name: str) -> list[int]:
+    """→ the versions that a model of this name has there.
+
+    Raises UserError where the name is none for Triton, or another program's model has it.
+    """
+    if not re.fullmatch(NAME, name):
+        raise UserError(
+            "A model's name in Triton has letters, digits and _ . -, the first a letter, a digit "
+            f"or _; got {name!r}."
+        )
+    return _versions(folder / name)
 
 
 def _served(source: Path, batches: tuple[int, ...]) -> Served:

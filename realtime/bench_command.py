@@ -7,7 +7,7 @@ import dataclasses
 import itertools
 import json
 import sys
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,7 +48,12 @@ def bench_engines(arguments: argparse.Namespace) -> None:
     try:
         for name in arguments.engines or there(onnx):
             try:
-                engines[label(name, engines)] = opened(name, onnx)
+                encoder = opened(name, onnx)
+                if arguments.engines or _belongs(name, encoder, list(engines.values())):
+                    engines[label(name, engines)] = encoder
+                    continue
+                encoder.close()
+                raise UserError("it holds another encoder.")
             except UserError as error:
                 if arguments.engines:
                     raise
@@ -76,7 +81,7 @@ def there(onnx: Path) -> list[str]:
     stem = onnx.with_suffix("").name
     plans = sorted({*onnx.parent.glob(f"{stem}.plan"), *onnx.parent.glob(f"{stem}-*.plan")})
     quantised = onnx.with_name(f"{stem}-int8.onnx")
-    files = [*plans, *([quantised] if quantised.is_file() else [])]
+    files = [*([quantised] if quantised.is_file() else []), *plans]
     return [*(f"onnx:{name}" for name in available()), *map(str, files)]
 
 
@@ -97,6 +102,13 @@ def opened(name: str, onnx: Path) -> Encoder:
     raise UserError(
         f"--engines takes onnx:cpu, onnx:cuda and the like, FILE.plan and FILE.onnx; got {name!r}."
     )
+
+
+def _belongs(name: str, encoder: Encoder, others: Sequence[Encoder]) -> bool:
+    """Whether a file found beside an encoder's is made of it: quantised, or a plan of either."""
+    if name.endswith(".onnx"):
+        return dataclasses.replace(encoder.spec, name=others[0].spec.name) == others[0].spec
+    return not others or encoder.fingerprint in {other.fingerprint for other in others}
 
 
 def label(name: str, taken: Container[str]) -> str:

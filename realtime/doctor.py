@@ -5,8 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +16,7 @@ from calibration.threshold import calibration_path, load
 from engines.encoder import Encoder, encoder_path, open_encoder
 from engines.errors import UserError
 from engines.finding import Finding
+from engines.machine import find_gpu
 from engines.onnx_providers import PACKAGES as ONNX_RUNTIMES
 from realtime import hand_model
 
@@ -111,7 +110,8 @@ def _encoder(name: str, engine: str) -> Finding:
                            f"python run.py calibrate DIR --encoder {name}")  # fmt: skip
         far = load(path, encoder.fingerprint).far
         speed = _milliseconds(encoder)
-    return Finding("encoder", True, f"{what}, calibrated at {far:g}, {speed} per hand")
+    found = f"{what} on {encoder.engine}, calibrated at {far:g}, {speed} per hand"
+    return Finding("encoder", True, found)
 
 
 def _milliseconds(encoder: Encoder) -> str:
@@ -128,15 +128,10 @@ def _milliseconds(encoder: Encoder) -> str:
 
 
 def _gpu() -> Finding:
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return Finding("GPU", None, "no NVIDIA driver", "the CPU is used")
-    query = [tool, "--query-gpu=name,driver_version", "--format=csv,noheader"]
-    try:
-        answer = subprocess.run(query, capture_output=True, text=True, check=True, timeout=10)
-    except (subprocess.SubprocessError, OSError):
-        return Finding("GPU", None, "the driver doesn't answer", "the CPU is used")
-    return Finding("GPU", None, answer.stdout.strip(), "the CPU is used by this encoder")
+    gpu = find_gpu()
+    if gpu is None:
+        return Finding("GPU", None, "no NVIDIA driver with a GPU answers", "the CPU is used")
+    return Finding("GPU", None, f"{gpu.name}, {gpu.capability}, driver {gpu.driver or 'unknown'}")
 
 
 def _guarded(what: str, look: Callable[[], Finding]) -> Finding:

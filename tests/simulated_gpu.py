@@ -175,6 +175,8 @@ def tensorrt(gpu: Gpu, graphs: bool) -> Any:
 
         def __del__(self) -> None:
             gpu.contexts -= 1
+            if not gpu.stacks.get(threading.get_ident()) or not gpu.device:
+                gpu.calls.append("an execution context outlived its memory")
 
         def set_optimization_profile_async(self, index: int, stream: int) -> bool:
             assert stream in gpu.streams
@@ -229,7 +231,10 @@ def tensorrt(gpu: Gpu, graphs: bool) -> Any:
         def create_execution_context(self, runtime_config: Any = None) -> Any:
             if graphs:
                 assert runtime_config.cuda_graph_strategy == "whole"
-            return None if "context" in gpu.fail else ExecutionContext(self)
+                eager = runtime_config.dynamic_shapes_kernel_specialization_strategy
+                assert eager == "eager"
+            enough = gpu.contexts >= 1 and "second context" in gpu.fail
+            return None if enough or "context" in gpu.fail else ExecutionContext(self)
 
     class RuntimeCache:
         data = b""
@@ -259,6 +264,8 @@ def tensorrt(gpu: Gpu, graphs: bool) -> Any:
 
         def __init__(self, logger: Any) -> None:
             self.logger = logger
+            if "old driver" in gpu.fail:
+                logger.log(Logger.ERROR, "\nCUDA initialization failure with error: 35\n")
 
         def deserialize_cuda_engine(self, plan: bytes) -> Engine | None:
             gpu.called("deserialize_cuda_engine")
@@ -271,6 +278,8 @@ def tensorrt(gpu: Gpu, graphs: bool) -> Any:
     module.__version__ = "10.16.1.11"
     if graphs:
         module.CudaGraphStrategy = types.SimpleNamespace(WHOLE_GRAPH_CAPTURE="whole")
+        kinds = types.SimpleNamespace(EAGER="eager")
+        module.DynamicShapesKernelSpecializationStrategy = kinds
     return module
 
 

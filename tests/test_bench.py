@@ -193,7 +193,7 @@ def test_the_command_times_all_that_is_here(folder: Path, capsys) -> None:
     (folder / "eel.plan").write_bytes(b"of another encoder")
     found = bench_command.there(folder / "e.onnx")
     assert found[0] == "onnx:cpu" and "eel.plan" not in str(found)
-    assert found[-2:] == [str(folder / "e-fp16.plan"), str(folder / "e-int8.onnx")]
+    assert found[-2:] == [str(folder / "e-int8.onnx"), str(folder / "e-fp16.plan")]
     (folder / "e-fp16.plan").unlink()
     json_file = folder / "bench.json"
     words = ("--encoder", str(folder / "e.onnx"), "--rounds", "4", "--json", str(json_file))

@@ -12,13 +12,15 @@ import pytest
 
 from engines import atomic, gpu, tensorrt_runtimes
 from engines.errors import UserError
-from engines.sidecar import Here, Sidecar, check, load, save, sidecar_path
+from engines.plan_check import Here, check
+from engines.sidecar import Sidecar, load, save, sidecar_path, this_system
 from engines.tensorrt_runtimes import Installed
 from tests.test_engines import PICTURE
 
 PLAN = b"a plan" * 100
 RTX = Sidecar(
-    runtime="tensorrt-rtx", runtime_version="1.7.1.116", cuda="13", targets=("sm89", "sm120"),
+    runtime="tensorrt-rtx", runtime_version="1.7.1.116", cuda="13", system=this_system(),
+    targets=("sm89", "sm120"),
     precision="fp16", portable=False, onnx_sha256="0" * 64, fingerprint="ab" * 32, spec=PICTURE,
     batches=(1, 8), build_s=1.25, plan_bytes=len(PLAN),
     plan_sha256=hashlib.sha256(PLAN).hexdigest(),
@@ -80,8 +82,14 @@ def test_a_full_disk_leaves_the_old_one(tmp_path: Path, monkeypatch) -> None:
         ({"fingerprint": 12}, "doesn't say"),
         ({"runtime_version": 1.7}, "doesn't say"),
         ({"more": 1}, "doesn't say"),
-        ({"spec": {"version": 3}}, "has version 3"),
-        ({"spec": None}, "can't be read"),
+        ({"spec": {"version": 3}}, "x.plan.json doesn't say"),
+        ({"spec": None}, "x.plan.json doesn't say"),
+        ({"targets": []}, "doesn't say"),
+        ({"batches": [8, 2, 1]}, "doesn't say"),
+        ({"portable": "no"}, "doesn't say"),
+        ({"precision": "fp8"}, "doesn't say"),
+        ({"cuda": 13}, "doesn't say"),
+        ({"system": None}, "doesn't say"),
     ],
 )
 def test_a_sidecar_that_is_none_is_told(change, sentence: str, tmp_path: Path) -> None:
@@ -163,6 +171,19 @@ BUILD = "python run.py build --onnx FILE.onnx --engine x.plan --precision fp16 -
         pytest.param(
             CLASSIC, HERE, "and here is TensorRT for RTX;",
             BUILD + "tensorrt-rtx --batch 1,8 --target sm89, or: pip", id="the other way round",
+        ),
+        pytest.param(
+            dataclasses.replace(CLASSIC, precision="int8"), HERE, "and here is TensorRT for RTX;",
+            BUILD + "tensorrt-rtx --batch 1,8 --target sm89", id="INT8, which RTX can't",
+        ),
+        pytest.param(
+            dataclasses.replace(CLASSIC, cuda=None), having(tensorrt="10.13.0.1"),
+            "here is 10.13.0.1", "or: take TensorRT 10.16.1.11, which came with the system",
+            id="from a Jetson",
+        ),
+        pytest.param(
+            dataclasses.replace(CLASSIC, system="Windows AMD64"), having(tensorrt="10.16.1.11"),
+            "was built on Windows AMD64 and this is", BUILD + "tensorrt", id="other system",
         ),
         pytest.param(
             CLASSIC, having(tensorrt_lean="10.16.1.11"), "which isn't installed here",

@@ -17,7 +17,8 @@ from engines.encoder import ENCODERS
 from engines.errors import UserError
 from engines.onnx_encoder import OnnxEncoder
 from engines.onnx_file import load_encoder, save_encoder
-from engines.sidecar import Here, Sidecar, check, load, ranges, sidecar_path
+from engines.plan_check import Here, check
+from engines.sidecar import Sidecar, load, ranges, sidecar_path, this_system
 from engines.tensorrt_build import Wish, build, definite
 from engines.tensorrt_runtimes import Installed, installed
 from tests.cli import fault, fine, run_py, said
@@ -57,7 +58,8 @@ def test_real_plans_with_their_sidecars(plans) -> None:
     for precision, batches in (("fp32", (1, 2, 8)), ("fp16", (4,))):
         plan, sidecar = plans[precision].read_bytes(), load(plans[precision])
         assert sidecar == Sidecar(
-            runtime=RTX, runtime_version=VERSION, cuda="13", targets=("sm89", "sm120"),
+            runtime=RTX, runtime_version=VERSION, cuda="13", system=this_system(),
+            targets=("sm89", "sm120"),
             precision=precision, portable=False,
             onnx_sha256=hashlib.sha256(DEFAULT.read_bytes()).hexdigest(),
             fingerprint=encoder.fingerprint, spec=encoder.spec, batches=batches,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import hashlib
 import sys
 import threading
@@ -18,7 +19,7 @@ from engines.encoder import open_encoder
 from engines.errors import UserError
 from engines.onnx_encoder import OnnxEncoder
 from engines.onnx_file import save_encoder
-from engines.sidecar import Sidecar, ranges, save
+from engines.sidecar import Sidecar, ranges, save, this_system
 from engines.tensorrt_encoder import TensorRTEncoder, cache_path, open_plan
 from engines.tensorrt_runtimes import Installed
 from tests import simulated_gpu
@@ -47,7 +48,8 @@ def made(folder: Path, gpu: Gpu, monkeypatch: Any, runtime: str = RTX, portable:
     plan.write_bytes(data)
     version = "1.7.1.116" if runtime == RTX else "10.16.1.11"
     save(Sidecar(
-        runtime=runtime, runtime_version=version, cuda="13", targets=("sm89",), precision="fp16",
+        runtime=runtime, runtime_version=version, cuda="13", system=this_system(),
+        targets=("sm89",), precision="fp16",
         portable=portable, onnx_sha256="0" * 64, fingerprint=mark, spec=PICTURE, batches=batches,
         build_s=1.0, plan_bytes=len(data), plan_sha256=hashlib.sha256(data).hexdigest(),
     ), plan)  # fmt: skip
@@ -141,6 +143,11 @@ def test_only_a_portable_plan_may_bring_code(gpu: Gpu, tmp_path: Path, monkeypat
     [
         ("deserialize", "can't be opened \\(serialization assertion failed\\); run without"),
         ("context", "can't be made ready \\(it gives no reason\\)"),
+        ("second context", "can't be made ready \\(it gives no reason\\)"),
+        (
+            "old driver",
+            "can't start here \\(CUDA initialization failure with error: 35\\); it needs",
+        ),
         ("mem_alloc", "The GPU can't reserve its memory \\(mem_alloc failed: out of memory\\)"),
         ("pagelocked_empty", "can't reserve its memory"),
     ],
@@ -152,7 +159,20 @@ def test_a_plan_that_cannot_be_opened_leaves_nothing_behind(
     gpu.fail = {fails}
     with pytest.raises(UserError, match=sentence + ".*--engine onnx"):
         open_plan(plan)
+    gc.collect()
     assert gpu.device == {} and gpu.pinned == 0 and set(gpu.stacks.values()) == {0}
+    assert gpu.contexts == 0 and "an execution context outlived its memory" not in gpu.calls
+
+
+def test_a_fault_in_closing_still_frees_everything(gpu: Gpu, tmp_path: Path, monkeypatch) -> None:
+    encoder = open_plan(made(tmp_path, gpu, monkeypatch))
+    assert encoder._execution is not None
+    monkeypatch.setattr(encoder._execution, "compiled", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        encoder.close()
+    gc.collect()
+    assert gpu.device == {} and gpu.pinned == 0 and gpu.contexts == 0
+    assert "an execution context outlived its memory" not in gpu.calls
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,8 @@ OVERRIDDEN = {
 RTX_BUILDS = {"ComputeCapability", "num_compute_capabilities", "set_compute_capability"}
 RTX_RUNS = {
     "CudaGraphStrategy", "WHOLE_GRAPH_CAPTURE", "IRuntimeConfig.cuda_graph_strategy",
+    "DynamicShapesKernelSpecializationStrategy", "EAGER",
+    "IRuntimeConfig.dynamic_shapes_kernel_specialization_strategy",
     "IRuntimeConfig.create_runtime_cache", "IRuntimeConfig.set_runtime_cache",
     "IRuntimeConfig.get_runtime_cache", "IRuntimeCache.serialize", "IRuntimeCache.deserialize",
 }  # fmt: skip
@@ -91,7 +93,7 @@ def used_to_run() -> set[str]:
             kind = FILES[file][holder]
             if kind is not None:
                 names.add(f"{kind}.{chain[0]}")
-            elif chain[0] == "CudaGraphStrategy":
+            elif chain[0].endswith("Strategy"):
                 names.update(chain)
             elif not chain[0].startswith("__"):
                 names.add(chain[0])
@@ -110,9 +112,10 @@ def absent(python: str, module: str, names: set[str]) -> tuple[str, set[str]]:
         "def there(n):\n"
         "    kind, _, name = n.rpartition('.')\n"
         "    return hasattr(getattr(m, kind, None) if kind else m, name)\n"
-        "strategies = getattr(m, 'CudaGraphStrategy', None)\n"
+        "kinds = ('CudaGraphStrategy', 'DynamicShapesKernelSpecializationStrategy')\n"
+        "strategies = [getattr(m, kind, None) for kind in kinds]\n"
         "names = json.loads(sys.argv[1])\n"
-        "gone = [n for n in names if not there(n) and not hasattr(strategies, n)]\n"
+        "gone = [n for n in names if not there(n) and not any(hasattr(s, n) for s in strategies)]\n"
         "print(json.dumps([m.__version__, gone]))"
     )
     ran = subprocess.run(

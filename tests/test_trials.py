@@ -153,10 +153,17 @@ def test_threads_that_never_end_are_told_and_nothing_more_is_asked() -> None:
     release = threading.Event()
 
     class Stuck(Stub):
+        lock = threading.Lock()
+
         def encode(self, *hands: np.ndarray) -> np.ndarray:
-            if threading.current_thread() is not threading.main_thread():
+            if threading.current_thread() is threading.main_thread():
+                return super().encode(*hands)
+            with self.lock:
                 release.wait(60)
             return super().encode(*hands)
+
+        def close(self) -> None:
+            assert self.lock.acquire(timeout=1), "nobody may wait for it"
 
     try:
         effort = Effort(hands=12, encodes=4, repeats=1, patience_s=0.1)
@@ -165,6 +172,18 @@ def test_threads_that_never_end_are_told_and_nothing_more_is_asked() -> None:
         release.set()
     assert [finding.what for finding in found] == ["it: two threads"]
     assert found[0].ok is False and "weren't through after 0 s" in found[0].found
+
+
+def test_a_fault_in_closing_is_told_and_ends_nothing() -> None:
+    class Failing(Stub):
+        def close(self) -> None:
+            super().close()
+            raise UserError("The GPU has gone. Run with: --engine onnx")
+
+    found = tried(Failing())
+    assert list(found) == ["it: right", "it: two threads", "it: speed", "it: closed"]
+    assert found["it: speed"].ok and found["it: closed"].ok is False
+    assert "The GPU has gone" in found["it: closed"].advice
 
 
 def test_each_thread_has_another_hand() -> None:
