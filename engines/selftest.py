@@ -1,4 +1,4 @@
-"""The self-test of an encoder's engines, for a machine that their makers can't reach.
+"""The self-test of an encoder's engines on the machine at hand, for its user's bug reports.
 
 Everything that can be tried is tried, whatever went wrong before. What comes out is findings,
 each as soon as it is known.
