@@ -17,6 +17,8 @@ def build(arguments: argparse.Namespace) -> None:
     if plan is None and arguments.triton is None:
         raise UserError("build makes --engine FILE.plan, a model in --triton DIR, or both.")
     if plan is None:
+        if arguments.pictures:
+            raise UserError("--pictures are for a plan: name one with --engine FILE.plan.")
         onnx = _encoder(arguments, arguments.triton.parent / f"{arguments.name}.onnx")
         _serve(arguments, onnx)
         return
@@ -25,6 +27,8 @@ def build(arguments: argparse.Namespace) -> None:
     if plan.suffix != ".plan":
         raise UserError(f"--engine takes the name of a plan, FILE.plan; got {plan}.")
     writable(plan)
+    if arguments.pictures and arguments.precision != "int8":
+        raise UserError("--pictures are what --precision int8 is calibrated with: name both.")
     wish = Wish(arguments.runtime, arguments.precision, arguments.batch, arguments.target,
                 arguments.portable)  # fmt: skip
     wish = definite(wish)  # faults come before a checkpoint is exported, which takes a while
@@ -37,7 +41,10 @@ def build(arguments: argparse.Namespace) -> None:
         from engines.triton_repository import check_place
 
         check_place(arguments.triton, plan.stem)
-    onnx = _encoder(arguments, plan.with_suffix(".onnx"))
+    if arguments.pictures:
+        onnx = _quantised(arguments, plan)
+    else:
+        onnx = _encoder(arguments, plan.with_suffix(".onnx"))
     made = build(onnx, plan, wish)
     print(
         f"{plan}: {made.plan_bytes / 1e6:.1f} MB in {made.build_s:.1f} s, encoder "
@@ -54,6 +61,23 @@ def _encoder(arguments: argparse.Namespace, made: Path) -> Path:
         return arguments.onnx
     writable(made)
     return _exported(arguments.checkpoint, made, arguments.name)
+
+
+def _quantised(arguments: argparse.Namespace, plan: Path) -> Path:
+    """The encoder in 8 bits, beside the plan: it is another one than the float encoder."""
+    from quantize_command import lines, quantized
+    from realtime.hand_model import hand_model
+
+    made = plan.with_suffix(".onnx")
+    if made.exists():
+        raise UserError(
+            f"{made} is there, where the encoder in 8 bits goes; give the plan another name, or if "
+            f"that is the one, build from it without --pictures: --onnx {made}"
+        )
+    exact = _encoder(arguments, plan.with_name(f"{plan.stem}-float.onnx"))
+    report = quantized(exact, arguments.pictures, made, lambda: hand_model(arguments.hand_model))
+    print("\n".join(lines(report)), file=sys.stderr)
+    return made
 
 
 def _serve(arguments: argparse.Namespace, source: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import engine_commands
+import quantize_command
 from engines.errors import UserError
 from realtime import bench_command, options, selftest_command
 from realtime.paths import folder, writable
@@ -201,6 +202,7 @@ COMMANDS = {
     "train": (training.train, "train an encoder on prepared pictures"),
     "cross-validate": (training.cross_validate, "train without each set in turn, and test on it"),
     "export": (training.export, "make an ONNX encoder of a trained checkpoint"),
+    "quantize": (quantize_command.quantize, "make an 8-bit encoder of a float one, with a report"),
     "build": (engine_commands.build, "make a TensorRT plan of an encoder, for an NVIDIA GPU"),
     "study": (training.study, "run a classic Siamese one-shot experiment, with its report"),
     "doctor": (doctor, "check this machine, or an engine on it, and say what to do"),
@@ -250,6 +252,7 @@ def _parser() -> argparse.ArgumentParser:
     made["prepare"].add_argument("--hand-model", metavar="FILE",
                                  help="MediaPipe's hand_landmarker.task")  # fmt: skip
     options.training_options(made["train"], made["cross-validate"], made["export"])
+    quantize_command.options(made["quantize"])
     options.build_options(made["build"])
     options.study_options(made["study"])
     selftest_command.options(made["doctor"])

@@ -28,9 +28,17 @@ class Figure:
         return f"{100 * self.value:.1f} % ({100 * self.low:.1f}–{100 * self.high:.1f})"
 
 
+Statistic = Callable[[np.ndarray], float]  # weights of the scores → the figure
+
+
 def accuracy(scores: Scores) -> Figure:
     """Share of known queries whose nearest reference is right, over all recorded labels."""
-    return _figure(scores, lambda w: _mean(scores.correct, w * scores.known))
+    return _figure(scores, _accuracy(scores))
+
+
+def accuracy_change(before: Scores, after: Scores) -> Figure:
+    """By how much the accuracy of another encoder, on the same episodes and draws, is higher."""
+    return _change(before, after, _accuracy)
 
 
 def five_way_accuracy(scores: Scores) -> Figure | None:
@@ -44,6 +52,19 @@ def five_way_accuracy(scores: Scores) -> Figure | None:
 
 def auroc(scores: Scores) -> Figure:
     """Area under the ROC of the best score: known queries against unknown ones."""
+    return _figure(scores, _auroc(scores))
+
+
+def auroc_change(before: Scores, after: Scores) -> Figure:
+    """By how much another encoder's area is larger, on the same episodes and draws."""
+    return _change(before, after, _auroc)
+
+
+def _accuracy(scores: Scores) -> Statistic:
+    return lambda w: _mean(scores.correct, w * scores.known)
+
+
+def _auroc(scores: Scores) -> Statistic:
     order = np.argsort(scores.best, kind="stable")
     known, best = scores.known[order], scores.best[order]
     _, tie = np.unique(best, return_inverse=True)
@@ -56,7 +77,13 @@ def auroc(scores: Scores) -> Figure:
         total = positive.sum() * negative.sum()
         return float((positive * below).sum() / total) if total else float("nan")
 
-    return _figure(scores, area)
+    return area
+
+
+def _change(before: Scores, after: Scores, of: Callable[[Scores], Statistic]) -> Figure:
+    """The bootstrap resamples both alike, so that what they share cancels out."""
+    old, new = of(before), of(after)
+    return _figure(before, lambda w: new(w) - old(w))
 
 
 def correct_accepts(scores: Scores, far: float) -> Figure:
@@ -95,7 +122,7 @@ def _mean(values: np.ndarray, weights: np.ndarray) -> float:
     return float((values * weights).sum() / total) if total else float("nan")
 
 
-def _figure(scores: Scores, statistic: Callable[[np.ndarray], float]) -> Figure:
+def _figure(scores: Scores, statistic: Statistic) -> Figure:
     _, cell = np.unique(scores.cell, return_inverse=True)
     count = int(cell.max()) + 1
     rng = np.random.default_rng(0)

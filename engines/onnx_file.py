@@ -12,6 +12,10 @@ from engines.spec import FINGERPRINT_KEY, SPEC_KEY, EncoderSpec, fingerprint, in
 if TYPE_CHECKING:
     import onnx
 
+QUANTISED = {
+    "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul",
+    "ConvInteger", "MatMulInteger",
+}  # fmt: skip
 Shapes = dict[str, tuple[int | None, ...]]  # None stands for any number of hands
 
 
@@ -68,8 +72,8 @@ def load_encoder(path: Path) -> tuple[onnx.ModelProto, EncoderSpec, str]:
 
 
 def is_quantised(model: onnx.ModelProto) -> bool:
-    """Whether a graph holds explicit quantisation (Q/DQ)."""
-    return any(node.op_type == "QuantizeLinear" for node in model.graph.node)
+    """Whether any of a graph is in 8 bits already."""
+    return any(node.op_type in QUANTISED for node in model.graph.node)
 
 
 def _shape(value: onnx.ValueInfoProto) -> tuple[int | None, ...]:

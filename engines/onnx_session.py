@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from engines.cpu import multiplies_8_bits
 from engines.errors import UserError
 from engines.onnx_providers import (
     CPU,
@@ -45,11 +46,17 @@ def available() -> tuple[str, ...]:
     return tuple(name for name, provider in PROVIDERS.items() if provider.name in there)
 
 
-def cpu_session(path: Path) -> Any:
-    """The graph on the CPU. ONNX Runtime's own unrelated exceptions pass through."""
+def cpu_session(graph: Path | bytes) -> Any:
+    """A file, or its bytes, on the CPU. ONNX Runtime's own unrelated exceptions pass through."""
     module = runtime()
+    options = _options(module)
+    if not multiplies_8_bits():
+        # On x86 without VNNI two 8-bit products are added in 16 bits, and overflow: encoders in 8
+        # bits would be wrong. This is exact, and slower; it changes nothing on Arm.
+        options.add_session_config_entry("session.x64quantprecision", "1")
+    source = graph if isinstance(graph, bytes) else str(graph)
     return module.InferenceSession(
-        str(path), _options(module), providers=[PROVIDERS[CPU].name], enable_fallback=0
+        source, options, providers=[PROVIDERS[CPU].name], enable_fallback=0
     )
 
 

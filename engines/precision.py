@@ -40,7 +40,7 @@ def in_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
     del cast.graph.node[:]
     cast.graph.node.extend(nodes)
     del cast.graph.value_info[:]  # their types have changed; whoever needs them infers them
-    _prune(cast.graph)
+    prune(cast.graph)
     onnx.checker.check_model(cast, full_check=True)
     return cast
 
@@ -145,7 +145,7 @@ def _rounded(name: str, values: np.ndarray) -> np.ndarray:
     return values.astype(np.float16)
 
 
-def _prune(graph: onnx.GraphProto) -> None:
+def prune(graph: onnx.GraphProto) -> None:
     """Drop weights, and casts of weights, that nothing reads any more."""
     outputs = {output.name for output in graph.output}
 

@@ -120,10 +120,13 @@ def preprocess(
                 f"{spec.name} takes uint8 crops of shape (N, {size}, {size}, 3); "
                 f"got {crops.dtype} {crops.shape}. Cut them at the encoder's crop_size."
             )
-        mean = np.asarray(spec.crop_mean, np.float32)
-        std = np.asarray(spec.crop_std, np.float32)
-        scaled = (crops.astype(np.float32) / 255.0 - mean) / std  # (N, S, S, 3)
-        inputs["crop"] = np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
+        crop = np.empty((len(crops), 3, size, size), np.float32)
+        np.divide(crops.transpose(0, 3, 1, 2), np.float32(255), out=crop)  # one pass, for speed
+        if any(spec.crop_mean):
+            crop -= np.asarray(spec.crop_mean, np.float32).reshape(3, 1, 1)
+        if spec.crop_std != (1.0, 1.0, 1.0):
+            crop /= np.asarray(spec.crop_std, np.float32).reshape(3, 1, 1)
+        inputs["crop"] = crop
     for name, points in (("landmarks", landmarks), ("world_landmarks", world_landmarks)):
         if name not in spec.inputs:
             continue

@@ -137,6 +137,9 @@ def build_options(parser: argparse.ArgumentParser) -> None:
         help="numbers of hands to be fast at, the last the most it takes (1,2)")  # fmt: skip
     add("--target", type=lambda text: tuple(text.lower().split(",")), default=(),
         metavar="sm89,sm120", help="GPUs to build for (this machine's)")  # fmt: skip
+    add("--pictures", type=Path, metavar="DIR|FILE.npz",
+        help="with int8: people to quantise with, see `quantize`")  # fmt: skip
+    add("--hand-model", metavar="FILE", help="with --pictures DIR: MediaPipe's .task bundle")
     add("--portable", action="store_true",
         help="a plan that newer releases of TensorRT run, too, and the lean runtime")  # fmt: skip
     add("--name", default="gesture-encoder", help="with --checkpoint: what the encoder is called")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import run
 from engines import tensorrt_build
-from engines.onnx_file import save_encoder
+from engines.onnx_file import is_quantised, load_encoder, save_encoder
+from engines.sidecar import Sidecar
 from engines.tensorrt_runtimes import Installed
+from tests.int8_files import small_encoder, write_prepared
 from tests.test_engines import PICTURE, picture_model
 
 onnx_file = "e.onnx"
@@ -54,3 +57,32 @@ def test_int8_needs_a_quantised_file(here: Path, monkeypatch) -> None:
     wish = tensorrt_build.Wish("tensorrt", "int8")
     with pytest.raises(Exception, match="e.onnx isn't quantised, as --precision int8 needs: name"):
         tensorrt_build.build(Path(onnx_file), Path("e.plan"), wish)
+
+
+def test_int8_is_quantised_with_the_pictures_first(here: Path, capsys, monkeypatch) -> None:
+    """TensorRT itself, which needs a GPU, is stood in for by a note of what it was given."""
+    built: list[tuple[Path, Path]] = []
+
+    def note(onnx: Path, plan: Path, wish: tensorrt_build.Wish) -> Sidecar:
+        built.append((onnx, plan))
+        _, spec, mark = load_encoder(onnx)
+        return Sidecar("tensorrt", "11.4", "13", "", ("sm90",), "int8", False, "", mark, spec,
+                       (1, 2), 1.0, 1, "")  # fmt: skip
+
+    monkeypatch.setattr(tensorrt_build, "definite", lambda wish: replace(wish, runtime="tensorrt"))
+    monkeypatch.setattr(tensorrt_build, "build", note)
+    small_encoder(here / "small.onnx")
+    names = [("set", who, label) for who in "abcd" for label in "pqrstu" for _ in range(9)]
+    write_prepared(here / "hands.npz", names)
+    asked = ["build", "--onnx", "small.onnx", "--engine", "small8.plan", "--precision", "int8",
+             "--pictures", "hands.npz"]  # fmt: skip
+    assert run.main(asked) == 0
+    assert built == [(Path("small8.onnx"), Path("small8.plan"))]
+    assert is_quantised(load_encoder(Path("small8.onnx"))[0])
+    assert Path("small8.manifest.json").exists() and Path("small8.report.json").exists()
+    before = Path("small8.onnx").read_bytes()
+    assert run.main(asked) == 1
+    assert "small8.onnx is there, where the encoder in 8 bits goes" in capsys.readouterr().err
+    assert Path("small8.onnx").read_bytes() == before
+    assert run.main([*asked[:5], "--pictures", "hands.npz"]) == 1
+    assert "--pictures are what --precision int8 is calibrated with" in capsys.readouterr().err

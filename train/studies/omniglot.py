@@ -38,7 +38,7 @@ from train.siamese.verification import Verification
 from train.studies.study import Study, kept, machines, minutes, spread, verified
 
 # iterations of the published protocol; epochs of ours; seeds of ours; episodes of each test
-SIZES = {"full": (20000, 36, 3, 2000), "laptop": (600, 36, 1, 2000), "minute": (4, 1, 1, 100)}
+SIZES = {"full": (20000, 36, 3, 2000), "laptop": (2000, 36, 1, 2000), "minute": (4, 1, 1, 100)}
 DRAWERS = 12  # of 20 are learned from in the published protocol
 WATCHED = 5  # background alphabets that the published protocol is watched on
 NAMES = {"ours": "our recipe, 52 × 52", "koch": "Koch et al.'s network, trained here"}
