@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,14 +12,15 @@ import numpy as np
 from calibration import metrics
 from calibration.crops import Hands
 from calibration.episodes import LabelledEmbeddings, Scores, across, within
-from calibration.metrics import RESAMPLES, Figure
+from calibration.metrics import Figure
 from calibration.quantize import cosines
 from calibration.threshold import GALLERY_SIZE
+from engines.bench import bench
 from engines.encoder import Encoder
 from engines.similarity import similarity
 
 BATCHES = (1, 2, 8)  # hands at once
-ROUNDS = 200  # of timing, for one hand; fewer for more
+ROUNDS = 60  # of timing
 
 
 def embedded(encoder: Encoder, hands: Hands) -> LabelledEmbeddings:
@@ -84,31 +84,22 @@ def _numbers(figure: Figure) -> list[float]:
     return [figure.value, figure.low, figure.high]
 
 
-def latencies(
-    before: Encoder, after: Encoder, hands: Hands, rounds: int | None = None
-) -> dict[str, dict[str, Any]]:
-    """Milliseconds per call of encode, crops as uint8 in, one thread: the median of each, turn by
-    turn, and how many times as fast the second is, with a 95 % interval by bootstrap."""
+def latencies(before: Encoder, after: Encoder, hands: Hands) -> dict[str, dict[str, Any]]:
+    """Milliseconds per call of encode by the number of hands, one thread: the median of each, and
+    how many times as fast the second is, with a 95 % interval; see engines.bench."""
+    inputs = hands.rows(np.arange(max(BATCHES)) % len(hands)).inputs()
+    made = bench({"float": before, "int8": after}, inputs, BATCHES, ROUNDS)
+    rows = {(row.engine, row.batch): row for row in made.rows}
     found = {}
     for count in BATCHES:
-        inputs = hands.rows(np.arange(count) % len(hands)).inputs()
-        times = np.empty((max((rounds or ROUNDS) // count, 20), 2))
-        for row in range(-5, len(times)):  # five to warm up
-            for i, encoder in enumerate((before, after)):
-                started = time.perf_counter()
-                encoder.encode(*inputs)
-                if row >= 0:
-                    times[row, i] = time.perf_counter() - started
-        rng = np.random.default_rng(0)
-        drawn = rng.integers(len(times), size=(RESAMPLES, len(times)))
-        medians = np.median(times[drawn], axis=1)  # (RESAMPLES, 2)
-        low, high = np.percentile(medians[:, 0] / medians[:, 1], [2.5, 97.5])
-        old, new = np.median(times, axis=0) * 1e3
+        old, new = rows["float", count], rows["int8", count]
+        ratio = new.ratio
+        assert ratio is not None, "the float encoder takes any number of hands"
         found[str(count)] = {
-            "float_ms": float(old),
-            "int8_ms": float(new),
-            "times_as_fast": [float(old / new), float(low), float(high)],
-            "calls": len(times),
+            "float_ms": old.p50_ms,
+            "int8_ms": new.p50_ms,
+            "times_as_fast": [1 / ratio.value, 1 / ratio.high, 1 / ratio.low],
+            "rounds": made.rounds,
         }
     return found
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from calibration.episodes import Scores
+from calibration.episodes import Scores, joined
 from calibration.metrics import expected_calibration_error
 from engines.atomic import replacing
 from engines.errors import UserError
@@ -84,6 +85,23 @@ def uncalibrated(similarity: str, fingerprint: str) -> Calibration:
         threshold, 0.02, None, (), (), (slope, 0.0, -slope * threshold), fingerprint,
         f"nothing (default for {similarity})",
     )  # fmt: skip
+
+
+def fit_left_out(
+    by_set: Mapping[str, Scores | None], far: float, fingerprint: str, scorer: str, draws: int
+) -> Calibration:
+    """`fit` of an encoder on sets that each another one like it, trained without it, scored.
+
+    by_set: None where a set can't show enough; scorer: those others, as people call them.
+    """
+    usable = {name: scores for name, scores in by_set.items() if scores is not None}
+    if not usable:
+        raise UserError(
+            "No set shows people with more than ten gestures, several pictures each: there is "
+            "nothing to calibrate on."
+        )
+    what = f"{', '.join(usable)}, within each person, each scored by {scorer} trained without it"
+    return fit(joined(list(usable.values())), far, fingerprint, what, draws)
 
 
 def fit(

@@ -19,7 +19,7 @@ import torch
 from torch.nn import functional
 
 from calibration import threshold
-from calibration.episodes import LabelledEmbeddings, Scores, across, joined, within
+from calibration.episodes import LabelledEmbeddings, Scores, across, within
 from calibration.metrics import Figure
 from calibration.threshold import Calibration
 from engines.atomic import replacing
@@ -165,16 +165,8 @@ def _cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def calibration_of(done: list[Fold], far: float, fingerprint: str) -> Calibration:
     """Of an encoder like those of the folds, from all left-out sets' scores. Raises UserError."""
-    usable = [fold for fold in done if fold.scores is not None]
-    if not usable:
-        raise UserError(
-            "No set shows people with more than ten gestures, several pictures each: there is "
-            "nothing to calibrate on."
-        )
-    names = ", ".join(fold.test for fold in usable)
-    what = f"{names}, within each person, each scored by an encoder trained without it"
-    scores = joined([fold.scores for fold in usable if fold.scores is not None])
-    return threshold.fit(scores, far, fingerprint, what, DRAWS)
+    by_set = {fold.test: fold.scores for fold in done}
+    return threshold.fit_left_out(by_set, far, fingerprint, "an encoder", DRAWS)
 
 
 def held_out_calibration(done: list[Fold], far: float) -> Iterator[tuple[str, dict[str, float]]]:

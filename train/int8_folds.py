@@ -18,7 +18,7 @@ import numpy as np
 
 from calibration import threshold
 from calibration.crops import Hands, balanced
-from calibration.episodes import LabelledEmbeddings, Scores, joined, within
+from calibration.episodes import LabelledEmbeddings, Scores, within
 from calibration.int8_report import compared, embedded
 from calibration.qdq import quantised
 from calibration.qdq_graph import FloatGraph
@@ -107,13 +107,5 @@ def _compared(before: Path, after: Path, hands: Hands) -> tuple[dict[str, Any], 
 
 def calibration_of(results: list[FoldResult], fingerprint: str) -> Calibration:
     """Of the quantised encoder, from all left-out sets' scores. Raises UserError."""
-    usable = [result for result in results if result.scores is not None]
-    if not usable:
-        raise UserError(
-            "No set shows people with more than ten gestures, several pictures each: there is "
-            "nothing to calibrate on."
-        )
-    names = ", ".join(result.test for result in usable)
-    what = f"{names}, within each person, each scored by a quantised encoder trained without it"
-    scores = joined([result.scores for result in usable if result.scores is not None])
-    return threshold.fit(scores, FAR, fingerprint, what, DRAWS)
+    by_set = {result.test: result.scores for result in results}
+    return threshold.fit_left_out(by_set, FAR, fingerprint, "a quantised encoder", DRAWS)
