@@ -42,12 +42,16 @@ def start_py(
 
 
 def run_py(
-    *arguments: object, cwd: Path, env: dict[str, str] | None = None, **options: Any
+    *arguments: object,
+    cwd: Path,
+    env: dict[str, str] | None = None,
+    patience_s: float = PATIENCE_S,
+    **options: Any,
 ) -> subprocess.CompletedProcess[str]:
     """The same to its end."""
     with start_py(*arguments, cwd=cwd, env=env, **options) as process:
         try:
-            out, err = process.communicate(timeout=PATIENCE_S)
+            out, err = process.communicate(timeout=patience_s)
         except BaseException:
             process.kill()
             raise
