@@ -51,6 +51,12 @@ def build(arguments: argparse.Namespace) -> None:
         f"{made.fingerprint[:12]}, for {', '.join(made.targets)}.",
         file=sys.stderr,
     )
+    if onnx != arguments.onnx:
+        print(
+            f"Its ONNX file is {onnx}; use both with: python run.py --encoder {onnx}. Fit its "
+            f"threshold with: python run.py calibrate DIR --encoder {onnx}",
+            file=sys.stderr,
+        )
     if arguments.triton:
         _serve(arguments, plan)
 

@@ -9,6 +9,7 @@ import argparse
 import dataclasses
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -53,6 +54,13 @@ def quantize(arguments: argparse.Namespace) -> None:
             'pip install "onnx>=1.18,<2"'
         ) from None
     print("\n".join(lines(report)))
+    out: Path = arguments.out
+    beside = f"{manifest_path(out).name}, {report_path(out).name}"
+    print(f"Wrote {out}, and beside it {beside}.", file=sys.stderr)
+    if arguments.folds is None:
+        print(
+            f"Fit its threshold with: python run.py calibrate DIR --encoder {out}", file=sys.stderr
+        )
 
 
 def manifest_path(encoder: Path) -> Path:
@@ -139,7 +147,7 @@ def _made(
     left = second.copy()
     left[used] = False
     measured = shown.fetch(fetched(left, MEASURED)) if left.any() else hands
-    before, after = open_encoder(str(onnx)), open_encoder(str(out))
+    before, after = open_encoder(str(onnx), "onnx"), open_encoder(str(out), "onnx")
     report: dict[str, Any] = {
         "float": {"name": spec.name, "fingerprint": mark},
         "int8": {"name": new_spec.name, "fingerprint": new_mark},

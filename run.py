@@ -52,9 +52,12 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except ModuleNotFoundError as error:
+        install = {"onnx": 'pip install "onnx>=1.18,<2"'}.get(
+            str(error.name), "pip install -r requirements.txt"
+        )
         print(
             f"error: the package {error.name} is missing; install what the program needs with: "
-            "pip install -r requirements.txt",
+            f"{install}",
             file=sys.stderr,
         )
         return 1

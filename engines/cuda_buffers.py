@@ -121,7 +121,7 @@ def pycuda_version() -> str:
 def fault(what: str, error: Exception) -> UserError:
     """The sentence for an exception of CUDA's."""
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-    return UserError(f"The GPU {what} ({reason}); run without: --engine onnx")
+    return UserError(f"The GPU {what} ({reason}); for the CPU: --engine onnx")
 
 
 def _pycuda() -> Any:

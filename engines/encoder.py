@@ -66,7 +66,8 @@ def open_encoder(name: str = "default", engine: str = "auto") -> Encoder:
         from engines.triton_encoder import open_triton
 
         return open_triton(engine, _onnx(path).fingerprint)
-    raise UserError(f"--engine takes {ENGINES}; got {engine!r}.")
+    hint = " An ONNX file goes with --encoder." if engine.endswith(".onnx") else ""
+    raise UserError(f"--engine takes {ENGINES}; got {engine!r}.{hint}")
 
 
 def _onnx(path: Path, provider: str = "cpu") -> Encoder:

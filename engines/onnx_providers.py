@@ -123,5 +123,5 @@ def not_in_this_build(name: str, version: str, there: Sequence[str]) -> UserErro
 def unusable(name: str, why: str) -> UserError:
     return UserError(
         f"ONNX Runtime's {name} provider can't be used here ({why}); it needs "
-        f"{known(name).needs}. Run without: --engine onnx"
+        f"{known(name).needs}. For the CPU: --engine onnx"
     )

@@ -59,7 +59,7 @@ def check(sidecar: Sidecar, path: Path, plan: bytes, here: Here) -> str:
     runtime = _runtime(sidecar, path, here)
     if here.gpu is None:
         raise UserError(
-            f"{path} needs an NVIDIA GPU with its driver, and none answers here; run without: "
+            f"{path} needs an NVIDIA GPU with its driver, and none answers here; for the CPU: "
             "--engine onnx"
         )
     if here.gpu not in sidecar.targets:

@@ -95,14 +95,16 @@ def given(
     if not read:
         return
     beside, most = read[0], read[0].batches[-1]
+    same = reference is not None and _same(beside, reference)
+    if not same:
+        advice = "name its own ONNX file with --encoder FILE.onnx"
+        yield Finding("plan: right", None, "not compared: --encoder is another encoder", advice)
     if gpu is None:
         yield Finding("plan", None, NO_GPU)
-    elif reference is not None and _same(beside, reference):
+    elif reference is not None and same:
         limit = LIMITS[beside.precision]
         yield from tried("plan", partial(_open_plan, plan), reference, limit, effort, most)
     else:
-        advice = "name its own ONNX file with --encoder FILE.onnx"
-        yield Finding("plan: right", None, "not compared: --encoder is another encoder", advice)
         yield from _unreferred(plan, draw, beside.spec.crop_size, effort, most)
 
 

@@ -23,7 +23,7 @@ from engines.onnx_file import is_quantised, load_encoder
 from engines.precision import in_fp16
 from engines.sidecar import PRECISIONS, Sidecar, save, sidecar_path, this_system
 from engines.tensorrt_compile import compiled
-from engines.tensorrt_runtimes import BUILDERS, RUNTIMES, installed, load, pip_install
+from engines.tensorrt_runtimes import BUILDERS, RUNTIMES, installed, load
 
 if TYPE_CHECKING:
     import onnx
@@ -59,7 +59,7 @@ def build(onnx_path: Path, engine: Path, wish: Wish) -> Sidecar:
     runtime, targets, batches = wish.runtime or "", wish.targets, wish.batches
     trt = load(runtime)
     model, spec, mark = load_encoder(onnx_path)
-    _check_quantised(model, onnx_path, wish.precision)
+    _check_quantised(model, onnx_path, wish.precision, runtime)
     if wish.precision == "fp16":
         model = in_fp16(model)
     print(
@@ -134,8 +134,8 @@ def _chosen_runtime(name: str | None) -> str:
     there = [runtime for runtime in BUILDERS if runtime in installed()]
     if name is None and not there:
         raise UserError(
-            "Building a plan needs TensorRT, which isn't installed here; for data centre cards "
-            f"and Jetson: {pip_install('tensorrt')}, for RTX cards: {pip_install(RTX)}"
+            "Building a plan needs TensorRT, which isn't installed here; for RTX cards: pip "
+            "install -r requirements-gpu.txt, which names the line for other cards, too"
         )
     return name or there[0]
 
@@ -150,7 +150,13 @@ def _check_precision(precision: str, runtime: str) -> None:
         )
 
 
-def _check_quantised(model: onnx.ModelProto, path: Path, precision: str) -> None:
+def _check_quantised(model: onnx.ModelProto, path: Path, precision: str, runtime: str) -> None:
+    if is_quantised(model) and runtime == RTX:
+        raise UserError(
+            f"{path} is quantised, and TensorRT for RTX has no INT8 convolutions: build from the "
+            f"float encoder that it was made of, or run it on the CPU: --encoder {path} --engine "
+            "onnx"
+        )
     if is_quantised(model) and precision != "int8":
         raise UserError(
             f"{path} is quantised, so its plan is an INT8 one: build with --precision int8, or "
@@ -193,7 +199,7 @@ def _targets(runtime: str, wish: Wish) -> tuple[str, ...]:
     unknown = [target for target in targets if target not in known]
     if unknown:
         raise UserError(
-            f"TensorRT for RTX builds for {', '.join(known)}, and not for {', '.join(unknown)}; "
-            "other GPUs take --runtime tensorrt."
+            f"--target takes what TensorRT for RTX builds for, {', '.join(known)} ({CARDS}); got "
+            f"{', '.join(unknown) or 'nothing'}. Data centre cards take --runtime tensorrt."
         )
     return targets

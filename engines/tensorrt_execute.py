@@ -113,7 +113,7 @@ class Execution:
 
     def _refused(self, fault: str) -> UserError:
         return UserError(
-            f"{self._what} {fault} ({first_error(self._log)}); run without: --engine onnx"
+            f"{self._what} {fault} ({first_error(self._log)}); for the CPU: --engine onnx"
         )
 
 

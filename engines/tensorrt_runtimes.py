@@ -94,7 +94,7 @@ def started(kind: Any, log: Any, what: str) -> Any:
     if made is None or log.errors:
         raise UserError(
             f"{what} can't start here ({first_error(log)}); it needs an NVIDIA driver for its CUDA "
-            "release, or install it for the driver's. Run without: --engine onnx"
+            "release, or install it for the driver's. For the CPU: --engine onnx"
         )
     return made
 

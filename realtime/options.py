@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
+MOST_HANDS = 256  # in a batch, whose memory is reserved when a plan is opened
+
 
 def encoder_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--encoder", default="default", metavar="default|landmarks|FILE.onnx",
@@ -75,8 +77,10 @@ def _count(text: str) -> int:
 
 def _counts(text: str) -> tuple[int, ...]:
     numbers = [int(part) if part.isdecimal() else 0 for part in text.split(",")]
-    if min(numbers) < 1:
-        raise argparse.ArgumentTypeError(f"numbers from 1 on are expected, as 1,2,8; got {text!r}")
+    if not 1 <= min(numbers) <= max(numbers) <= MOST_HANDS:
+        raise argparse.ArgumentTypeError(
+            f"numbers from 1 to {MOST_HANDS} are expected, as 1,2,8; got {text!r}"
+        )
     return tuple(sorted(set(numbers)))
 
 

@@ -97,7 +97,7 @@ def test_a_provider_that_silently_is_the_cpu_is_told(picture: Path, monkeypatch,
         OnnxEncoder(picture, lacking)
     assert str(caught.value) == (
         f"ONNX Runtime's {lacking} provider can't be used here (ONNX Runtime doesn't say why); it "
-        f"needs {PROVIDERS[lacking].needs}. Run without: --engine onnx"
+        f"needs {PROVIDERS[lacking].needs}. For the CPU: --engine onnx"
     )
     assert capfd.readouterr() == ("", "")
 
@@ -149,7 +149,7 @@ def test_a_gpu_that_does_not_answer_is_told(monkeypatch, capfd) -> None:
         onnx_session.accelerated_session(Path("e.onnx"), "cuda", PICTURE)
     assert str(caught.value) == (
         "ONNX Runtime's cuda provider can't be used here (CUDA failure 100: no CUDA-capable device "
-        "is detected); it needs an NVIDIA GPU with its driver, CUDA and cuDNN. Run without: "
+        "is detected); it needs an NVIDIA GPU with its driver, CUDA and cuDNN. For the CPU: "
         "--engine onnx"
     )
     assert capfd.readouterr() == ("", "")

@@ -116,6 +116,15 @@ def test_a_mistyped_study_is_told_in_a_sentence(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_another_study_s_report_is_not_taken_apart(tmp_path: Path, capsys) -> None:
+    text = "# A small gallery of faces\n\npython run.py study gallery --data $DATA/f.zip\n"
+    (tmp_path / "report.md").write_text(text, encoding="utf-8")
+    asked = ["study", "asl-volume", "--data", "x.npz", "--out", str(tmp_path)]
+    assert run.main(asked) == 1
+    assert "holds another study's report; name another folder" in capsys.readouterr().err
+    assert (tmp_path / "report.md").read_text(encoding="utf-8") == text
+
+
 def test_the_observed_breakaway_lies_between_two_volumes() -> None:
     volumes = np.array([4, 8, 16, 4, 8, 16.0])
     assert observed_breakaway(volumes, np.array([0.5, 0.88, 0.9, 0.6, 0.86, 0.9])) == (4, 8)

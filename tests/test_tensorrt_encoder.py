@@ -141,7 +141,7 @@ def test_only_a_portable_plan_may_bring_code(gpu: Gpu, tmp_path: Path, monkeypat
 @pytest.mark.parametrize(
     ("fails", "sentence"),
     [
-        ("deserialize", "can't be opened \\(serialization assertion failed\\); run without"),
+        ("deserialize", "can't be opened \\(serialization assertion failed\\); for the CPU"),
         ("context", "can't be made ready \\(it gives no reason\\)"),
         ("second context", "can't be made ready \\(it gives no reason\\)"),
         (
@@ -178,7 +178,7 @@ def test_a_fault_in_closing_still_frees_everything(gpu: Gpu, tmp_path: Path, mon
 @pytest.mark.parametrize(
     ("fails", "sentence"),
     [
-        ("execute", "e.plan on TensorRT for RTX 10.16.1.11 stopped \\(the kernel\\); run without"),
+        ("execute", "e.plan on TensorRT for RTX 10.16.1.11 stopped \\(the kernel\\); for the CPU"),
         ("memcpy_dtoh_async", "The GPU stopped with an error \\(memcpy_dtoh_async failed"),
         ("synchronize", "The GPU stopped with an error \\(synchronize failed: out of memory\\)"),
     ],

@@ -68,10 +68,17 @@ def load_checkpoint(path: Path) -> tuple[GestureEncoder | SiameseNetwork, dict[s
         return model.eval(), text["about"]
     except UserError:
         raise
+    except FileNotFoundError:
+        raise UserError(
+            f"There is no checkpoint {path}. Name what `python run.py train` left."
+        ) from None
     except Exception as error:  # torch, pickle, zipfile and json raise a dozen types on damage
         # What torch says of code in a file advises to run it.
         reason = str(error).partition(". ")[0].splitlines()[0] if str(error) else "empty"
-        reason = "it holds more than weights" if isinstance(error, UnpicklingError) else reason
+        if isinstance(error, UnpicklingError):
+            reason = "it is none of PyTorch's, or holds more than weights"
+        if isinstance(error, KeyError) and isinstance(error.args[0], str):
+            reason = f"it has no {error.args[0]}"
         if not any(letter.isalpha() for letter in reason):  # a byte of the file, as a KeyError
             reason = "it is no file of PyTorch's"
         raise UserError(

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from engines.errors import UserError
@@ -100,6 +101,13 @@ def _seeded(recipe: AnyRecipe, seed: int | None) -> AnyRecipe:
     return recipe if seed is None else dataclasses.replace(recipe, seed=seed)
 
 
+def _check_out(out: Path, name: str) -> None:
+    """Raises UserError where another study's report lies, which this one's would take apart."""
+    report = out / "report.md"
+    if report.is_file() and f"run.py study {name} " not in report.read_text(encoding="utf-8"):
+        raise UserError(f"{out} holds another study's report; name another folder with --out.")
+
+
 def study(arguments: argparse.Namespace) -> None:
     with training_packages():
         from train.studies.studies import STUDIES
@@ -111,6 +119,7 @@ def study(arguments: argparse.Namespace) -> None:
             raise UserError(
                 f"--storage is where a sweep is kept, and {arguments.name} has none: leave it out."
             )
+        _check_out(arguments.out, arguments.name)
         plan = Study(
             arguments.data, arguments.out, arguments.size, arguments.seeds, arguments.storage
         )

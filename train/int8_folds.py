@@ -97,7 +97,7 @@ def _tried(run: Path, data: Prepared, choice: Choice, crops: int, seed: int) -> 
 
 
 def _compared(before: Path, after: Path, hands: Hands) -> tuple[dict[str, Any], LabelledEmbeddings]:
-    first, second = open_encoder(str(before)), open_encoder(str(after))
+    first, second = open_encoder(str(before), "onnx"), open_encoder(str(after), "onnx")
     old, new = embedded(first, hands), embedded(second, hands)
     report = compared(first, second, old, new)
     first.close()
