@@ -5,6 +5,7 @@ The only file that imports tensorrt, tensorrt_lean and tensorrt_rtx, each when i
 
 from __future__ import annotations
 
+import ctypes
 import importlib.metadata
 from dataclasses import dataclass
 from typing import Any
@@ -92,6 +93,7 @@ def started(kind: Any, log: Any, what: str) -> Any:
         log.errors.append(str(error))
         made = None
     if made is None or log.errors:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(made))  # freeing it can end the program, too
         raise UserError(
             f"{what} can't start here ({first_error(log)}); it needs an NVIDIA driver for its CUDA "
             "release, or install it for the driver's. For the CPU: --engine onnx"

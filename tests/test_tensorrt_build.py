@@ -13,13 +13,16 @@ import onnx
 import pytest
 
 from engines import tensorrt_build, tensorrt_compile
+from engines import tensorrt_runtimes as runtimes
 from engines.encoder import ENCODERS
 from engines.errors import UserError
+from engines.gpu import compute_capability
 from engines.onnx_encoder import OnnxEncoder
 from engines.onnx_file import load_encoder, save_encoder
 from engines.plan_check import Here, check
 from engines.sidecar import Sidecar, load, ranges, sidecar_path, this_system
 from engines.tensorrt_build import Wish, build, definite
+from engines.tensorrt_execute import Execution
 from engines.tensorrt_runtimes import Installed, installed
 from tests.cli import fault, fine, run_py, said
 from tests.test_engines import PICTURE, model_of, picture_model
@@ -81,6 +84,10 @@ def test_a_plan_without_a_driver_is_told_before_it_is_opened(plans) -> None:
     plan = plans["fp16"]
     with pytest.raises(UserError, match="needs an NVIDIA GPU with its driver.*: --engine onnx"):
         check(load(plan), plan, plan.read_bytes(), Here(installed(), None))
+    if compute_capability() is None:  # TensorRT's own answer, were it asked
+        module, data = runtimes.load(RTX), plan.read_bytes()
+        with pytest.raises(UserError, match="It can't (be opened|start here) \\(.*--engine onnx"):
+            Execution(module, "It", data, load(plan).batches, {}, {}, 0)
 
 
 @rtx

@@ -20,6 +20,8 @@ from pathlib import Path
 
 import pytest
 
+from engines.gpu import compute_capability
+
 ROOT = Path(__file__).resolve().parent.parent
 WHEELS = sorted(Path(os.environ.get("TENSORRT_WHEELS", "no such folder")).glob("*.whl"))
 LEANS = [path for path in os.environ.get("TENSORRT_LEANS", "").split(os.pathsep) if path]
@@ -157,6 +159,27 @@ def test_classic_tensorrt_has_all_but_the_targets() -> None:
         assert lacking(binary, names) == RTX_BUILDS, path.name
         if "-11." in path.name:
             assert lacking(binary, set(REMOVED)) >= {"EXPLICIT_BATCH", "IInt8EntropyCalibrator2"}
+
+
+@pytest.mark.skipif(not LEANS, reason="needs TENSORRT_LEANS, interpreters with tensorrt-lean")
+@pytest.mark.skipif(compute_capability() is not None, reason="there is a GPU with its driver")
+def test_a_runtime_without_a_driver_ends_in_a_sentence() -> None:
+    """The real runtimes, which give an object then that ends the program when it is touched."""
+    code = (
+        "import sys\n"
+        f"sys.path.insert(0, {str(ROOT)!r})\n"
+        "from engines.errors import UserError\n"
+        "from engines.tensorrt_execute import Execution\n"
+        "from engines.tensorrt_runtimes import load\n"
+        "try:\n"
+        "    Execution(load('tensorrt-lean'), 'It', b'plan', (1,), {}, {}, 0, True)\n"
+        "except UserError as error:\n"
+        "    print(error)\n"
+    )
+    for python in LEANS:
+        ran = subprocess.run([python, "-c", code], capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stderr
+        assert ran.stdout.startswith("It can't start here (") and "driver" in ran.stdout
 
 
 @pytest.mark.skipif(not LEANS, reason="needs TENSORRT_LEANS, interpreters with tensorrt-lean")
