@@ -513,7 +513,7 @@ def test_damaged_and_other_files_are_refused(checkpoint: Path, tmp_path: Path) -
     for part in parts:
         torch.save(part, checkpoint)
         assert "is no checkpoint of this project (" in unreadable(checkpoint)
-    assert "No such file" in unreadable(tmp_path / "none.pt")
+    assert "isn't there: name the checkpoint" in unreadable(tmp_path / "none.pt")
     assert "directory" in unreadable(tmp_path)
 
 

@@ -70,13 +70,14 @@ def load_checkpoint(path: Path) -> tuple[GestureEncoder | SiameseNetwork, dict[s
         raise
     except FileNotFoundError:
         raise UserError(
-            f"There is no checkpoint {path}. Name what `python run.py train` left."
+            f"{path} isn't there: name the checkpoint that `python run.py train` left."
         ) from None
     except Exception as error:  # torch, pickle, zipfile and json raise a dozen types on damage
         # What torch says of code in a file advises to run it.
         reason = str(error).partition(". ")[0].splitlines()[0] if str(error) else "empty"
         if isinstance(error, UnpicklingError):
-            reason = "it is none of PyTorch's, or holds more than weights"
+            pickled = path.read_bytes()[:2] in (b"PK", *(bytes([0x80, n]) for n in range(6)))
+            reason = "it holds more than weights" if pickled else "it is no file of PyTorch's"
         if isinstance(error, KeyError) and isinstance(error.args[0], str):
             reason = f"it has no {error.args[0]}"
         if not any(letter.isalpha() for letter in reason):  # a byte of the file, as a KeyError
