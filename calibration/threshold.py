@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +76,9 @@ class Calibration:
     def probability(self, score: float, margin: float) -> float:
         """0…1: how often such a nearest reference is right, when half of all gestures shown are
         recorded ones."""
-        return float(_probability(np.array(self.weights), np.array([score]), np.array([margin]))[0])
+        by_score, by_margin, bias = self.weights
+        logit = by_score * score + by_margin * margin + bias
+        return 1 / (1 + math.exp(-min(max(logit, -60.0), 60.0)))
 
 
 def uncalibrated(similarity: str, fingerprint: str) -> Calibration:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from realtime.geometry import upright_square
 from realtime.types import Frame, Hand
 
 BURST_S = 0.5
@@ -73,7 +72,7 @@ def _steady_sharpness(shots: Sequence[Shot]) -> np.ndarray:
     for i, shot in enumerate(shots):
         other = shots[i - 1] if i else shots[min(1, len(shots) - 1)]
         moved = np.linalg.norm(shot.hand.landmarks - other.hand.landmarks, axis=1).mean()
-        values[i] *= np.exp(-moved / (0.02 * upright_square(shot.hand.landmarks).width))
+        values[i] *= np.exp(-moved / (0.02 * shot.hand.square.width))
     return values
 
 
@@ -88,7 +87,7 @@ def sharpness(crop: np.ndarray) -> float:
 def complaints(shot: Shot) -> list[str]:
     """What is wrong with a reference picture, one clause each; empty where it is good."""
     found = []
-    width = upright_square(shot.hand.landmarks).width
+    width = shot.hand.square.width
     if width < SMALLEST_PX:
         found.append(
             f"the hand is small ({width:.0f} px, at least {SMALLEST_PX:.0f} are good): come closer"

@@ -6,11 +6,12 @@ import time
 from pathlib import Path
 from typing import Protocol
 
+import cv2
 import numpy as np
 
 from engines.errors import UserError
 from realtime.capture import Burst, Shot
-from realtime.overlay import Status, draw, make_strip
+from realtime.overlay import THUMBNAIL, Status, draw, make_strip
 from realtime.picture_file import write_picture
 from realtime.recognizer import Recognizer
 from realtime.record import COUNTDOWN_S, enrol
@@ -47,6 +48,7 @@ class Controls:
         self._message, self._message_until = "", 0.0
         self._pictured: object = None
         self._strip = make_strip(())
+        self._thumbnails: dict[str, np.ndarray] = {}  # by the reference's id
         self._fps, self._latency_ms, self._last = 0.0, 0.0, time.perf_counter()
         self._countdown: int | None = None
 
@@ -111,9 +113,13 @@ class Controls:
         index = self.recognizer.index
         if self._pictured is not index and self._result is not None:
             self._pictured = index
-            newest = {r.label: r.picture for r in self.recognizer.gallery.references()}
-            thumbnails = [(label, _thumbnail(picture)) for label, picture in newest.items()]
-            self._strip = make_strip(thumbnails, max(self._result.frame.image.shape[1], 640))
+            newest = dict(zip(index.labels, index.ids, strict=True))  # sorted by age within a label
+            for id in newest.values() - self._thumbnails.keys():
+                picture = self.recognizer.gallery.picture(id)
+                if picture is not None:
+                    self._thumbnails[id] = _thumbnail(picture)
+            shown = [(n, self._thumbnails[i]) for n, i in newest.items() if i in self._thumbnails]
+            self._strip = make_strip(shown, max(self._result.frame.image.shape[1], 640))
         return self._strip
 
     # What keys do.
@@ -206,6 +212,7 @@ ACTIONS = {
 
 
 def _thumbnail(picture: np.ndarray) -> np.ndarray:
-    """The middle half of a reference's picture, as the selfie view shows it."""
+    """The middle half of a reference's picture, small, as the selfie view shows it."""
     quarter = picture.shape[0] // 4
-    return picture[quarter : 3 * quarter + 1, quarter : 3 * quarter + 1][:, ::-1]
+    middle = picture[quarter : 3 * quarter + 1, quarter : 3 * quarter + 1]
+    return cv2.flip(cv2.resize(middle, (THUMBNAIL, THUMBNAIL)), 1)

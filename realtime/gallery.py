@@ -13,6 +13,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
 from engines.encoder import Encoder
 from engines.errors import UserError
 from realtime import gallery_files as files
@@ -60,6 +62,12 @@ class Gallery:
         read = self._reader.read
         loaded = [read(place, files.read_reference) for place in self._reader.places()]
         return [reference for reference in loaded if reference is not None]
+
+    def picture(self, id: str) -> np.ndarray | None:
+        """One reference's picture, uint8 (K, K, 3) BGR; None where it has gone or is damaged."""
+        place = next((place for place in self._reader.places() if place.id == id), None)
+        reference = None if place is None else self._reader.read(place, files.read_reference)
+        return None if reference is None else reference.picture
 
     def stored(self) -> Iterator[tuple[Stored, bytes, bytes]]:
         """All references as bytes, checked: where each lies, its PNG, its JSON."""

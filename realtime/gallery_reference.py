@@ -18,7 +18,6 @@ import numpy as np
 
 from engines.errors import UserError
 from realtime.gallery_labels import check_label
-from realtime.geometry import upright_square
 from realtime.types import Detection, Hand
 
 VERSION = 1
@@ -71,7 +70,7 @@ class Reference:
         return replace(
             self,
             side="left" if self.side == "right" else "right",
-            picture=np.ascontiguousarray(self.picture[:, ::-1]),
+            picture=cv2.flip(self.picture, 1),
             landmarks=self.twin[0],
             world_landmarks=self.twin[1],
             twin=None,
@@ -109,7 +108,7 @@ def make_reference(frame_image: np.ndarray, hand: Hand, label: str) -> Reference
     for a hand too far out of the frame.
     """
     label = check_label(label)
-    square = upright_square(hand.landmarks)
+    square = hand.square
     finite = np.isfinite(hand.landmarks).all() and np.isfinite(hand.world_landmarks).all()
     height, width = frame_image.shape[:2]
     if not finite or square.width > 2 * max(height, width):

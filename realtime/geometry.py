@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
+
+from realtime.types import Square
 
 # The joints that MediaPipe frames its own landmark crop by: wrist, thumb, and each finger's
 # knuckle and first joint. Fingertips stay out, so that bending a finger doesn't zoom the crop.
@@ -14,23 +14,13 @@ SCALE = 2.0  # crop width over the longer side of the palm joints' box
 SHIFT_UP = 0.1  # of the palm joints' box height: fingers need more room than the wrist
 
 
-@dataclass(frozen=True)
-class Square:
-    """A rotated square in a picture: centre (x, y) and width in pixels, angle in radians that
-    its up direction is turned clockwise from the picture's up."""
-
-    x: float
-    y: float
-    width: float
-    angle: float
-
-    def to_crop(self, size: int) -> np.ndarray:
-        """float64 (2, 3): picture pixels → crop pixels of a crop `size` wide."""
-        scale = size / self.width
-        cos, sin = np.cos(self.angle) * scale, np.sin(self.angle) * scale
-        rotation = np.array([[cos, sin], [-sin, cos]])
-        offset = size / 2 - rotation @ (self.x, self.y)
-        return np.column_stack([rotation, offset])
+def crop_matrix(square: Square, size: int) -> np.ndarray:
+    """float64 (2, 3): picture pixels → crop pixels of a crop `size` wide."""
+    scale = size / square.width
+    cos, sin = np.cos(square.angle) * scale, np.sin(square.angle) * scale
+    rotation = np.array([[cos, sin], [-sin, cos]])
+    offset = size / 2 - rotation @ (square.x, square.y)
+    return np.column_stack([rotation, offset])
 
 
 def upright_square(landmarks: np.ndarray) -> Square:
@@ -56,7 +46,7 @@ def upright_square(landmarks: np.ndarray) -> Square:
 
 def cut(image: np.ndarray, square: Square, size: int, mirror: bool) -> np.ndarray:
     """uint8 (H, W, 3) BGR → upright crop uint8 (size, size, 3) RGB; black outside the picture."""
-    matrix = square.to_crop(size)
+    matrix = crop_matrix(square, size)
     if mirror:
         matrix = np.array([[-1.0, 0, size], [0, 1.0, 0]]) @ np.vstack([matrix, (0, 0, 1)])
     # Pixel centres lie at half-integers in `matrix` and at integers in cv2.
@@ -68,7 +58,7 @@ def cut(image: np.ndarray, square: Square, size: int, mirror: bool) -> np.ndarra
 
 def crop_landmarks(landmarks: np.ndarray, square: Square, mirror: bool) -> np.ndarray:
     """float (21, 3) pixels → float32 (21, 3) in crop widths: 0…1 inside the crop, z as x and y."""
-    matrix = square.to_crop(1)
+    matrix = crop_matrix(square, 1)
     result = np.empty((21, 3), np.float32)
     result[:, :2] = landmarks[:, :2] @ matrix[:, :2].T + matrix[:, 2]
     result[:, 2] = landmarks[:, 2] / square.width

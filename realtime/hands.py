@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from engines.errors import UserError
@@ -60,7 +61,7 @@ class HandDetector:
             cut_hand(frame.image, detection, self._crop_size, self._mirror_hands, track)
             for track, detection in tracked
         ]
-        return sorted(hands, key=lambda hand: -upright_square(hand.landmarks).width)
+        return sorted(hands, key=lambda hand: -hand.square.width)
 
     def detections(self, image: np.ndarray, time_s: float = 0.0) -> list[Detection]:
         """What MediaPipe sees in uint8 (H, W, 3) BGR, untracked and uncut.
@@ -86,7 +87,7 @@ class HandDetector:
         height, width = image.shape[:2]
         picture = mediapipe.Image(
             image_format=mediapipe.ImageFormat.SRGB,
-            data=np.ascontiguousarray(image[:, :, ::-1]),
+            data=cv2.cvtColor(image, cv2.COLOR_BGR2RGB),
         )
         result = self._landmarker.detect_for_video(picture, time_ms)
         self._tracking = bool(result.handedness)
@@ -128,6 +129,7 @@ def cut_hand(
         crop=cut(image, square, crop_size, mirror),
         mirrored=mirror,
         track=track,
+        square=square,
     )
 
 
@@ -135,9 +137,7 @@ def encoder_inputs(hands: list[Hand]) -> tuple[np.ndarray, np.ndarray, np.ndarra
     """Hands → what Encoder.encode takes: uint8 (N, S, S, 3), float32 (N, 21, 3) twice. N ≥ 1."""
     return (
         np.stack([hand.crop for hand in hands]),
-        np.stack(
-            [crop_landmarks(h.landmarks, upright_square(h.landmarks), h.mirrored) for h in hands]
-        ),
+        np.stack([crop_landmarks(h.landmarks, h.square, h.mirrored) for h in hands]),
         np.stack([canonical_world(h.world_landmarks, h.mirrored) for h in hands]),
     )
 

@@ -19,6 +19,8 @@ BONES = [(0, 1), (0, 5), (0, 17), (5, 9), (9, 13), (13, 17)] + [
 KNOWN, UNKNOWN, SEEN = (96, 220, 96), (205, 205, 205), (60, 200, 255)  # BGR
 INK, PAPER = (245, 245, 245), (32, 28, 26)
 STRIP = 96  # height of the thumbnails' strip in pixels
+SMALLEST = 640  # a smaller picture is shown this wide, in pixels
+THUMBNAIL = STRIP - 28  # width and height of one, in pixels
 HELP = (
     "r  record a gesture",
     "d  delete the last one recorded",
@@ -45,8 +47,8 @@ class Status:
 
 def draw(result: FrameResult, status: Status) -> np.ndarray:
     """→ uint8 (H', W', 3) BGR, mirrored like a selfie; text and sides read the right way."""
-    canvas = np.ascontiguousarray(result.frame.image[:, ::-1])
-    canvas = _at_least(canvas, 640)
+    whole = _selfie(result.frame.image, status.strip)
+    canvas = whole[:-STRIP]
     scale = canvas.shape[1] / result.frame.image.shape[1]
     for hand, match, gesture in zip(result.hands, result.matches, result.gestures, strict=True):
         _draw_hand(canvas, hand, match, gesture, scale)
@@ -57,15 +59,15 @@ def draw(result: FrameResult, status: Status) -> np.ndarray:
         _centred(canvas, str(status.countdown) if status.countdown else "hold", 96)
     if status.paused:
         _centred(canvas, "paused", 48)
-    return np.vstack([canvas, _fitted(status.strip, canvas.shape[1])])
+    return whole
 
 
 def draw_prompt(picture: np.ndarray, text: str) -> np.ndarray:
     """The captured hand (uint8 (H, W, 3) BGR, unmirrored) with the name typed so far."""
-    canvas = _at_least(np.ascontiguousarray(picture[:, ::-1]), 640)
-    canvas = (canvas * 0.6).astype(np.uint8)
-    _draw_panel(canvas, ("Name this gesture:", f"{text}_", "Enter saves it, Esc drops it"))
-    return np.vstack([canvas, _fitted(None, canvas.shape[1])])
+    whole = _selfie(picture, None)
+    _dim(whole[:-STRIP], 0.6)
+    _draw_panel(whole[:-STRIP], ("Name this gesture:", f"{text}_", "Enter saves it, Esc drops it"))
+    return whole
 
 
 def write(
@@ -102,11 +104,36 @@ def _width(text: str, size: int) -> int:
     return cv2.getTextSize((0, 0), text, (0, 0), _font(), size, 600)[2]
 
 
-def _at_least(image: np.ndarray, width: int) -> np.ndarray:
-    if image.shape[1] >= width:
-        return image
-    scale = width / image.shape[1]
-    return cv2.resize(image, (width, round(image.shape[0] * scale)))
+def _selfie(image: np.ndarray, strip: np.ndarray | None) -> np.ndarray:
+    """Copy a picture, mirrored and at least SMALLEST wide, above the strip of thumbnails.
+
+    One array for both: a second copy of the frame costs more than all that is drawn on it.
+
+    Args:
+        image: uint8 (H, W, 3) BGR.
+        strip: uint8 (STRIP, any width, 3) BGR; None: an empty one.
+    Returns:
+        uint8 (H' + STRIP, W', 3) BGR.
+    """
+    height, width = image.shape[:2]
+    if width < SMALLEST:
+        height, width = round(height * SMALLEST / width), SMALLEST
+    whole = np.empty((height + STRIP, width, 3), np.uint8)
+    if (height, width) == image.shape[:2]:
+        cv2.flip(image, 1, dst=whole[:-STRIP])
+    else:
+        cv2.resize(cv2.flip(image, 1), (width, height), dst=whole[:-STRIP])
+    shown = 0 if strip is None else min(strip.shape[1], width)
+    if strip is not None:
+        whole[-STRIP:, :shown] = strip[:, :shown]
+    if shown < width:
+        whole[-STRIP:, shown:] = PAPER
+    return whole
+
+
+def _dim(area: np.ndarray, share: float) -> None:
+    """Darken uint8 (h, w, 3) in place, to a share of its brightness."""
+    area[:] = cv2.convertScaleAbs(area, alpha=share)
 
 
 def _draw_hand(
@@ -135,12 +162,12 @@ def _draw_hand(
 def _draw_status(canvas: np.ndarray, status: Status) -> None:
     far = "not calibrated" if status.far is None else f"false accepts {100 * status.far:g} %"
     line = f"{status.gallery}   {far}   {status.fps:.0f} fps   {status.latency_ms:.0f} ms   h help"
-    canvas[:26] = (canvas[:26] * 0.45).astype(np.uint8)
+    _dim(canvas[:26], 0.45)
     write(canvas, line, (8, 19), 15, INK)
     if status.message:
         lines = textwrap.wrap(status.message, canvas.shape[1] // 9)  # 16 px letters are 9 wide
         low = canvas.shape[0] - 22 * len(lines) - 8
-        canvas[low:] = (canvas[low:] * 0.45).astype(np.uint8)
+        _dim(canvas[low:], 0.45)
         for i, line in enumerate(lines):
             write(canvas, line, (8, low + 20 + 22 * i), 16, SEEN)
 
@@ -149,7 +176,7 @@ def _draw_panel(canvas: np.ndarray, lines: Sequence[str]) -> None:
     height, width = 34 * len(lines) + 24, max(_width(line, 20) for line in lines) + 48
     top, left = (canvas.shape[0] - height) // 2, max((canvas.shape[1] - width) // 2, 0)
     area = canvas[max(top, 0) : top + height, left : left + width]
-    area[:] = (area * 0.3).astype(np.uint8)
+    _dim(area, 0.3)
     for i, line in enumerate(lines):
         write(canvas, line, (left + 24, top + 40 + 34 * i), 20, INK)
 
@@ -165,7 +192,7 @@ def make_strip(thumbnails: Sequence[tuple[str, np.ndarray]], width: int = 640) -
     thumbnails: label and uint8 (T, T, 3) BGR each.
     """
     strip = np.full((STRIP, width, 3), PAPER, np.uint8)
-    size = STRIP - 28
+    size = THUMBNAIL
     if not thumbnails:
         write(strip, "No gesture recorded yet: press r", (12, STRIP // 2), 16, UNKNOWN)
     for i, (label, picture) in enumerate(thumbnails):
@@ -179,13 +206,3 @@ def make_strip(thumbnails: Sequence[tuple[str, np.ndarray]], width: int = 640) -
             short = short[:-2] + "…"
         write(strip, short, (x, STRIP - 8), 13, INK)
     return strip
-
-
-def _fitted(strip: np.ndarray | None, width: int) -> np.ndarray:
-    if strip is None:
-        return np.full((STRIP, width, 3), PAPER, np.uint8)
-    if strip.shape[1] < width:
-        strip = cv2.copyMakeBorder(
-            strip, 0, 0, 0, width - strip.shape[1], cv2.BORDER_CONSTANT, value=PAPER
-        )
-    return strip[:, :width]

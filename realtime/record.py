@@ -7,6 +7,7 @@ import math
 from contextlib import ExitStack
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from engines.errors import UserError
@@ -73,7 +74,7 @@ def enrol(recognizer: Recognizer, shot: Shot, label: str, replace: bool = False)
 
 def with_twin(reference: Reference, detector: HandDetector) -> Reference:
     """The reference as the person's other hand would show it too, if the detector sees that."""
-    found = detect_picture(detector, np.ascontiguousarray(reference.picture[:, ::-1]))
+    found = detect_picture(detector, cv2.flip(reference.picture, 1))
     if found is None:
         return reference
     return dataclasses.replace(reference, twin=(found.landmarks, found.world_landmarks))
@@ -108,7 +109,7 @@ def _largest_hand(recognizer: Recognizer, detector: HandDetector, image: np.ndar
 
 def _shot_of_picture(recognizer: Recognizer, picture: np.ndarray, path: Path) -> Shot:
     if recognizer.settings.mirrored:
-        picture = np.ascontiguousarray(picture[:, ::-1])
+        picture = cv2.flip(picture, 1)
     hand = _largest_hand(recognizer, recognizer.detector, picture)
     if hand is None:
         raise UserError(

@@ -18,6 +18,22 @@ class Frame:
 
 
 @dataclass(frozen=True)
+class Square:
+    """A rotated square in a picture.
+
+    Attributes:
+        x, y: the centre, in pixels.
+        width: in pixels.
+        angle: radians that its up direction is turned clockwise from the picture's up.
+    """
+
+    x: float
+    y: float
+    width: float
+    angle: float
+
+
+@dataclass(frozen=True)
 class Detection:
     """One hand as the detector saw it, before crops and tracking.
 
@@ -38,7 +54,8 @@ class Hand:
     box float32 (4,) x0 y0 x1 y1 in pixels; landmarks float32 (21, 3) pixels; world_landmarks
     float32 (21, 3) metres; side "left" | "right", the person's own; score 0…1 of that side;
     crop uint8 (S, S, 3) RGB, wrist → knuckles up; mirrored: the crop shows the hand mirrored
-    (a left hand as a right one); track: which hand it is from frame to frame.
+    (a left hand as a right one); track: which hand it is from frame to frame; square: what the
+    crop was cut by.
     """
 
     box: np.ndarray
@@ -49,6 +66,7 @@ class Hand:
     crop: np.ndarray
     mirrored: bool
     track: int
+    square: Square
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,7 @@ class WindowView:
         fitted = (max(round(width * scale), 1), max(round(height * scale), 1))
         if fitted != (width, height):
             canvas = cv2.resize(canvas, fitted, interpolation=cv2.INTER_LINEAR)
-        rgb = np.ascontiguousarray(canvas[:, :, ::-1])
+        rgb = cv2.cvtColor(canvas, cv2.COLOR_BGR2RGB)
         surface.fill((0, 0, 0))
         image = pygame.image.frombuffer(rgb, fitted, "RGB")
         surface.blit(image, ((across - fitted[0]) // 2, (down - fitted[1]) // 2))

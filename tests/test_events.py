@@ -15,7 +15,7 @@ import pytest
 
 from engines.errors import UserError
 from realtime.events import EventWriter
-from realtime.types import Frame, FrameResult, GestureEvent, Hand, Match
+from realtime.types import Frame, FrameResult, GestureEvent, Hand, Match, Square
 
 ROOT = Path(__file__).resolve().parent.parent
 POSIX = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
@@ -33,6 +33,7 @@ def result(*events: GestureEvent, score: float = 0.98764) -> FrameResult:
         crop=np.zeros((8, 8, 3), np.uint8),
         mirrored=True,
         track=3,
+        square=Square(306.0, 244.0, 300.0, 0.0),
     )
     unknown = dataclasses.replace(hand, side="right")
     return FrameResult(

@@ -11,7 +11,6 @@ import pytest
 
 from realtime.geometry import (
     PALM,
-    Square,
     bounding_box,
     canonical_world,
     crop_landmarks,
@@ -19,6 +18,7 @@ from realtime.geometry import (
     upright_square,
 )
 from realtime.hand_pose import GESTURES, joints, mirrored
+from realtime.types import Square
 
 HEIGHT, WIDTH = 180, 240
 KNUCKLES = [5, 9, 13, 17]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from realtime.overlay import STRIP, Status, draw, draw_prompt, make_strip
-from realtime.types import Frame, FrameResult, GestureEvent, Hand, Match
+from realtime.types import Frame, FrameResult, GestureEvent, Hand, Match, Square
 from tests.cli import (
     ROOT,
     environment,
@@ -85,7 +85,7 @@ def a_result(hands: tuple[str, ...] = (), gesture: str | None = None) -> FrameRe
     points[:, 0], points[:, 1] = np.linspace(60, 140, 21), np.linspace(200, 330, 21)
     box = np.array([60, 200, 140, 330], np.float32)
     crop = np.zeros((224, 224, 3), np.uint8)
-    hand = Hand(box, points, points, "right", 0.9, crop, False, 0)
+    hand = Hand(box, points, points, "right", 0.9, crop, False, 0, Square(100.0, 265.0, 200.0, 0.0))
     match = Match(gesture, "Fist", 0.99, 0.93, None, 1.0)
     return FrameResult(
         Frame(image, 0, 0.0),

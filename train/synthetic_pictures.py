@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from realtime.drawn_hand import draw_hand, project
-from realtime.geometry import Square, crop_landmarks, cut, upright_square
+from realtime.geometry import crop_landmarks, cut, upright_square
 from realtime.hand_pose import palm_axes
+from realtime.types import Square
 from train.gesture_pairs import Classes
 from train.synthetic import Samples, samples
 from train.synthetic_looks import photographed, random_backdrop, random_look
