@@ -13,15 +13,15 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import engine_commands
-import quantize_command
 from engines.errors import UserError
-from realtime import bench_command, options, selftest_command
-from realtime.paths import folder, writable
-from train import commands as training
+from engines.files import folder, writable
+from realtime.commands import bench_engines as bench_command
+from realtime.commands import options
+from realtime.commands import selftest as selftest_command
+from train.commands import build, quantize, training
 
 if TYPE_CHECKING:
-    from realtime.recognizer import Settings
+    from realtime.settings import Settings
 
 VERSION = "0.1.0"
 
@@ -77,7 +77,7 @@ def _with_command(argv: list[str]) -> list[str]:
 
 
 def live(arguments: argparse.Namespace) -> None:
-    from realtime.live import Outputs, run
+    from realtime.live.live import Outputs, run
 
     outputs = Outputs(
         view=arguments.view,
@@ -90,14 +90,14 @@ def live(arguments: argparse.Namespace) -> None:
 
 
 def record(arguments: argparse.Namespace) -> None:
-    from realtime.record import record
+    from realtime.live.enrol import record
 
     record(_settings(arguments), arguments.label, arguments.image, arguments.replace)
 
 
 def gestures(arguments: argparse.Namespace) -> None:
-    from realtime.gallery import Gallery
-    from realtime.gallery_archive import export_zip, import_zip
+    from realtime.gallery.archive import export_zip, import_zip
+    from realtime.gallery.gallery import Gallery
 
     gallery = Gallery(Path(arguments.gallery or "gestures"))
     action = arguments.action
@@ -121,8 +121,8 @@ def gestures(arguments: argparse.Namespace) -> None:
 
 def embed(arguments: argparse.Namespace) -> None:
     from engines.encoder import open_encoder
-    from realtime.hand_model import hand_model
-    from realtime.pictures import embed_folder, save_embeddings
+    from realtime.hands.model import hand_model
+    from realtime.measuring.folder import embed_folder, save_embeddings
 
     writable(arguments.out)
     with closing(open_encoder(arguments.encoder, arguments.engine)) as encoder:
@@ -136,10 +136,10 @@ def embed(arguments: argparse.Namespace) -> None:
 
 def evaluate(arguments: argparse.Namespace) -> None:
     from engines.encoder import open_encoder
-    from realtime.evaluate import evaluate
-    from realtime.hand_model import hand_model
-    from realtime.recognizer import open_calibration
-    from realtime.report import print_report
+    from realtime.hands.model import hand_model
+    from realtime.measuring.evaluate import evaluate
+    from realtime.measuring.report import print_report
+    from realtime.recognition.recognizer import open_calibration
 
     writable(arguments.json)
     with closing(open_encoder(arguments.encoder, arguments.engine)) as encoder:
@@ -163,9 +163,9 @@ def evaluate(arguments: argparse.Namespace) -> None:
 def calibrate(arguments: argparse.Namespace) -> None:
     from calibration.threshold import calibration_path, save
     from engines.encoder import encoder_path, open_encoder
-    from realtime.evaluate import calibrate
-    from realtime.hand_model import hand_model
-    from realtime.report import print_calibration
+    from realtime.hands.model import hand_model
+    from realtime.measuring.evaluate import calibrate
+    from realtime.measuring.report import print_calibration
 
     path = arguments.out or calibration_path(encoder_path(arguments.encoder))
     writable(path)
@@ -187,8 +187,8 @@ def calibrate(arguments: argparse.Namespace) -> None:
 def doctor(arguments: argparse.Namespace) -> None:
     if arguments.engine.endswith(selftest_command.SUFFIXES):
         return selftest_command.selftest(arguments)
-    from realtime.doctor import examine
-    from realtime.report import print_findings
+    from realtime.commands.doctor import examine
+    from realtime.measuring.report import print_findings
 
     if not print_findings(examine(arguments.encoder, arguments.engine, arguments.hand_model)):
         raise UserError("Something needs mending: see the right-hand column above.")
@@ -205,8 +205,8 @@ COMMANDS = {
     "train": (training.train, "train an encoder on prepared pictures"),
     "cross-validate": (training.cross_validate, "train without each set in turn, and test on it"),
     "export": (training.export, "make an ONNX encoder of a trained checkpoint"),
-    "quantize": (quantize_command.quantize, "make an 8-bit encoder of a float one, with a report"),
-    "build": (engine_commands.build, "make a TensorRT plan of an encoder, for an NVIDIA GPU"),
+    "quantize": (quantize.quantize, "make an 8-bit encoder of a float one, with a report"),
+    "build": (build.build, "make a TensorRT plan of an encoder, for an NVIDIA GPU"),
     "study": (training.study, "run a classic Siamese one-shot experiment, with its report"),
     "doctor": (doctor, "check this machine, or an engine on it, and say what to do"),
     "bench-engines": (bench_command.bench_engines, "time every engine that is here"),
@@ -214,7 +214,7 @@ COMMANDS = {
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
-    from realtime.recognizer import Settings
+    from realtime.settings import Settings
 
     names = [field.name for field in dataclasses.fields(Settings)]
     return Settings(**{name: getattr(arguments, name) for name in names})
@@ -255,7 +255,7 @@ def _parser() -> argparse.ArgumentParser:
     made["prepare"].add_argument("--hand-model", metavar="FILE",
                                  help="MediaPipe's hand_landmarker.task")  # fmt: skip
     options.training_options(made["train"], made["cross-validate"], made["export"])
-    quantize_command.options(made["quantize"])
+    quantize.options(made["quantize"])
     options.build_options(made["build"])
     options.study_options(made["study"])
     selftest_command.options(made["doctor"])

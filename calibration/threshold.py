@@ -18,8 +18,8 @@ import numpy as np
 
 from calibration.episodes import Scores, joined
 from calibration.metrics import expected_calibration_error
-from engines.atomic import replacing
 from engines.errors import UserError
+from engines.files import replacing
 
 GALLERY_SIZE = 10
 FARS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3)  # what + and − step through

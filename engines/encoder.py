@@ -59,11 +59,11 @@ def open_encoder(name: str = "default", engine: str = "auto") -> Encoder:
     if engine == "onnx" or engine.startswith("onnx:"):
         return _onnx(path, engine.partition(":")[2] or "cpu")
     if engine.endswith(".plan"):
-        from engines.tensorrt_encoder import open_plan
+        from engines.tensorrt.encoder import open_plan
 
         return open_plan(Path(engine), _onnx(path).fingerprint)
     if engine.startswith("triton://"):
-        from engines.triton_encoder import open_triton
+        from engines.triton.encoder import open_triton
 
         return open_triton(engine, _onnx(path).fingerprint)
     hint = " An ONNX file goes with --encoder." if engine.endswith(".onnx") else ""
@@ -71,7 +71,7 @@ def open_encoder(name: str = "default", engine: str = "auto") -> Encoder:
 
 
 def _onnx(path: Path, provider: str = "cpu") -> Encoder:
-    from engines.onnx_encoder import OnnxEncoder
+    from engines.onnx_runtime.encoder import OnnxEncoder
 
     return OnnxEncoder(path, provider)
 
@@ -81,7 +81,7 @@ def _plan_beside(path: Path) -> Encoder | None:
     plan = path.with_suffix(".plan")
     if not plan.is_file():
         return None
-    from engines.tensorrt_encoder import open_plan
+    from engines.tensorrt.encoder import open_plan
 
     try:
         return open_plan(plan, _onnx(path).fingerprint)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engines.atomic import replacing
 from engines.errors import UserError
+from engines.files import replacing
 from engines.spec import FINGERPRINT_KEY, SPEC_KEY, EncoderSpec, fingerprint, input_shapes
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from realtime.drawn_hand import HandLook, draw_hand
-from realtime.hand_pose import GESTURES, HandPose, joints, mirrored, mix, view_rotation
+from realtime.drawn.hand import HandLook, draw_hand
+from realtime.drawn.pose import GESTURES, HandPose, joints, mirrored, mix, view_rotation
 
 ROOT = Path(__file__).resolve().parent.parent
 RUN = ROOT / "run.py"

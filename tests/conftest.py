@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engines.errors import UserError
-from realtime.hand_model import hand_model
+from realtime.hands.model import hand_model
 
 
 @pytest.fixture(scope="session")

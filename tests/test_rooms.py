@@ -1,4 +1,4 @@
-"""The road goes one way: who may import whom, and which room each heavy dependency lives in."""
+"""A frame goes one way: who may import whom, and where each heavy dependency is imported."""
 
 from __future__ import annotations
 
@@ -12,54 +12,101 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("engines", "calibration", "realtime", "train")
+# Sub-rooms from left to right; each imports only from those before it. A name without a folder
+# is a module of the room itself. What isn't listed comes before all that is.
+SUB_ROOMS = {
+    "engines": ("tensorrt", "onnx_runtime", "triton", "encoder", "selftest"),
+    "calibration": ("int8",),
+    "realtime": (
+        "drawn", "hands", "sources", "gallery", "recognition", "live", "measuring", "views",
+        "commands",
+    ),
+    "train": (
+        "reports", "runs", "pictures", "synthetic", "backbone", "siamese", "encoder", "evaluation",
+        "studies", "commands",
+    ),
+}  # fmt: skip
+MOST_FILES = 13
+EXEMPT = {"train/siamese"}  # one network family, and it reads as one
 HOMES = {
-    "onnxruntime": {"engines/onnx_session.py", "calibration/quantize.py"},
-    "onnxruntime.quantization": {"calibration/quantize.py"},
-    "tensorrt": {"engines/tensorrt_runtimes.py"},
-    "tensorrt_lean": {"engines/tensorrt_runtimes.py"},
-    "tensorrt_rtx": {"engines/tensorrt_runtimes.py"},
-    "pycuda": {"engines/cuda_buffers.py"},
-    "tritonclient": {"engines/triton_encoder.py"},
-    "mediapipe": {"realtime/hands.py"},
-    "pygame": {"realtime/window.py"},
-    "matplotlib": {"train/plots.py"},
-    "markdown_it": {"train/report.py"},
+    "onnxruntime": {"engines/onnx_runtime/session.py", "calibration/int8/quantize.py"},
+    "onnxruntime.quantization": {"calibration/int8/quantize.py"},
+    "tensorrt": {"engines/tensorrt/runtimes.py"},
+    "tensorrt_lean": {"engines/tensorrt/runtimes.py"},
+    "tensorrt_rtx": {"engines/tensorrt/runtimes.py"},
+    "pycuda": {"engines/tensorrt/cuda_buffers.py"},
+    "tritonclient": {"engines/triton/encoder.py"},
+    "mediapipe": {"realtime/hands/detector.py"},
+    "pygame": {"realtime/views/window.py"},
+    "matplotlib": {"train/reports/plots.py"},
+    "markdown_it": {"train/reports/report.py"},
     "optuna": {"train/studies/face_sweep.py"},
     "sklearn": {"train/siamese/verification.py"},
 }
-TOP_LEVEL = {"run", "engine_commands", "quantize_command"}
 TRAINING = {"torch", "lightning", "pytorch_metric_learning"}
+# Edges that still point the wrong way.
+WRONG_WAY = {
+    "realtime/live/controls.py": "realtime.views.",
+    "realtime/live/live.py": "realtime.views.",
+    "realtime/recognition/recognizer.py": "realtime.live.",
+}
 FILES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 
 
 def imported(path: Path) -> Iterator[str]:
-    """Everything a file imports, at its head or inside its functions: a, then a.b, of a.b.c."""
+    """Everything a file imports, at its head or inside its functions, in full: a.b.c."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        modules: list[str] = []
         if isinstance(node, ast.Import):
-            modules = [alias.name for alias in node.names]
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            modules = [f"{node.module}.{alias.name}" for alias in node.names]
-        for module in modules:
-            parts = module.split(".")
-            yield from (parts[0], ".".join(parts[:2]))
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def rank(name: str) -> tuple[int, int]:
+    """A module's place on the way, by room, then sub-room: `realtime.hands.detector` → (2, 2)."""
+    room, *rest = name.split(".")
+    order = SUB_ROOMS[room]
+    return ROOMS.index(room), order.index(rest[0]) + 1 if rest and rest[0] in order else 0
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_imports_only_leftwards_and_heavy_packages_at_home(path: Path) -> None:
     name = path.relative_to(ROOT).as_posix()
-    room = ROOMS.index(name.split("/")[0])
+    own = rank(".".join(path.relative_to(ROOT).with_suffix("").parts))
     names = set(imported(path))
-    assert not names & set(ROOMS[room + 1 :]), "a room imports only from rooms to its left"
-    assert not names & TOP_LEVEL
+    ours = {each for each in names if each.split(".")[0] in ROOMS}
+    wrong = [each for each in ours if rank(each) > own]
+    wrong = [each for each in wrong if not each.startswith(WRONG_WAY.get(name, "."))]
+    assert wrong == [], "imports go leftwards only"
+    tops = {part for each in names for part in (each.split(".")[0], ".".join(each.split(".")[:2]))}
+    assert "run" not in tops
     for package, homes in HOMES.items():
-        assert package not in names or name in homes, f"{package} lives in {homes}"
-    assert room == ROOMS.index("train") or not names & TRAINING
+        assert package not in tops or name in homes, f"{package} lives in {homes}"
+    assert own[0] == ROOMS.index("train") or not tops & TRAINING
+
+
+def test_sub_rooms_are_those_there_are() -> None:
+    for room, order in SUB_ROOMS.items():
+        folders = {path.parent.name for path in (ROOT / room).glob("*/__init__.py")}
+        modules = {path.stem for path in (ROOT / room).glob("*.py")}
+        assert folders <= set(order) <= folders | modules, room
+
+
+def test_no_folder_holds_more_than_one_looks_through() -> None:
+    folders = {path.parent for path in [*FILES, *(ROOT / "tests").rglob("*.py")]}
+    counts = {f.relative_to(ROOT).as_posix(): len(list(f.glob("*.py"))) for f in folders}
+    crowded = {
+        name: count
+        for name, count in counts.items()
+        if count > MOST_FILES and name.removeprefix("tests/") not in EXEMPT
+    }
+    assert crowded == {}
 
 
 def test_heavy_packages_load_on_first_use() -> None:
     code = (
-        "import sys, run, realtime.live, realtime.evaluate, realtime.doctor, realtime.report\n"
+        "import sys, run, realtime.live.live, realtime.measuring.evaluate\n"
+        "import realtime.commands.doctor, realtime.measuring.report\n"
         "print(sorted({'torch', 'onnx', 'onnxruntime', 'mediapipe', 'pygame'} & set(sys.modules)))"
     )
     answer = subprocess.run(

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from engines.errors import UserError
-from realtime.picture_file import SUFFIXES, quiet_opencv
+from realtime.picture_files import SUFFIXES, quiet_opencv
 
 PICTURES = (*SUFFIXES, ".pgm")  # AT&T's faces are .pgm
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from engines.errors import UserError
-from train.recipes import ASL, SAME_SHAPES
+from train.pictures.alphabets import ASL, SAME_SHAPES
 from train.siamese.batches import Task
 from train.siamese.class_index import index_classes
 from train.siamese.hands import load_hand_pictures

@@ -11,8 +11,8 @@ import numpy as np
 from rich.progress import track
 
 from engines.errors import UserError
-from realtime.say import console
-from train.prepared import MARGIN, STORED, Prepared, load_prepared
+from engines.say import console
+from train.pictures.prepared import MARGIN, STORED, Prepared, load_prepared
 from train.siamese.class_index import places
 from train.siamese.pictures import Pictures
 

@@ -150,6 +150,8 @@ class SiameseConfig:
 class SiameseNetwork(nn.Module):
     """Grey pictures → features, and features → how alike they are."""
 
+    kind = "siamese"  # in a checkpoint
+
     def __init__(self, config: SiameseConfig) -> None:
         super().__init__()
         self.config = config
@@ -192,3 +194,6 @@ def initialise(network: SiameseNetwork, seed: int) -> None:
             nn.init.normal_(layer.weight, 0.0, spread, generator=draws)
             if layer.bias is not None:
                 nn.init.normal_(layer.bias, 0.5, 0.01, generator=draws)
+
+
+KINDS = {SiameseNetwork.kind: lambda config: SiameseNetwork(SiameseConfig(**config))}

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from engines.atomic import replacing
 from engines.errors import UserError
+from engines.files import replacing
 from train.siamese.class_folders import square
 from train.siamese.files import opened
 from train.siamese.pairs import Pairs

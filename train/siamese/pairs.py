@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from engines.atomic import replacing
 from engines.errors import UserError
+from engines.files import replacing
 from train.siamese.class_index import ClassIndex, places
 from train.siamese.pictures import Pictures
 

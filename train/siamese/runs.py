@@ -21,15 +21,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from engines.atomic import replacing
 from engines.errors import UserError
-from realtime.say import tell
-from train.checkpoint import half, load_checkpoint, save_checkpoint
-from train.lightning_run import fit
-from train.machine import machine
-from train.run_folder import check, claim
+from engines.files import replacing
+from engines.say import tell
+from train.runs.checkpoint import half, read_checkpoint, save_checkpoint
+from train.runs.folder import check, claim
+from train.runs.lightning import fit
+from train.runs.machine import machine
 from train.siamese.batches import Task
-from train.siamese.networks import SiameseNetwork, initialise
+from train.siamese.networks import KINDS, SiameseNetwork, initialise
 from train.siamese.recipes import SiameseRecipe
 from train.siamese.training import SCORE, SiameseTraining, score_of
 from train.siamese.verification import best_threshold, pair_scores
@@ -70,7 +70,7 @@ def train(recipe: SiameseRecipe, task: Task, out: Path) -> Run:
         raise UserError(
             f"{out / 'result.json'} is damaged. Delete that file: the run goes on, or is run again."
         ) from None
-    network, _ = load_checkpoint(out / "network.pt")
+    network, _ = read_checkpoint(out / "network.pt", KINDS)
     assert isinstance(network, SiameseNetwork)
     about = (result[name] for name in ("figures", "log", "threshold"))
     return Run(network, recipe, *about, out, result["machine"])
@@ -139,7 +139,7 @@ def digest(task: Task, grouped: bool) -> str:
 
 def draw_log(log: list[dict[str, float]], path: Path, recipe: SiameseRecipe) -> None:
     """Loss, one-shot and verification over the iterations, as a picture."""
-    from train.plots import curves  # matplotlib takes a second to load
+    from train.reports.plots import curves  # matplotlib takes a second to load
 
     steps = np.array([row["epoch"] for row in log]) * recipe.steps
     series = {

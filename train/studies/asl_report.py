@@ -6,8 +6,8 @@ import dataclasses
 
 import numpy as np
 
-from train.plots import curves, learning_curve
-from train.report import Report, percent, plain
+from train.reports.plots import curves, learning_curve
+from train.reports.report import Report, percent, plain
 from train.studies.asl_volume import DROP, JUDGED_AT, NETWORKS, SIZES, WHO, Judged, run_all
 from train.studies.prediction import Check, Prediction, check, predict
 from train.studies.study import Study, kept, machines, minutes, spread

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from realtime.say import tell
+from engines.say import tell
 from train.siamese import recipes
 from train.siamese.batches import Task
 from train.siamese.class_index import index_classes

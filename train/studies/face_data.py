@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from engines.errors import UserError
-from train.report import plain
+from train.reports.report import plain
 from train.siamese.batches import Task
 from train.siamese.class_folders import load_class_folders
 from train.siamese.class_index import index_classes

@@ -8,7 +8,7 @@ from typing import cast
 
 import numpy as np
 
-from realtime.say import tell
+from engines.say import tell
 from train.siamese import recipes
 from train.siamese.batches import Task
 from train.siamese.episodes import Share, draw_episodes, one_shot

@@ -13,8 +13,8 @@ import numpy as np
 import optuna
 
 from engines.errors import UserError
-from realtime.say import tell
-from train.plots import curves
+from engines.say import tell
+from train.reports.plots import curves
 from train.siamese.batches import Task
 from train.siamese.recipes import SiameseRecipe
 from train.siamese.runs import Run, digest, train

@@ -10,9 +10,9 @@ import dataclasses
 
 import numpy as np
 
-from realtime.say import tell
-from train.plots import bars, curves, roc
-from train.report import Report, percent, plain
+from engines.say import tell
+from train.reports.plots import bars, curves, roc
+from train.reports.report import Report, percent, plain
 from train.studies.face_data import Faces, load_faces
 from train.studies.face_runs import NAMES, SIZES, Judged, baseline, judged, run_all
 from train.studies.face_sweep import SHARE, Sweep, draw_sweep, open_table, sweep

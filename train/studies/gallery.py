@@ -16,9 +16,9 @@ import numpy as np
 import torch
 
 from engines.errors import UserError
-from realtime.say import tell
-from train.plots import bars, curves, roc
-from train.report import Report, percent, plain
+from engines.say import tell
+from train.reports.plots import bars, curves, roc
+from train.reports.report import Report, percent, plain
 from train.siamese import recipes
 from train.siamese.batches import Task
 from train.siamese.class_folders import load_class_folders

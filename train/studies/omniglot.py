@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from realtime.say import tell
-from train.plots import bars, roc
-from train.report import Report, percent, plain
+from engines.say import tell
+from train.reports.plots import bars, roc
+from train.reports.report import Report, percent, plain
 from train.siamese import recipes
 from train.siamese.batches import Task
 from train.siamese.class_index import index_classes

@@ -53,7 +53,7 @@ def verified(
 ) -> Verification:
     """The run's network on test pairs, at the threshold that its validation chose; leaves its best
     and worst pairs as pairs.png in the run's folder. features: (N, D) of the pictures, if known."""
-    from train.plots import pair_panel
+    from train.reports.plots import pair_panel
 
     if features is None:
         scores = pair_scores(run.network, pictures.images, pairs)
@@ -90,7 +90,7 @@ def spread(values: list[float]) -> str:
 
 def kept(path: Path, results: object) -> None:
     """Figures as JSON, for other programs."""
-    from engines.atomic import replacing
+    from engines.files import replacing
 
     with replacing(path) as file:
         file.write(json.dumps(results, indent=1).encode())

@@ -1,0 +1,189 @@
+"""Which layers of an encoder run in 8 bits, and with which ranges: measured on calibration crops.
+
+The only file that imports onnxruntime.quantization (its histograms of activations).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+
+from calibration.int8.crops import Hands
+from calibration.int8.graph import FloatGraph
+from calibration.int8.qdq import Ranges, quantised
+from engines.errors import UserError
+from engines.onnx_runtime.session import cpu_session
+from engines.onnx_runtime.session import runtime as onnx_runtime
+from engines.spec import EncoderSpec, preprocess
+
+if TYPE_CHECKING:
+    import onnx
+
+METHODS = ("min–max", "percentile", "entropy")
+PERCENTILE = 99.99  # of a tensor's values, half of the rest at either end
+BINS, LEVELS = 1024, 256  # of a histogram, and of what the entropy method compares it with
+DRIFT = 0.005  # 1 − mean cosine to the float encoder, at most
+SHORTEST = 3  # convolutions in a row; converting for fewer costs more than they gain
+BATCH = 8  # hands whose activations are held at once
+
+
+@dataclass(frozen=True)
+class Choice:
+    """layers: the names of those in 8 bits; method: one of METHODS; report: how it came to that,
+    for people."""
+
+    layers: tuple[str, ...]
+    method: str
+    report: dict[str, Any]
+
+
+def choose(
+    model: onnx.ModelProto,
+    graph: FloatGraph,
+    spec: EncoderSpec,
+    calibrating: Hands,
+    held_back: Hands,
+    drift: float = DRIFT,
+) -> tuple[Choice, Ranges]:
+    """→ the layers that can run in 8 bits, and the ranges of all tensors.
+
+    Every layer's own drift is measured with it alone in 8 bits; the worst are left in float until
+    the drift of all others together is no more than `drift`, then the short runs between them.
+    Ranges are found by that of METHODS which drifts least then. All drifts are those of hands
+    held back from finding the ranges. Raises UserError where no layer is left.
+    """
+    collected = histograms(model, graph, spec, calibrating)
+    widest = ranges(collected, METHODS[0])
+    expected = embeddings(model, spec, held_back)
+
+    def drifts(layers: Collection[str], using: Ranges) -> float:
+        found = embeddings(quantised(model, graph, layers, using), spec, held_back)
+        return 1.0 - float(cosines(expected, found).mean())
+
+    with _progress() as progress:
+        task = progress.add_task("layers", total=len(graph.layers))
+        alone = {}
+        for name in graph.layers:
+            alone[name] = drifts([name], widest)
+            progress.advance(task)
+    worst_first = sorted(graph.layers, key=lambda name: -alone[name])
+    together = 0.0
+    for count in range(len(worst_first)):
+        kept = [name for name in graph.layers if name not in worst_first[:count]]
+        together = drifts(kept, widest)
+        if together <= drift:
+            break
+    else:
+        raise UserError(
+            f"In 8 bits every layer of {spec.name} turns its embeddings by more than {drift:g}: "
+            "keep the float encoder."
+        )
+    sensitive = worst_first[:count]
+    layers = tuple(_without_short_runs(graph, kept))
+    if not layers:
+        raise UserError(f"{spec.name} has too few layers for 8 bits: keep the float encoder.")
+    by_method = {name: ranges(collected, name) for name in METHODS}
+    found = {name: drifts(layers, using) for name, using in by_method.items()}
+    method = min(found, key=lambda name: found[name])
+    report = {
+        "drift_asked_for": drift,
+        "drift_of_each_layer_alone": alone,
+        "left_in_float_as_sensitive": sensitive,
+        "left_in_float_between": [n for n in kept if n not in layers],
+        "drift_of_the_others": together,
+        "drift_by_method": found,
+        "method": method,
+        "layers_in_8_bits": len(layers),
+        "layers": len(graph.layers),
+    }
+    return Choice(layers, method, report), by_method[method]
+
+
+def _without_short_runs(graph: FloatGraph, kept: Collection[str]) -> list[str]:
+    """kept, less the convolutions of which fewer than SHORTEST follow each other between, before
+    or behind such as stay float."""
+    convolutions = [n.name for n in graph.nodes if n.op_type == "Conv" and n.name in graph.layers]
+    if all(name in kept for name in convolutions):
+        return list(kept)
+    short: set[str] = set()
+    run: list[str] = []
+    for name in [*convolutions, ""]:
+        if name in kept:
+            run.append(name)
+        else:
+            short.update(run if len(run) < SHORTEST else [])
+            run = []
+    return [name for name in kept if name not in short]
+
+
+def histograms(model: onnx.ModelProto, graph: FloatGraph, spec: EncoderSpec, hands: Hands) -> Any:
+    """onnxruntime's HistogramCollector of every tensor in graph.tensors()."""
+    import onnx
+
+    onnx_runtime()  # first: it switches usage reports off
+    from onnxruntime.quantization.calibrate import HistogramCollector
+
+    shown = onnx.ModelProto()
+    shown.CopyFrom(model)
+    given = [value.name for value in model.graph.input]
+    inside = [name for name in graph.tensors() if name not in given]
+    kind = onnx.TensorProto.FLOAT
+    shown.graph.output.extend(onnx.helper.make_tensor_value_info(n, kind, None) for n in inside)
+    run = _opened(shown)
+    collector = HistogramCollector("entropy", False, BINS, LEVELS, PERCENTILE, "same")
+    with _progress() as progress:
+        task = progress.add_task("ranges", total=len(hands))
+        for part in _batches(hands, BATCH):
+            inputs = preprocess(spec, *part.inputs())
+            values = dict(zip(inside, run(inside, inputs), strict=True))
+            values |= {name: inputs[name] for name in graph.tensors() if name in given}
+            with contextlib.redirect_stdout(io.StringIO()):  # it talks
+                collector.collect(values)
+            progress.advance(task, len(part))
+    return collector
+
+
+def ranges(collected: Any, method: str) -> Ranges:
+    """Each tensor's lowest and highest value by one of METHODS: all that was seen (min–max), less
+    the rarest (percentile), or where cutting off loses least information (entropy, Migacz 2017)."""
+    if method == "min–max":
+        return {name: (float(h[2]), float(h[3])) for name, h in collected.histogram_dict.items()}
+    collected.method = method
+    with contextlib.redirect_stdout(io.StringIO()):
+        found = collected.compute_collection_result()
+    return {name: (float(values[0]), float(values[1])) for name, values in found.items()}
+
+
+def embeddings(model: onnx.ModelProto, spec: EncoderSpec, hands: Hands) -> np.ndarray:
+    """float32 (N, D) of a graph that needn't be saved."""
+    run = _opened(model)
+    parts = [run(["embedding"], preprocess(spec, *p.inputs()))[0] for p in _batches(hands, 32)]
+    return np.concatenate(parts)
+
+
+def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(N, D) twice → (N,): how much of each embedding is left."""
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    return (a * b).sum(axis=1) / np.maximum(lengths, 1e-12)
+
+
+def _batches(hands: Hands, size: int) -> Iterator[Hands]:
+    for start in range(0, len(hands), size):
+        yield hands.rows(np.arange(start, min(start + size, len(hands))))
+
+
+def _opened(model: onnx.ModelProto) -> Callable[..., list[np.ndarray]]:
+    """What runs a graph as OnnxEncoder does."""
+    return cpu_session(model.SerializeToString()).run
+
+
+def _progress() -> Progress:
+    console = Console(stderr=True)
+    return Progress(console=console, transient=True, disable=not console.is_terminal)

@@ -1,0 +1,92 @@
+"""The JSON file of a self-test that someone attaches to a bug report: no private paths in it."""
+
+from __future__ import annotations
+
+import dataclasses
+import getpass
+import json
+import platform
+import re
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engines.errors import UserError
+from engines.files import replacing
+from engines.finding import Finding
+
+FORMAT = 1
+# An absolute path of POSIX or Windows, up to its last part.
+FOLDERS = re.compile(r"(?<![\w.:/\\])(?:[A-Za-z]:)?[\\/](?:[^\\/\s'\"(),;:]+[\\/])*(?=[^\\/\s])")
+
+
+@dataclass(frozen=True)
+class Private:
+    """What no report may show. paths: text → what stands for it, the longest first; names: of
+    the host and the user."""
+
+    paths: Mapping[str, str]
+    names: frozenset[str]
+
+
+def private(files: Sequence[Path]) -> Private:
+    """files: those named on the command line.
+
+    Folders may have spaces in their names, so those that are known are replaced as a whole.
+    """
+    paths = {str(file): file.name for file in files}
+    folders = (*(file.absolute().parent for file in files), Path.cwd(), Path(sys.prefix),
+               Path(tempfile.gettempdir()), Path.home())  # fmt: skip
+    for folder in folders:
+        if folder != Path(folder.anchor):
+            paths |= {f"{folder}/": "/", f"{folder}\\": "/", str(folder): "~"}
+    ordered = dict(sorted(paths.items(), key=lambda item: -len(item[0])))
+    return Private(ordered, frozenset(name for name in _names() if len(name) > 2) - {"root"})
+
+
+def _names() -> list[str]:
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError, ImportError):  # nobody has a name here
+        user = ""
+    return [platform.node(), user, Path.home().name]
+
+
+def scrubbed(value: Any, hidden: Private) -> Any:
+    """The same JSON value without what is private; any other path in it loses its folders."""
+    if isinstance(value, str):
+        for path, stand_in in hidden.paths.items():
+            value = value.replace(path, stand_in)
+        for name in hidden.names:
+            value = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "…", value)
+        return FOLDERS.sub("", value)
+    if isinstance(value, Mapping):
+        return {key: scrubbed(inner, hidden) for key, inner in value.items()}
+    if isinstance(value, Sequence):
+        return [scrubbed(inner, hidden) for inner in value]
+    return value
+
+
+def write(
+    path: Path,
+    facts: Mapping[str, Any],
+    findings: Sequence[Finding],
+    hidden: Private,
+    finished: bool,
+) -> None:
+    """Write the report whole or not at all. Raises UserError where it can't be written."""
+    report = {
+        "format": FORMAT,
+        "finished": finished,  # else the program died in what comes after the last finding
+        **facts,
+        "findings": [dataclasses.asdict(finding) for finding in findings],
+    }
+    text = json.dumps(scrubbed(report, hidden), indent=2, ensure_ascii=False, allow_nan=False)
+    try:
+        with replacing(path) as file:
+            file.write((text + "\n").encode())
+    except OSError as error:
+        raise UserError(f"--json can't write {path} ({error.strerror}).") from None

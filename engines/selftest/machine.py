@@ -1,0 +1,142 @@
+"""What this machine has for running encoders: driver, GPU, TensorRT, pycuda, ONNX Runtime."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib.metadata
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from engines.errors import UserError
+from engines.finding import Finding, guarded
+from engines.onnx_runtime.providers import PACKAGES
+from engines.tensorrt.gpu import DRIVER, compute_capability
+from engines.tensorrt.runtimes import BUILDERS, RUNTIMES, installed, load, pip_install
+
+MANAGEMENT = "nvml.dll" if sys.platform == "win32" else "libnvidia-ml.so.1"
+VERSIONS = ("numpy", "onnx", *PACKAGES, "pycuda", "mediapipe", "opencv-python")
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """capability: such as "sm89"; cuda: the newest release that the driver knows, as "13.0";
+    driver: the driver's own release, None where it doesn't say."""
+
+    name: str
+    capability: str
+    memory_mb: int
+    cuda: str
+    driver: str | None
+
+
+def find_gpu(device: int = 0) -> Gpu | None:
+    """Asked of the driver itself; None where there is no driver, or no GPU that answers it."""
+    capability = compute_capability(device)
+    if capability is None:
+        return None
+    driver: Any = ctypes.CDLL(DRIVER)
+    handle, release, size = ctypes.c_int(), ctypes.c_int(), ctypes.c_size_t()
+    name = ctypes.create_string_buffer(128)
+    driver.cuDeviceGet(ctypes.byref(handle), device)
+    driver.cuDeviceGetName(name, len(name), handle)
+    driver.cuDeviceTotalMem_v2(ctypes.byref(size), handle)
+    driver.cuDriverGetVersion(ctypes.byref(release))
+    return Gpu(
+        name=name.value.decode(errors="replace"),
+        capability=capability,
+        memory_mb=size.value // 2**20,
+        cuda=f"{release.value // 1000}.{release.value % 1000 // 10}",
+        driver=_driver_release(),
+    )
+
+
+def _driver_release() -> str | None:
+    try:
+        management: Any = ctypes.CDLL(MANAGEMENT)
+    except OSError:
+        return None
+    text = ctypes.create_string_buffer(96)
+    if management.nvmlInit_v2():
+        return None
+    try:
+        failed = management.nvmlSystemGetDriverVersion(text, len(text))
+        return None if failed else text.value.decode(errors="replace")
+    finally:
+        management.nvmlShutdown()
+
+
+def facts() -> dict[str, Any]:
+    """System, processor and versions, for a report. No names of people, hosts or folders."""
+    versions = {}
+    for name in (*VERSIONS, *(f"{runtime}-cu{c}" for runtime in RUNTIMES for c in (12, 13))):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return {
+        "system": platform.platform(terse=True),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "packages": versions,
+    }
+
+
+def _processor() -> str:
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+        if names:
+            return names[0]
+    return platform.processor() or platform.machine()
+
+
+def examine_machine(gpu: Gpu | None) -> Iterator[Finding]:
+    """What is here and what can't be used. That something isn't here is no fault."""
+    if gpu is None:
+        advice = "for an NVIDIA GPU: install its driver"
+        yield Finding("GPU", None, "no NVIDIA driver with a GPU answers", advice)
+    else:
+        found = f"{gpu.name}, {gpu.capability}, {gpu.memory_mb} MB"
+        yield Finding("GPU", True, found, "", vars(gpu))
+        text = f"{gpu.driver or 'of unknown release'}, for CUDA up to {gpu.cuda}"
+        yield Finding("driver", True, text)
+    there = installed()
+    for runtime in RUNTIMES:
+        if runtime in there:
+            yield guarded(RUNTIMES[runtime], partial(_runtime, runtime))
+    if gpu is not None and not set(BUILDERS) & set(there):
+        advice = f"{pip_install('tensorrt')}, or for RTX cards: {pip_install('tensorrt-rtx')}"
+        yield Finding("TensorRT", None, "not installed", advice)
+    pycuda = guarded("pycuda", _pycuda)
+    if gpu is None and not pycuda.ok:  # of no use here
+        pycuda = Finding("pycuda", None, "not usable here, nor needed without a GPU")
+    yield pycuda
+    yield guarded("ONNX Runtime", _onnx_runtime)
+
+
+def _runtime(name: str) -> Finding:
+    here, module = installed()[name], load(name)
+    cuda = f", for CUDA {here.cuda}" if here.cuda else ""
+    if module.__version__ != here.version:
+        text = f"the package is {here.version}, and what loads is {module.__version__}"
+        raise UserError(f"{text}; install it anew: {pip_install(name)} --force-reinstall")
+    return Finding(RUNTIMES[name], True, f"{module.__version__}{cuda}")
+
+
+def _pycuda() -> Finding:
+    from engines.tensorrt.cuda_buffers import pycuda_version
+
+    return Finding("pycuda", True, pycuda_version())
+
+
+def _onnx_runtime() -> Finding:
+    from engines.onnx_runtime.session import available, runtime
+
+    found = f"{runtime().__version__}, with {', '.join(available())}"
+    return Finding("ONNX Runtime", True, found, "", {"providers": list(available())})

@@ -1,0 +1,205 @@
+"""An encoder's ONNX file → a TensorRT plan, with a sidecar that says what it was built for.
+
+TensorRT 10 and 11 and TensorRT for RTX have one Python API. Where they differ: classic TensorRT
+times kernels on the GPU that is there and builds for that one; TensorRT for RTX needs no GPU,
+builds for those it is told, and times nothing. Every network is strongly typed: precision stands
+in the graph, there are no builder flags for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engines.errors import UserError
+from engines.files import replacing
+from engines.onnx_file import is_quantised, load_encoder
+from engines.tensorrt.compile import compiled
+from engines.tensorrt.gpu import compute_capability
+from engines.tensorrt.precision import in_fp16
+from engines.tensorrt.runtimes import BUILDERS, RUNTIMES, installed, load
+from engines.tensorrt.sidecar import PRECISIONS, Sidecar, save, sidecar_path, this_system
+
+if TYPE_CHECKING:
+    import onnx
+
+RTX = "tensorrt-rtx"
+CARDS = "sm86 RTX 30, sm89 RTX 40, sm120 RTX 50"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What kind of plan to build.
+
+    runtime: "tensorrt" or "tensorrt-rtx", None for the one installed; precision: "fp32", "fp16",
+    or "int8", for which the ONNX file must be quantised already; batches: numbers of hands to be
+    fast at, the plan takes 1 to the largest; targets: GPUs as "sm89", none for the one in this
+    machine; portable: see Sidecar.
+    """
+
+    runtime: str | None = None
+    precision: str = "fp16"
+    batches: tuple[int, ...] = (1, 2)
+    targets: tuple[str, ...] = ()
+    portable: bool = False
+
+
+def build(onnx_path: Path, engine: Path, wish: Wish) -> Sidecar:
+    """Build a plan and write it and its sidecar, or neither; → the sidecar.
+
+    Raises UserError where the wish can't be had here, the file is no encoder, the runtime
+    refuses its graph, or there is no room for the plan.
+    """
+    wish = definite(wish)
+    runtime, targets, batches = wish.runtime or "", wish.targets, wish.batches
+    trt = load(runtime)
+    model, spec, mark = load_encoder(onnx_path)
+    _check_quantised(model, onnx_path, wish.precision, runtime)
+    if wish.precision == "fp16":
+        model = in_fp16(model)
+    print(
+        f"Building {engine} for {', '.join(targets)} with {RUNTIMES[runtime]} {trt.__version__}, "
+        f"{wish.precision}, 1 to {batches[-1]} hands.",
+        file=sys.stderr,
+    )
+    started = time.monotonic()
+    plan = compiled(
+        trt,
+        f"{RUNTIMES[runtime]} {trt.__version__}",
+        model.SerializeToString(),
+        batches,
+        targets if runtime == RTX else (),
+        wish.portable,
+        None if runtime == RTX else engine.with_name(engine.name + ".timing"),
+    )
+    here = installed().get(runtime)
+    sidecar = Sidecar(
+        runtime=runtime,
+        runtime_version=trt.__version__,
+        cuda=here.cuda if here else None,
+        system=this_system(),
+        targets=targets,
+        precision=wish.precision,
+        portable=wish.portable,
+        onnx_sha256=hashlib.sha256(onnx_path.read_bytes()).hexdigest(),
+        fingerprint=mark,
+        spec=spec,
+        batches=batches,
+        build_s=round(time.monotonic() - started, 3),
+        plan_bytes=len(plan),
+        plan_sha256=hashlib.sha256(plan).hexdigest(),
+    )
+    _write(plan, sidecar, engine)
+    return sidecar
+
+
+def _write(plan: bytes, sidecar: Sidecar, engine: Path) -> None:
+    """Both files or neither."""
+    beside = sidecar_path(engine)
+    before = beside.read_bytes() if beside.is_file() else None
+    try:
+        with replacing(engine) as file:
+            file.write(plan)
+            file.flush()  # no room shows here, before the sidecar speaks of the new plan
+            save(sidecar, engine)
+    except OSError as error:
+        with contextlib.suppress(OSError):  # the plan may have been in use, as on Windows
+            if before is None:
+                beside.unlink(missing_ok=True)
+            elif beside.read_bytes() != before:
+                with replacing(beside) as file:
+                    file.write(before)
+        raise UserError(
+            f"{engine} can't be written ({error.strerror}); what was there before is untouched. "
+            f"The plan takes {len(plan) / 1e6:.0f} MB."
+        ) from None
+
+
+def definite(wish: Wish) -> Wish:
+    """The same wish with its runtime and targets named. Raises UserError where it can't be had."""
+    runtime = _chosen_runtime(wish.runtime)
+    _check_precision(wish.precision, runtime)
+    batches = tuple(sorted(set(wish.batches)))
+    return Wish(runtime, wish.precision, batches, _targets(runtime, wish), wish.portable)
+
+
+def _chosen_runtime(name: str | None) -> str:
+    if name is not None and name not in BUILDERS:
+        raise UserError(f"--runtime takes {' or '.join(BUILDERS)}; got {name!r}.")
+    there = [runtime for runtime in BUILDERS if runtime in installed()]
+    if name is None and not there:
+        raise UserError(
+            "Building a plan needs TensorRT, which isn't installed here; for RTX cards: pip "
+            "install -r requirements-gpu.txt, which names the line for other cards, too"
+        )
+    return name or there[0]
+
+
+def _check_precision(precision: str, runtime: str) -> None:
+    if precision not in PRECISIONS:
+        raise UserError(f"--precision takes fp32, fp16 or int8; got {precision!r}.")
+    if precision == "int8" and runtime == RTX:
+        raise UserError(
+            "TensorRT for RTX has no INT8 convolutions: use --precision fp16, which is its "
+            "fastest for an encoder of pictures."
+        )
+
+
+def _check_quantised(model: onnx.ModelProto, path: Path, precision: str, runtime: str) -> None:
+    if is_quantised(model) and runtime == RTX:
+        raise UserError(
+            f"{path} is quantised, and TensorRT for RTX has no INT8 convolutions: build from the "
+            f"float encoder that it was made of, or run it on the CPU: --encoder {path} --engine "
+            "onnx"
+        )
+    if is_quantised(model) and precision != "int8":
+        raise UserError(
+            f"{path} is quantised, so its plan is an INT8 one: build with --precision int8, or "
+            f"from the float encoder with --precision {precision}."
+        )
+    if not is_quantised(model) and precision == "int8":
+        raise UserError(
+            f"{path} isn't quantised, as --precision int8 needs: name hands to quantise it with, "
+            "--pictures DIR or FILE.npz, or use --precision fp16."
+        )
+
+
+def _targets(runtime: str, wish: Wish) -> tuple[str, ...]:
+    trt, gpu = load(runtime), compute_capability()
+    if runtime != RTX:
+        if gpu is None:
+            raise UserError(
+                "TensorRT builds on the GPU that will run the plan, and no NVIDIA GPU with its "
+                f"driver answers here; build there, or for an RTX card: --runtime {RTX} --target "
+                "sm89"
+            )
+        if set(wish.targets) - {gpu}:
+            raise UserError(
+                f"TensorRT builds for the GPU in this machine, {gpu}, and not for "
+                f"{', '.join(wish.targets)}; build there, or for an RTX card: --runtime {RTX}"
+            )
+        return (gpu,)
+    if wish.portable:
+        raise UserError(
+            "TensorRT for RTX has no portable plans: leave --portable out, or use --runtime "
+            "tensorrt."
+        )
+    known = [name.lower() for name in trt.ComputeCapability.__members__ if name.startswith("SM")]
+    targets = tuple(dict.fromkeys(wish.targets)) or ((gpu,) if gpu else ())
+    if not targets:
+        raise UserError(
+            f"No GPU with its driver answers here, so name what to build for with --target: {CARDS}"
+            "; several with commas."
+        )
+    unknown = [target for target in targets if target not in known]
+    if unknown:
+        raise UserError(
+            f"--target takes what TensorRT for RTX builds for, {', '.join(known)} ({CARDS}); got "
+            f"{', '.join(unknown) or 'nothing'}. Data centre cards take --runtime tensorrt."
+        )
+    return targets

@@ -1,0 +1,127 @@
+"""Whether a plan runs here: told before TensorRT sees it, with the command that mends it."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from engines.errors import UserError
+from engines.tensorrt.runtimes import BUILDERS, RUNTIMES, Installed, pip_install
+from engines.tensorrt.sidecar import Sidecar, sidecar_path, this_system
+
+LEAN = "tensorrt-lean"
+
+
+@dataclass(frozen=True)
+class Here:
+    """What is on this machine. gpu: such as "sm89", None where there is none or no driver for it.
+
+    fingerprint: of the encoder that is asked for; None takes whichever the plan holds.
+    system: see `this_system`.
+    """
+
+    installed: Mapping[str, Installed]
+    gpu: str | None
+    fingerprint: str | None = None
+    system: str = field(default_factory=this_system)
+
+
+def check(sidecar: Sidecar, path: Path, plan: bytes, here: Here) -> str:
+    """→ the name of the runtime that runs this plan here.
+
+    path, plan: the file and its bytes. Raises UserError, one sentence with the command that mends
+    it, where nothing here can, or where the plan isn't what its sidecar says.
+    """
+    if len(plan) != sidecar.plan_bytes:
+        raise UserError(
+            f"{path} has {len(plan)} bytes where {sidecar.plan_bytes} were written; copy it again "
+            f"whole, or build it again: {rebuild(sidecar, path)}"
+        )
+    if hashlib.sha256(plan).hexdigest() != sidecar.plan_sha256:
+        raise UserError(
+            f"{path} isn't the plan that {sidecar_path(path).name} speaks of; copy the two "
+            f"together, or build it again: {rebuild(sidecar, path)}"
+        )
+    if here.fingerprint not in (None, sidecar.fingerprint):
+        raise UserError(
+            f"{path} holds the encoder {sidecar.fingerprint[:12]} and not the one asked for, "
+            f"{here.fingerprint[:12]}; name its own ONNX file with --encoder, or build it from "
+            f"that one: {rebuild(sidecar, path)}"
+        )
+    if sidecar.runtime == "tensorrt" and sidecar.system != here.system:
+        raise UserError(
+            f"{path} was built on {sidecar.system} and this is {here.system}, where TensorRT "
+            f"doesn't take it; build it here: {rebuild(sidecar, path)}"
+        )
+    runtime = _runtime(sidecar, path, here)
+    if here.gpu is None:
+        raise UserError(
+            f"{path} needs an NVIDIA GPU with its driver, and none answers here; for the CPU: "
+            "--engine onnx"
+        )
+    if here.gpu not in sidecar.targets:
+        raise UserError(
+            f"{path} was built for {', '.join(sidecar.targets)} and the GPU here is {here.gpu}; "
+            f"build it for this one: {rebuild(sidecar, path, target=here.gpu)}"
+        )
+    return runtime
+
+
+def _runtime(sidecar: Sidecar, path: Path, here: Here) -> str:
+    """The installed runtime that runs the plan."""
+    able = [sidecar.runtime, *((LEAN,) if sidecar.portable else ())]
+    there = [name for name in able if name in here.installed]
+    wanted = f"{RUNTIMES[sidecar.runtime]} {sidecar.runtime_version}"
+    for name in there:
+        if _runs(sidecar, here.installed[name].version):
+            return name
+    # Without a CUDA release in its package's name it came with the system, as on a Jetson.
+    install = pip_install(sidecar.runtime, sidecar.runtime_version, sidecar.cuda)
+    install = (
+        install if sidecar.cuda else f"take {wanted}, which came with the system it was built on"
+    )
+    if there:
+        raise UserError(
+            f"{path} was built by {wanted} and here is {here.installed[there[0]].version}; build "
+            f"it again: {rebuild(sidecar, path)}, or: {install}"
+        )
+    others = [name for name in here.installed if name in BUILDERS]
+    if others:
+        raise UserError(
+            f"{path} was built by {wanted} and here is {RUNTIMES[others[0]]}; build it again: "
+            f"{rebuild(sidecar, path, others[0], here.gpu)}, or: {install}"
+        )
+    raise UserError(f"{path} needs {wanted}, which isn't installed here: {install}")
+
+
+def _runs(sidecar: Sidecar, version: str) -> bool:
+    """A plan belongs to one release, a portable one to that and the newer of its generation."""
+    if not sidecar.portable:
+        return version == sidecar.runtime_version
+    built, there = _numbers(sidecar.runtime_version), _numbers(version)
+    return built[:1] == there[:1] and built <= there
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdecimal())
+
+
+def rebuild(
+    sidecar: Sidecar, path: Path, runtime: str | None = None, target: str | None = None
+) -> str:
+    """The command that builds the like of a plan, as far as the runtime can."""
+    runtime = runtime or sidecar.runtime
+    rtx = runtime == "tensorrt-rtx"
+    targets = target or ",".join(sidecar.targets)
+    batches = ",".join(map(str, sidecar.batches))
+    precision = "fp16" if rtx and sidecar.precision == "int8" else sidecar.precision
+    return (
+        f"python run.py build --onnx FILE.onnx --engine {shlex.quote(str(path))} --precision "
+        f"{precision} --runtime {runtime} --batch {batches}"
+        # Classic TensorRT builds for the GPU it finds.
+        + (f" --target {targets}" if rtx else "")
+        + (" --portable" if sidecar.portable and not rtx else "")
+    )

@@ -1,0 +1,222 @@
+"""Draws the joints of a hand as a picture of a hand, shaded well enough for hand detectors.
+
+Tapered round limbs are merged into one height map (pixels towards the camera). Shading, contours
+and folds all come from that map, so crossing fingers need no special case. Joints are (21, 3)
+metres as hand_pose gives them. Pictures are uint8 BGR (height, width, 3).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+from realtime.drawn.palm import EMPTY, palm_and_arm, raise_limb
+from realtime.drawn.pose import PALM_LENGTH, RADII, inner_sides, palm_axes, palm_lines, unit
+
+SIZE = (640, 480)  # width, height
+_DISTANCE = 0.55  # metres from the camera to the wrist; sets how strong the perspective is
+
+
+@dataclass(frozen=True)
+class HandLook:
+    """How the drawn hand and its surroundings look. Colours are BGR, 0..255."""
+
+    skin: tuple[int, int, int] = (146, 174, 222)
+    cloth: tuple[int, int, int] = (120, 84, 62)
+    wall: tuple[int, int, int] = (178, 184, 186)
+    scenery: int = 1  # seed of the blurred shapes in the background
+    light: tuple[float, float, float] = (-0.40, -0.60, 0.70)  # to the lamp; z towards the camera
+    creases: float = 1.0  # strength of the lines in palm and fingers
+    thickness: float = 1.0  # how stout the fingers are
+    sleeve: float = 0.055  # metres from the wrist to the cuff
+
+
+def project(
+    joints_m: np.ndarray,
+    size: tuple[int, int] = SIZE,
+    scale: float = 1600.0,
+    centre: tuple[float, float] | None = None,
+) -> np.ndarray:
+    """Where joints (n, 3) in metres appear: (n, 2) float32 pixels.
+
+    scale: pixels per metre at the wrist's depth; centre: the pixel of the origin (the wrist), by
+    default in the middle of the lower part of the picture.
+    """
+    return _to_view(joints_m, size, scale, centre)[0][:, :2].astype(np.float32)
+
+
+def _to_view(joints_m, size, scale, centre) -> tuple[np.ndarray, np.ndarray]:
+    """(n, 3) pixels with z as height towards the camera, and (n,) pixels per metre there."""
+    points = np.asarray(joints_m, np.float64)
+    zoom = scale * _DISTANCE / np.maximum(_DISTANCE + points[:, 2], 0.1)
+    view = points * zoom[:, None] * (1, 1, -1)
+    view[:, :2] += (size[0] / 2, size[1] * 0.76) if centre is None else centre
+    return view, zoom
+
+
+@lru_cache(maxsize=16)
+def _backdrop(wall, scenery: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """A wall and a few out-of-focus things, uint8 BGR, and float32 (h, w) mottling for skin."""
+    rng = np.random.default_rng(scenery)
+    width, height = size[0] // 4, size[1] // 4
+    small = np.ones((height, width, 3), np.float32) * wall
+    for _ in range(5):
+        corner, extent = rng.uniform(0, (width, height)), rng.uniform(16, 60, 2)
+        colour = np.clip(np.array(wall) * rng.uniform(0.75, 1.1) + rng.normal(0, 6, 3), 0, 255)
+        ends = np.stack([corner - extent / 2, corner + extent / 2]).astype(int).tolist()
+        cv2.rectangle(small, *ends, colour.tolist(), -1)
+    small = cv2.GaussianBlur(small, (0, 0), 5)
+    across, down = np.linspace(-1, 1, width), np.linspace(-1, 1, height)[:, None]
+    small *= (1 - 0.07 * down - 0.05 * across**2)[..., None].astype(np.float32)
+    large = cv2.resize(small, size, interpolation=cv2.INTER_CUBIC)
+    noise = rng.normal(0, 1, large.shape).astype(np.float32)
+    mottle = 0.035 * cv2.GaussianBlur(noise[..., 0], (0, 0), 1)
+    mottle += 0.45 * cv2.GaussianBlur(noise[..., 1], (0, 0), 8)
+    return (large + 1.2 * noise).clip(0, 255).astype(np.uint8), mottle
+
+
+def _enlarged(half, shape) -> np.ndarray:
+    """A height map at twice the resolution, cut to shape (h, w), with a smooth outline."""
+    solid = cv2.threshold(half, EMPTY / 2, 1.0, cv2.THRESH_BINARY)[1]
+    parts = (cv2.GaussianBlur(part, (7, 7), 0) for part in (half * solid, solid))
+    total, weight = (cv2.resize(p, None, fx=2, fy=2)[: shape[0], : shape[1]] for p in parts)
+    return np.where(weight > 0.5, total * 2 / cv2.max(weight, 0.5), np.float32(EMPTY))
+
+
+def draw_hand(
+    joints_m: np.ndarray,
+    look: HandLook = HandLook(),
+    size: tuple[int, int] = SIZE,
+    scale: float = 1600.0,
+    centre: tuple[float, float] | None = None,
+    side: str = "right",
+    backdrop: np.ndarray | None = None,
+    sink: tuple[float, float] = (0.0, 0.5),
+) -> np.ndarray:
+    """Draw joints (21, 3) in metres as a hand; uint8 BGR (size[1], size[0], 3).
+
+    scale, centre: as in `project`. side: "right" or "left", to tell the palm from the back.
+    backdrop: uint8 BGR (size[1], size[0], 3) to draw on instead of the look's wall and scenery.
+    sink: where the elbow is drawn to from straight behind the hand, in the picture's x and y.
+    """
+    view, zoom = _to_view(joints_m, size, scale, centre)
+    grow = np.linalg.norm(joints_m[9] - joints_m[0]) / PALM_LENGTH
+    px = float(zoom[0] * grow)
+    radii = RADII * look.thickness * grow * zoom[1:].reshape(5, 4)
+    across, palm = palm_axes(joints_m, side) * (1, 1, -1)
+    inner = inner_sides(joints_m, side) * (1, 1, -1)
+    down = unit(unit(view[0] - view[[5, 9, 13, 17]].mean(0)) + (*sink, 0))
+
+    # Work only in the part of the picture that has the hand and the arm in it.
+    arm = np.array([[0, 0.03], [0, -0.03], [0.2, 0.05], [0.2, -0.05]]) * px
+    ends = np.concatenate([view, view[0] + arm @ np.stack([down, across])])[:, :2]
+    x0, y0 = np.clip(ends.min(0) - 0.022 * px, 0, np.array(size) - 16).astype(int)
+    x1, y1 = np.clip(ends.max(0) + 0.022 * px, (x0 + 16, y0 + 16), size).astype(int)
+    view[:, :2] -= (x0, y0)
+    shape = (y1 - y0, x1 - x0)
+    # Palm and arm are smooth: half the resolution will do.
+    half, half_shape = (view - (0.5, 0.5, 0)) / 2, ((shape[0] + 1) // 2, (shape[1] + 1) // 2)
+    half = palm_and_arm(half, half_shape, px / 2, radii / 2, across, palm, down)
+    palm_only = _enlarged(half, shape)
+    height = palm_only.copy()
+    # The sleeve is a thicker arm, cut straight at the cuff.
+    cuff = view[0] + down * look.sleeve * px
+    below = slice(int(np.clip(cuff[1] - 0.04 * px, 0, shape[0] - 1)), None)
+    thick = np.ones((int(0.012 * px) | 1,) * 2, np.uint8)
+    sleeve = np.full_like(palm_only, EMPTY)
+    sleeve[below] = cv2.dilate(palm_only[below], thick) + len(thick) / 3
+    left, above = cuff[0] - np.arange(shape[1]), cuff[1] - np.arange(shape[0])
+    sleeve[-left * down[0] < above[:, None] * down[1]] = EMPTY
+    for f, chain in enumerate(view[1:].reshape(5, 4, 3).copy()):
+        chain[3] -= unit(chain[3] - chain[2]) * radii[f, 3] * 0.75
+        for b in range(f == 0, 3):
+            r, blend = radii[f, b], (0.003 if b else 0.006) * px
+            raise_limb(height, chain[b], chain[b + 1], r, radii[f, b + 1], blend, 0.05 * r)
+
+    details = _details(view, palm_only, height, radii, inner, palm, px)
+    scene, mottle = _backdrop(look.wall, look.scenery, size)
+    backdrop = scene if backdrop is None else backdrop
+    at, picture = np.s_[y0:y1, x0:x1], backdrop.copy()
+    patch, mask = _shade(height, sleeve, *details, look, px, mottle[at])
+    alpha = cv2.GaussianBlur(mask, (5, 5), 1.0)
+    picture[at] = cv2.blendLinear(patch, backdrop[at], alpha, 1 - alpha)
+    return picture
+
+
+def _details(view, palm_only, height, radii, inner, palm, px) -> tuple[np.ndarray, np.ndarray]:
+    """Masks (h, w) uint8: lines of the palm and the finger joints, and nails."""
+    lines, nails = np.zeros((2, *height.shape), np.uint8)
+
+    def fixed(points) -> np.ndarray:
+        return np.round(points[:, :2] * 16).astype(np.int32)[None]
+
+    def seen(point) -> bool:
+        x, y = int(point[0] + 0.5), int(point[1] + 0.5)
+        inside = 0 <= y < height.shape[0] and 0 <= x < height.shape[1]
+        return inside and height[y, x] - point[2] < 0.006 * px
+
+    if palm[2] > 0.2:
+        for curve in palm_lines(view):
+            cv2.polylines(lines, fixed(curve), False, 90, 2, cv2.LINE_AA, 4)
+        lines[height - palm_only > 0.002 * px] = 0
+    arc, ring = np.linspace(-0.9, 0.9, 7)[:, None], np.linspace(0, 2 * np.pi, 16)[:, None]
+    bones = unit(np.diff(view[1:].reshape(5, 4, 3), axis=1))
+    rights = np.cross(bones, inner)
+    for f, chain in enumerate(view[1:].reshape(5, 4, 3)):
+        for j in (1, 2):  # folds inside, wrinkles on the back
+            normal = unit(inner[f, j - 1] + inner[f, j])
+            sign = 1 if normal[2] > 0 else -1
+            if abs(normal[2]) > 0.15 and seen(chain[j] + sign * normal * radii[f, j]):
+                curve = np.cos(arc) * normal * sign + np.sin(arc) * rights[f, j - 1]
+                tone = int((90 if sign > 0 else 50) * min(1.0, abs(normal[2]) * 1.5))
+                curve = chain[j] + curve * radii[f, j] * 0.95
+                cv2.polylines(lines, fixed(curve), False, tone, 2, cv2.LINE_AA, 4)
+        bone, back, r = bones[f, 2], -inner[f, 2], radii[f, 3]
+        if back[2] > 0.1 and seen(chain[3] - bone * r * 0.8 + back * r):
+            oval = np.cos(ring) * bone * 1.05 + np.sin(ring) * rights[f, 2] * 0.72
+            oval = chain[3] + (back - bone) * r * 0.75 + oval * r
+            cv2.fillPoly(nails, fixed(oval), 255, cv2.LINE_AA, 4)
+    return cv2.GaussianBlur(lines, (5, 5), 0), cv2.GaussianBlur(nails, (3, 3), 0)
+
+
+def _shade(height, sleeve, lines, nails, look, px, mottle) -> tuple[np.ndarray, np.ndarray]:
+    """Colours (h, w, 3) uint8 BGR of the lit height map, and its coverage (h, w) float32 0..1."""
+    whole = cv2.max(height, sleeve)
+    mask = (whole > EMPTY / 2).astype(np.float32)
+    # Carry the rim on outside, or all outlines would be as dark as a drop to the background.
+    rim = cv2.dilate(whole, np.ones((7, 7), np.uint8)) - 3.0
+    rim = cv2.max(rim, float(whole[mask > 0].min(initial=0.0)) - 3.0)
+    smooth = cv2.GaussianBlur(np.where(mask > 0, whole, rim), (0, 0), max(0.0011 * px, 0.6))
+    gx = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, ksize=3, scale=1 / 8)
+    gy = cv2.Sobel(smooth, cv2.CV_32F, 0, 1, ksize=3, scale=1 / 8)
+    light = [float(c) for c in unit(np.array(look.light))]
+    steep = cv2.sqrt(cv2.accumulateSquare(gy, gx * gx) + 1)
+    tone = cv2.addWeighted(gx, -0.40 * light[0], gy, -0.40 * light[1], 0.40 * light[2] + 0.20)
+    tone = tone / steep + 0.54
+    # Folds and gaps are lower than what is around them; half the resolution will do.
+    low = cv2.resize(smooth, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    solid = cv2.resize(mask, low.shape[::-1], interpolation=cv2.INTER_AREA)
+    window = (int(0.008 * px) | 1,) * 2
+    mean = cv2.blur(low * solid, window) / cv2.max(cv2.blur(solid, window), 1e-3)
+    hollow = cv2.min(cv2.max((mean - low) * (0.40 / (0.016 * px)), 0.0), 0.40)
+    tone += mottle - cv2.resize(hollow, tone.shape[::-1])
+    tone -= lines * np.float32(0.35 * look.creases / 255)
+    grey = cv2.merge([cv2.convertScaleAbs(cv2.max(tone, 0.0), alpha=200)] * 3)
+    # Light that has passed through skin is red, and fills its shadows.
+    level = np.linspace(0, 255 / 200, 256)[:, None]
+    skin = np.array(look.skin) * (0.20 + 0.80 * level) ** np.array([1.25, 1.15, 0.85])
+    picture = cv2.LUT(grey, skin.clip(0, 255).astype(np.uint8)[None])
+    for part, table in (
+        (nails, skin * 1.05 + (14, 10, 12)),
+        (cv2.blur((sleeve > height).astype(np.uint8) * 255, (3, 3)), np.array(look.cloth) * level),
+    ):
+        x, y, w, h = cv2.boundingRect(part)
+        if w:
+            at = np.s_[y : y + h, x : x + w]
+            painted = cv2.LUT(grey[at], table.clip(0, 255).astype(np.uint8)[None])
+            amount = part[at] * np.float32(1 / 255)
+            picture[at] = cv2.blendLinear(painted, picture[at], amount, 1 - amount)
+    return picture, mask

@@ -1,0 +1,185 @@
+"""A gallery as one zip file, to carry elsewhere and to bring back.
+
+The archive is laid out as the gallery is. Nothing in it is ever unpacked by its own name: files
+are read, checked as references, and stored like recordings.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import stat
+import struct
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from engines.errors import UserError
+from engines.say import warn
+from realtime.gallery.files import GESTURE, TEMPORARY, label_json
+from realtime.gallery.gallery import Gallery
+from realtime.gallery.labels import check_label, label_of_folder
+from realtime.gallery.reading import saying
+from realtime.gallery.reference import (
+    ID,
+    LARGEST_JSON,
+    LARGEST_PNG,
+    DamagedReference,
+    NewerFormat,
+    parse_json,
+)
+
+LARGEST_TOTAL = 1 << 30  # bytes, unpacked
+# What zipfile raises about a broken archive or entry; an encrypted one is a RuntimeError.
+BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError)
+
+Entries = dict[tuple[str, str], zipfile.ZipInfo]  # by folder and file name
+
+
+def export_zip(gallery: Gallery, path: Path) -> int:
+    """Write all references to a zip file, whole or not at all; → how many.
+
+    Raises UserError where there are none, or where the file can't be written.
+    """
+    if not path.name or path.is_dir():
+        raise UserError(
+            f"{path} can't be written: it is a folder. Name a file in it, such as a.zip."
+        )
+    temporary = path.with_name(f"{TEMPORARY[0]}{secrets.token_hex(8)}")
+    try:
+        with saying(path, "can't be written"), open(temporary, "xb") as file:
+            count = _write(gallery, file)
+            file.flush()
+            os.fsync(file.fileno())
+        with saying(path, "can't be written"):
+            os.replace(temporary, path)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+    return count
+
+
+def import_zip(gallery: Gallery, path: Path) -> int:
+    """Add an archive's references to those there are; → how many were new.
+
+    Gestures of the same label become one; ids that the gallery has already are skipped, damaged
+    references too, with a warning. Raises UserError for what is no archive of a gallery, for one
+    with names or sizes that are not a gallery's (then nothing is added), and where writing fails.
+    """
+    count = 0
+    with saying(path, "can't be read"):
+        try:
+            archive = zipfile.ZipFile(path)
+        except BROKEN:
+            raise UserError(f"{path} is no zip file: pass one that an export made.") from None
+        with archive:
+            entries = _entries(archive, path)
+            there = gallery.ids()
+            for folder, name in sorted(entries, key=lambda key: key[1]):
+                id, suffix = os.path.splitext(name)
+                if suffix != ".json" or name == GESTURE or id in there:
+                    continue
+                try:
+                    label = _label(archive, entries, folder)
+                    if (folder, f"{id}.png") not in entries:
+                        raise DamagedReference("its picture is missing")
+                    png = _read(archive, entries[folder, f"{id}.png"])
+                    record = _read(archive, entries[folder, name])
+                    gallery.add_files(label, id, png, record)
+                except DamagedReference as error:
+                    warn(f"{folder}/{name} in {path} is damaged ({error}) and was not imported.")
+                except NewerFormat:
+                    warn(f"{folder}/{name} in {path} needs a newer version of this program.")
+                else:
+                    there.add(id)
+                    count += 1
+    return count
+
+
+def _write(gallery: Gallery, file: BinaryIO) -> int:
+    count = total = 0
+    folders: set[str] = set()
+    with zipfile.ZipFile(file, "w") as archive:
+        for place, png, record in gallery.stored():
+            folder = place.folder.name
+            if folder not in folders:
+                folders.add(folder)
+                _put(archive, f"{folder}/{GESTURE}", label_json(place.label))
+            _put(archive, f"{folder}/{place.id}.png", png)
+            _put(archive, f"{folder}/{place.id}.json", record)
+            count += 1
+            total += len(png) + len(record) + 256  # gesture.json's share
+            if total > LARGEST_TOTAL:
+                raise UserError(
+                    f"{gallery.folder} holds more than {LARGEST_TOTAL >> 20} MiB, more than an "
+                    "import takes: copy the folder itself instead."
+                )
+    if not count:
+        raise UserError(f"{gallery.folder} has no gestures to export: record one first.")
+    return count
+
+
+def _put(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
+    info = zipfile.ZipInfo(name)  # with a fixed date: the same gallery gives the same file
+    info.external_attr = (stat.S_IFREG | 0o644) << 16
+    pressed = name.endswith(".json")  # PNG is compressed already
+    info.compress_type = zipfile.ZIP_DEFLATED if pressed else zipfile.ZIP_STORED
+    archive.writestr(info, data)
+
+
+def _entries(archive: zipfile.ZipFile, path: Path) -> Entries:
+    """What is named like a gallery's files. Raises UserError for what no export ever holds."""
+    entries: Entries = {}
+    for info in archive.infolist():
+        name = info.filename.replace("\\", "/")
+        parts = PurePosixPath(name).parts
+        outside = name.startswith("/") or ".." in parts or re.match("[A-Za-z]:", name)
+        if outside or stat.S_ISLNK(info.external_attr >> 16):
+            raise UserError(
+                f"{path} was not imported: {info.filename!r} in it leads out of the gallery's "
+                "folder. Pass a zip file made by exporting a gallery."
+            )
+        own = parts and (parts[-1] == GESTURE or ID.fullmatch(os.path.splitext(parts[-1])[0]))
+        hidden = any(part.startswith((".", "__MACOSX")) for part in parts)
+        if own and not hidden and len(parts) > 1 and name.endswith((".json", ".png")):
+            entries["/".join(parts[:-1]), parts[-1]] = info
+    if not any(name != GESTURE for _, name in entries):
+        raise UserError(
+            f"{path} has no recorded gestures in it: pass a zip file made by exporting a gallery."
+        )
+    large = [e for e in entries.values() if e.file_size > _limit(e)]
+    if large or sum(e.file_size for e in entries.values()) > LARGEST_TOTAL:
+        raise UserError(
+            f"{path} was not imported: it unpacks to more than recorded gestures take. Pass a zip "
+            "file made by exporting a gallery."
+        )
+    return entries
+
+
+def _limit(entry: zipfile.ZipInfo) -> int:
+    return LARGEST_PNG if entry.filename.endswith(".png") else LARGEST_JSON
+
+
+def _label(archive: zipfile.ZipFile, entries: Entries, folder: str) -> str:
+    """The label of the archive's folder, as in a gallery. Raises DamagedReference, NewerFormat."""
+    try:
+        if (folder, GESTURE) not in entries:
+            return label_of_folder(folder.rsplit("/", 1)[-1])
+        return check_label(str(parse_json(_read(archive, entries[folder, GESTURE]))["label"]))
+    except (UserError, KeyError):
+        raise DamagedReference("its gesture has no name") from None
+
+
+def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    # Other methods than an export's fail in other ways; asking for no more bytes than declared
+    # keeps a bomb from unpacking.
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise DamagedReference("it is compressed in an unknown way")
+    try:
+        with archive.open(entry) as file:
+            return file.read(entry.file_size)
+    except BROKEN as error:
+        raise DamagedReference(str(error)) from None

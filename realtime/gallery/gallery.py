@@ -1,0 +1,209 @@
+"""The gallery: recorded references on disk, shared by programs that may run at the same time.
+
+Pictures, landmarks and sides are the truth; embeddings are only a cache of them. Programs don't
+lock each other out: each step is one rename, and a step whose folder has gone is tried again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from engines.encoder import Encoder
+from engines.errors import UserError
+from realtime.gallery import files
+from realtime.gallery.files import CACHE, Stored
+from realtime.gallery.index import (
+    GalleryIndex,
+    Vectors,
+    build_index,
+    cache_name,
+    read_cache,
+    view_keys,
+    write_cache,
+)
+from realtime.gallery.labels import check_label, folder_key, free_name
+from realtime.gallery.reading import GalleryReader, reason, saying
+from realtime.gallery.reference import (
+    Reference,
+    make_reference,
+    new_id,
+    parse_record,
+    to_files,
+    with_picture,
+)
+
+__all__ = ["Gallery", "GalleryIndex", "Reference", "make_reference"]
+
+TRIES = 50  # of a step that another program got in the way of; one is nearly always enough
+
+
+class Gallery:
+    """The references in a folder, read afresh at each call; the first recording makes it.
+
+    Raises UserError where the folder is a file or can't be read; so do all methods. What is
+    damaged in it is no error: it is moved to .damaged in it, with a warning.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+        self._reader = GalleryReader(self.folder)
+        self._vectors: dict[str, Vectors] = {}  # by fingerprint and cache name
+        self.stamp()  # fails where nothing can be read
+
+    def references(self) -> list[Reference]:
+        """All references, sorted by label, then id (as they were recorded)."""
+        read = self._reader.read
+        loaded = [read(place, files.read_reference) for place in self._reader.places()]
+        return [reference for reference in loaded if reference is not None]
+
+    def picture(self, id: str) -> np.ndarray | None:
+        """One reference's picture, uint8 (K, K, 3) BGR; None where it has gone or is damaged."""
+        place = next((place for place in self._reader.places() if place.id == id), None)
+        reference = None if place is None else self._reader.read(place, files.read_reference)
+        return None if reference is None else reference.picture
+
+    def stored(self) -> Iterator[tuple[Stored, bytes, bytes]]:
+        """All references as bytes, checked: where each lies, its PNG, its JSON."""
+        for place in self._reader.places():
+            if (found := self._reader.read(place, files.read_files)) is not None:
+                yield found
+
+    def labels(self) -> dict[str, int]:
+        """How many references each gesture has, sorted by label; counted without opening them."""
+        counts: dict[str, int] = {}
+        for place in self._reader.places():
+            counts[place.label] = counts.get(place.label, 0) + 1
+        return counts
+
+    def ids(self) -> set[str]:
+        """The ids of all references."""
+        return {place.id for place in self._reader.places()}
+
+    def stamp(self) -> tuple[tuple[str, int, int], ...]:
+        """Cheap, and different once any program has changed a gesture."""
+        return self._reader.stamp()
+
+    def add(self, reference: Reference, replace: bool = False) -> Reference:
+        """Store a reference; on the disk when this returns, whole or not at all.
+
+        replace: the gesture's other references go, once this one is there. Returns it as stored:
+        its label in NFC, and with a new id where the gallery has that one already.
+        """
+        label = check_label(reference.label)
+        places = self._reader.places()
+        id = new_id() if reference.id in {p.id for p in places} else reference.id
+        reference = dataclasses.replace(reference, label=label, id=id)
+        self.add_files(label, id, *to_files(reference))
+        if replace:
+            for place in places:
+                if place.label == label:
+                    self._remove(place)
+        return reference
+
+    def add_files(self, label: str, id: str, png: bytes, record: bytes) -> None:
+        """Store a reference as the bytes of its PNG and its JSON, `label` as check_label gives it.
+
+        Raises DamagedReference or NewerFormat where they hold no reference.
+        """
+        with_picture(parse_record(id, record), label, png)
+        files.clean_leftovers(self.folder)
+        taken: set[str] = set()
+        path = self.folder
+        try:
+            for _ in range(TRIES):
+                # Names first: a folder that comes in after them is found by its label, or else
+                # is in the way of publishing.
+                names = taken | self._reader.names()
+                folder = next((f for f, its in self._reader.folders() if its == label), None)
+                path = folder or self.folder / free_name(label, names)
+                try:
+                    if folder is not None:
+                        files.write_reference(path, id, png, record)
+                        return
+                    if files.publish_gesture(path, label, id, png, record):
+                        return
+                    taken.add(path.name)
+                except FileNotFoundError:  # deleted or renamed by another program: once more
+                    continue
+        except OSError as error:
+            file = path / Path(error.filename or id).name
+            raise UserError(
+                f"{file} can't be written ({reason(error)}) and nothing was recorded: free some "
+                "space, or choose a --gallery folder you may write to."
+            ) from None
+        raise UserError(f"{path} can't be written: other programs keep changing it. Try again.")
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a gesture another label. UserError where `old` isn't there or `new` is already."""
+        old, new = check_label(old), check_label(new)
+        folders = self._folders_of(old)
+        if new in self.labels():
+            raise UserError(
+                f"{old!r} can't be renamed to {new!r}: there is a gesture of that name already. "
+                "Choose another name, or delete that one first."
+            )
+        for folder in folders:
+            with saying(folder, "can't be renamed"):
+                files.write_label(folder, new)  # from here on it has the new label
+                names = self._reader.names()
+            others = {n for n in names if folder_key(n) != folder_key(folder.name)}
+            with contextlib.suppress(OSError):  # the folder's name is only for people to read
+                os.rename(folder, self.folder / free_name(new, others))
+
+    def delete(self, label: str) -> None:
+        """Remove a gesture at once. UserError where there is none, naming those there are."""
+        for folder in self._folders_of(check_label(label)):
+            with saying(folder, "can't be deleted"), contextlib.suppress(FileNotFoundError):
+                files.remove_gesture(folder)
+
+    def delete_reference(self, id: str) -> None:
+        """Remove one reference; the gesture goes with its last. UserError where there is none."""
+        places = [place for place in self._reader.places() if place.id == id]
+        if not places:
+            raise UserError(f"{self.folder} has no recording {id!r}: it may be deleted already.")
+        for place in places:
+            self._remove(place)
+
+    def embeddings(self, encoder: Encoder, mirror_hands: bool = True) -> GalleryIndex:
+        """The embeddings of all references; pictures are opened only where the cache lacks them.
+
+        mirror_hands: left hands are cut as right ones, as the live hands' detector does.
+        """
+        records, load = [], []
+        for place in self._reader.places():
+            record = self._reader.read(place, files.read_record)
+            if record is not None:
+                records.append((place.label, record))
+                load.append(functools.partial(self._reader.read, place, files.read_reference))
+        name = cache_name(encoder, mirror_hands)
+        path = self.folder / CACHE / name
+        stored = read_cache(path, encoder)
+        # Kept in memory too: a gallery on a read-only disk has no other cache.
+        known = {**self._vectors.get(encoder.fingerprint + name, {}), **stored}
+        index = build_index(records, load, encoder, mirror_hands, known)
+        keys = [key for _, record in records for key in sorted(view_keys(record, mirror_hands))]
+        known = {key: known[key] for key in keys if key in known}  # without what was deleted
+        self._vectors[encoder.fingerprint + name] = known
+        if known.keys() - stored.keys():
+            write_cache(path, encoder, known)
+        return index
+
+    def _remove(self, place: Stored) -> None:
+        with saying(place.json, "can't be deleted"):
+            files.remove_reference(place)
+            files.remove_if_empty(place.folder, place.label)
+
+    def _folders_of(self, label: str) -> list[Path]:
+        """The folders of a gesture that has references. Raises UserError where it has none."""
+        labels = self.labels()
+        if label not in labels:
+            there = "it holds " + ", ".join(map(repr, labels)) if labels else "it is empty"
+            raise UserError(f"{self.folder} has no gesture {label!r}: {there}.")
+        return [folder for folder, its in self._reader.folders() if its == label]

@@ -1,0 +1,128 @@
+"""The references' embeddings, and the cache that spares computing them at every start."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from engines.encoder import Encoder
+from realtime.gallery.files import write_file
+from realtime.gallery.reference import Record, Reference
+from realtime.hands.detector import cut_hand, encoder_inputs
+
+VERSION = 1  # of the cache; another one is computed anew
+BATCH = 16  # references encoded at once: enough to be quick, few enough for a small memory
+
+Key = tuple[str, str]  # a reference's id and its content's digest
+Vectors = dict[Key, np.ndarray]  # float32 (D,) each
+
+
+@dataclass(frozen=True, eq=False)
+class GalleryIndex:
+    """R views of references as a matcher sees them: labels, ids and sides (R,), embeddings float32
+    (R, D), sorted by label, then id. Where hands are mirrored, a reference with a twin is there
+    twice, as either hand."""
+
+    labels: tuple[str, ...]
+    ids: tuple[str, ...]
+    sides: tuple[str, ...]
+    embeddings: np.ndarray
+
+
+def build_index(
+    records: Sequence[tuple[str, Record]],
+    load: Sequence[Callable[[], Reference | None]],
+    encoder: Encoder,
+    mirror_hands: bool,
+    known: Vectors,
+) -> GalleryIndex:
+    """(label, record) and a way to load each → their index.
+
+    known: what needs no computing; what was computed is added to it. A reference that `load`
+    gives as None is left out.
+    """
+    missing = [
+        i for i, (_, r) in enumerate(records) if not view_keys(r, mirror_hands) <= known.keys()
+    ]
+    for start in range(0, len(missing), BATCH):
+        views: list[tuple[Key, Reference]] = []
+        for i in missing[start : start + BATCH]:
+            record, reference = records[i][1], load[i]()
+            if reference is not None:
+                views.append((_key(record), reference))
+                if mirror_hands and reference.twin is not None:
+                    views.append((_key(record, twin=True), reference.mirrored()))
+        if views:
+            vectors = embed([view for _, view in views], encoder, mirror_hands)
+            known.update((key, v) for (key, _), v in zip(views, vectors, strict=True))
+    there, rows = [], []
+    for label, record in records:
+        for key in sorted(view_keys(record, mirror_hands) & known.keys()):
+            there.append((label, record))
+            rows.append(known[key])
+    return GalleryIndex(
+        labels=tuple(label for label, _ in there),
+        ids=tuple(record.id for _, record in there),
+        sides=tuple(record.side for _, record in there),
+        embeddings=np.stack(rows) if rows else np.zeros((0, encoder.spec.dim), np.float32),
+    )
+
+
+def embed(references: Sequence[Reference], encoder: Encoder, mirror_hands: bool) -> np.ndarray:
+    """N ≥ 1 references → float32 (N, D), cut and encoded as the live hands are."""
+    size = encoder.spec.crop_size
+    hands = [cut_hand(r.picture, r.detection(), size, mirror_hands) for r in references]
+    return np.asarray(encoder.encode(*encoder_inputs(hands)), np.float32)
+
+
+def cache_name(encoder: Encoder, mirror_hands: bool) -> str:
+    """The cache's file name for an encoder."""
+    mark = re.sub(r"\W", "_", encoder.fingerprint[:16])
+    return f"{mark}-{'m' if mirror_hands else 's'}.npz"
+
+
+def read_cache(path: Path, encoder: Encoder) -> Vectors:
+    """What the cache holds for this encoder; nothing where it is missing, damaged or another's."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if int(file["version"]) != VERSION or str(file["fingerprint"]) != encoder.fingerprint:
+                return {}
+            ids, digests, vectors = file["ids"], file["digests"], file["embeddings"]
+    except Exception:  # zip, npy and their headers fail in many ways, and it is only a cache
+        return {}
+    sound = vectors.dtype == np.float32 and vectors.shape == (len(ids), encoder.spec.dim)
+    if not sound or ids.shape != digests.shape or not np.isfinite(vectors).all():
+        return {}
+    return dict(zip(zip(ids.tolist(), digests.tolist(), strict=True), vectors, strict=True))
+
+
+def write_cache(path: Path, encoder: Encoder, vectors: Vectors) -> None:
+    """Replace the cache; one that can't be written is only slower."""
+    buffer = io.BytesIO()
+    np.savez(
+        buffer,
+        version=np.array(VERSION),
+        fingerprint=np.array(encoder.fingerprint),
+        ids=np.array([id for id, _ in vectors], np.str_),
+        digests=np.array([digest for _, digest in vectors], np.str_),
+        embeddings=np.stack(list(vectors.values())),
+    )
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(exist_ok=True)
+        write_file(path, buffer.getvalue())
+
+
+def _key(record: Record, twin: bool = False) -> Key:
+    return record.id, record.digest + ("-twin" if twin else "")
+
+
+def view_keys(record: Record, mirror_hands: bool) -> set[Key]:
+    """Of all views that the index should have."""
+    both = mirror_hands and record.twin is not None
+    return {_key(record), _key(record, twin=both)}

@@ -1,0 +1,168 @@
+"""Where MediaPipe's hand model comes from: a cache file made once from MediaPipe's own wheel.
+
+No MediaPipe release that we can use ships the models, but the 0.10.21 wheel does. pip fetches it,
+through whatever index the user's pip is set up for; two files are taken out, checked against
+their SHA-256, and bundled as MediaPipe's Tasks API wants them. Apache-2.0, see NOTICE.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+
+from engines.errors import UserError
+from engines.files import replacing
+from engines.say import console, tell
+
+ENVIRONMENT = "GESTURES_HAND_MODEL"
+WHEEL = "mediapipe==0.10.21"
+WHEEL_BYTES = 35_622_638
+NETWORKS = {  # name in the bundle: (path in the wheel, SHA-256)
+    "hand_detector.tflite": (
+        "mediapipe/modules/palm_detection/palm_detection_full.tflite",
+        "1b14e9422c6ad006cde6581a46c8b90dd573c07ab7f3934b5589e7cea3f89a54",
+    ),
+    "hand_landmarks_detector.tflite": (
+        "mediapipe/modules/hand_landmark/hand_landmark_full.tflite",
+        "11c272b891e1a99ab034208e23937a8008388cf11ed2a9d776ed3d01d0ba00e3",
+    ),
+}
+PIP_ARGUMENTS = (
+    "download", "--no-deps", "--only-binary=:all:", "--python-version", "3.11",
+    "--platform", "manylinux_2_28_x86_64", WHEEL,
+)  # fmt: skip
+BY_HAND = f"pip {' '.join(PIP_ARGUMENTS)}"
+
+
+def cached_path() -> Path:
+    """Where the bundle is kept between runs."""
+    import platformdirs
+
+    folder = Path(platformdirs.user_cache_dir("one-shot-gestures", appauthor=False))
+    return folder / "hand_landmarker-0.10.21.task"
+
+
+def hand_model(override: str | None = None) -> Path:
+    """The model file to use: --hand-model, else $GESTURES_HAND_MODEL, else the cache, which is
+    filled on first use. A .whl given as override is bundled into the cache. Raises UserError."""
+    chosen = override or os.environ.get(ENVIRONMENT)
+    if chosen:
+        path = Path(chosen).expanduser()
+        if not path.is_file():
+            option = "--hand-model" if override else f"${ENVIRONMENT}"
+            raise UserError(
+                f"{option} names {path}, which is no file. It takes MediaPipe's "
+                f"hand_landmarker.task, or the wheel that this fetches: {BY_HAND}"
+            )
+        if path.suffix != ".whl":
+            return path
+        bundle(path, cached_path())
+    if not cached_path().is_file():
+        _fetch()
+    return cached_path()
+
+
+def bundle(wheel: Path, target: Path) -> None:
+    """The two networks of a MediaPipe wheel → a .task file, whole or not at all.
+
+    Raises UserError where the wheel lacks them or they aren't the known ones.
+    """
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            networks = {name: archive.read(path) for name, (path, _) in NETWORKS.items()}
+    except (OSError, KeyError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"{wheel} doesn't hold MediaPipe's hand networks ({error}). Fetch it with: {BY_HAND}"
+        ) from None
+    for name, (path, expected) in NETWORKS.items():
+        found = hashlib.sha256(networks[name]).hexdigest()
+        if found != expected:
+            raise UserError(
+                f"{path} in {wheel.name} has SHA-256 {found[:12]}…, expected {expected[:12]}…: "
+                f"it was altered on its way. Fetch it again from an index you trust: {BY_HAND}"
+            )
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(target) as file, zipfile.ZipFile(file, "w") as archive:
+            for name, data in networks.items():  # stored: MediaPipe maps them in place
+                archive.writestr(name, data)
+    except OSError as error:
+        raise UserError(
+            f"The hand model can't be kept in {target.parent} ({error.strerror}). Make room or "
+            f"give write permission there, or fetch it by hand and pass it with --hand-model: "
+            f"{BY_HAND}"
+        ) from None
+
+
+def _fetch() -> None:
+    if importlib.util.find_spec("pip") is None:
+        raise UserError(
+            "The hand model isn't here yet, and this Python has no pip to fetch it with. Run "
+            "`uv pip install pip` (or `python -m ensurepip`) and start again, or fetch it "
+            f"elsewhere with `{BY_HAND}` and pass that file with --hand-model."
+        )
+    tell(
+        "First start: fetching MediaPipe's hand-landmark networks (Apache-2.0, 36 MB) out of its "
+        f"0.10.21 wheel with pip, once; they stay in {cached_path().parent}."
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        _pip_download(Path(folder))
+        wheels = list(Path(folder).glob("mediapipe-*.whl"))
+        if not wheels:
+            raise UserError(f"pip fetched no mediapipe wheel. Try it by hand: {BY_HAND}")
+        bundle(wheels[0], cached_path())
+
+
+def _pip_download(folder: Path) -> None:
+    command = [sys.executable, "-m", "pip", *PIP_ARGUMENTS, "--dest", str(folder)]
+    command += ["--disable-pip-version-check", "--no-input", "--retries", "2"]
+    version = re.match(r"(\d+)\.(\d+)", importlib.metadata.version("pip"))
+    if version and (int(version[1]), int(version[2])) >= (24, 1):  # older ones can't tell others
+        command += ["--progress-bar", "raw"]
+    with _progress() as progress:
+        task = progress.add_task("hand model", total=None)
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        )
+        lines = []
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                step = re.match(r"Progress (\d+) of (\d+)", line)
+                if step:
+                    progress.update(task, completed=int(step[1]), total=int(step[2]))
+                elif line.strip():
+                    lines.append(line.strip())
+            code = process.wait()
+        except BaseException:  # Ctrl-C: pip must not go on behind the user's back
+            process.kill()
+            process.wait()
+            raise
+        progress.update(task, completed=WHEEL_BYTES, total=WHEEL_BYTES)
+    if code != 0:
+        reason = next((x for x in reversed(lines) if x.startswith("ERROR")), "pip failed")
+        raise UserError(
+            f"pip could not fetch the hand model ({reason.removeprefix('ERROR: ')}). Connect to "
+            f"the network and start again; or on a connected machine run `{BY_HAND}` and pass "
+            "that file with --hand-model."
+        )
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    hidden = not console.is_terminal  # it would leave an empty line in a log
+    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
+        yield progress

@@ -1,0 +1,31 @@
+"""Drawn hands as an encoder takes them, with their true joints: no detector needed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from realtime.drawn.hand import HandLook, draw_hand, project
+from realtime.drawn.pose import joints, random_pose, random_shape, view_rotation
+from realtime.hands.geometry import crop_landmarks, cut, upright_square
+
+LOOKS = (
+    HandLook(),
+    HandLook(skin=(84, 112, 168), scenery=3, thickness=1.1),
+    HandLook(skin=(170, 196, 236), wall=(96, 104, 120), scenery=7, creases=0.6),
+)
+
+
+def drawn_crops(count: int, size: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`count` random hands: what Encoder.encode takes, with crops `size` wide."""
+    rng = np.random.default_rng(seed)
+    crops, landmarks, worlds = [], [], []
+    for i in range(count):
+        view = view_rotation(*rng.uniform(-0.4, 0.4, 3))
+        points = joints(random_pose(rng), random_shape(rng)) @ view.T
+        picture = draw_hand(points, LOOKS[i % len(LOOKS)])
+        seen = np.column_stack([project(points), points[:, 2] * 1600.0]).astype(np.float32)
+        square = upright_square(seen)
+        crops.append(cut(picture, square, size, False))
+        landmarks.append(crop_landmarks(seen, square, False))
+        worlds.append((points - points.mean(axis=0)).astype(np.float32))
+    return np.stack(crops), np.stack(landmarks), np.stack(worlds)

@@ -1,0 +1,130 @@
+"""A folder of pictures → hands and embeddings as arrays, each picture as a live query would be."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.progress import track
+
+from engines.encoder import Encoder
+from engines.errors import UserError
+from engines.files import replacing
+from engines.say import console, warn
+from realtime.hands.detector import HandDetector, cut_hand, detect_picture, encoder_inputs
+from realtime.hands.geometry import bounding_box
+from realtime.picture_files import list_pictures, read_picture
+from realtime.types import Detection
+
+NO_HAND = "no hand is found in it, even with a border"
+
+
+@dataclass(frozen=True)
+class PictureHands:
+    """N pictures. paths relative, with /; found bool (N,); sides str (N,), "" where not found;
+    landmarks float32 (N, 21, 3) px and world_landmarks (N, 21, 3) m, box float32 (N, 4) px,
+    embeddings one float32 (N, D) per encoder, NaN where not found."""
+
+    paths: list[str]
+    found: np.ndarray
+    sides: np.ndarray
+    landmarks: np.ndarray
+    world_landmarks: np.ndarray
+    boxes: np.ndarray
+    embeddings: list[np.ndarray]
+
+
+def embed_folder(
+    folder: Path,
+    encoders: Sequence[Encoder],
+    model: Path,
+    mirror_hands: bool = True,
+    only: Sequence[str] | None = None,
+) -> PictureHands:
+    """Find the largest hand in every picture below `folder` and embed it with each encoder.
+
+    only: leave out pictures whose folder has none of these names. Unreadable pictures count as
+    not found, with a warning. Raises UserError without pictures.
+    """
+    paths = list_pictures(folder, recursive=True)
+    if only is not None:
+        paths = [path for path in paths if path.parent.name in only]
+    if not paths:
+        among = f" in folders named {', '.join(only)}" if only is not None else ""
+        raise UserError(f"There are no pictures (jpg, png, …) in or below {folder}{among}.")
+    count = len(paths)
+    landmarks = np.full((count, 21, 3), np.nan, np.float32)
+    world = np.full((count, 21, 3), np.nan, np.float32)
+    boxes = np.full((count, 4), np.nan, np.float32)
+    sides = np.full(count, "", "<U5")
+    embeddings = [np.full((count, e.spec.dim), np.nan, np.float32) for e in encoders]
+    scanned = enumerate(scan(paths, model))
+    bar = track(scanned, "hands", total=count, console=console, disable=not console.is_terminal)
+    for i, seen in bar:
+        if isinstance(seen, str):
+            if seen != NO_HAND:
+                warn(seen)
+            continue
+        image, detection = seen
+        landmarks[i], world[i] = detection.landmarks, detection.world_landmarks
+        boxes[i], sides[i] = bounding_box(detection.landmarks), detection.side
+        for encoder, rows in zip(encoders, embeddings, strict=True):
+            hand = cut_hand(image, detection, encoder.spec.crop_size, mirror_hands)
+            rows[i] = encoder.encode(*encoder_inputs([hand]))[0]
+    names = [path.relative_to(folder).as_posix() for path in paths]
+    return PictureHands(names, sides != "", sides, landmarks, world, boxes, embeddings)
+
+
+def scan(paths: Sequence[Path], model: Path) -> Iterator[tuple[np.ndarray, Detection] | str]:
+    """Each picture, uint8 (H, W, 3) BGR, with its largest hand, or why there is none: NO_HAND,
+    or the sentence that says why it can't be read. In order, by one detector per core."""
+    local = threading.local()
+    detectors = []
+
+    def look(path: Path) -> tuple[np.ndarray, Detection] | str:
+        if not hasattr(local, "detector"):
+            local.detector = HandDetector(model, video=False)
+            detectors.append(local.detector)
+        try:
+            image = read_picture(path)
+        except UserError as error:
+            return str(error)
+        detection = detect_picture(local.detector, image)
+        return NO_HAND if detection is None else (image, detection)
+
+    workers = max(os.cpu_count() or 1, 1)
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for start in range(0, len(paths), 64):  # so that pictures don't pile up in memory
+                yield from pool.map(look, paths[start : start + 64])
+        finally:
+            pool.shutdown(cancel_futures=True)
+            for detector in detectors:
+                detector.close()
+
+
+def save_embeddings(hands: PictureHands, encoder: Encoder, out: Path) -> None:
+    """`run.py embed`: one .npz without object arrays, whole or not at all. Raises UserError."""
+    try:
+        with replacing(out) as file:
+            np.savez_compressed(
+                file,
+                path=np.array(hands.paths),
+                found=hands.found,
+                side=hands.sides,
+                embedding=hands.embeddings[0],
+                landmarks=hands.landmarks,
+                world_landmarks=hands.world_landmarks,
+                box=hands.boxes,
+                fingerprint=np.array(encoder.fingerprint),
+            )
+    except OSError as error:
+        raise UserError(
+            f"{out} can't be written ({error.strerror}). Name a file in a folder that exists, "
+            "with room, with --out."
+        ) from None

@@ -1,0 +1,54 @@
+"""One frame in, everything known about it out. No camera, no files, no windows."""
+
+from __future__ import annotations
+
+import time
+
+from engines.encoder import Encoder
+from realtime.hands.detector import HandDetector, encoder_inputs
+from realtime.recognition.match import Matcher
+from realtime.recognition.smooth import Smoother
+from realtime.types import Frame, FrameResult, GestureEvent, Hand, Match
+
+
+class Pipeline:
+    """hands → embeddings → matches → gesture events. `matcher` may be replaced between frames,
+    when the gallery or the operating point changes."""
+
+    def __init__(self, detector: HandDetector, encoder: Encoder, matcher: Matcher) -> None:
+        self.matcher = matcher
+        self._detector = detector
+        self._encoder = encoder
+        self._smoother = Smoother()
+
+    def step(self, frame: Frame) -> FrameResult:
+        started = time.perf_counter()
+        hands = self._detector.detect(frame)
+        detected = time.perf_counter()
+        embeddings = self._encoder.encode(*encoder_inputs(hands)) if hands else None
+        encoded = time.perf_counter()
+        matches: list[Match] = (
+            [] if embeddings is None else self.matcher.match(embeddings, [h.side for h in hands])
+        )
+        events = self._smoother.update(_seen(hands, matches), frame.index, frame.time_s)
+        done = time.perf_counter()
+        return FrameResult(
+            frame=frame,
+            hands=tuple(hands),
+            matches=tuple(matches),
+            gestures=tuple(self._smoother.active(hand.track) for hand in hands),
+            events=tuple(events),
+            timings_ms={
+                "hands": 1000 * (detected - started),
+                "embed": 1000 * (encoded - detected),
+                "match": 1000 * (done - encoded),
+            },
+        )
+
+    def finish(self) -> tuple[GestureEvent, ...]:
+        """The ends of what is still held when the source is over."""
+        return tuple(self._smoother.finish())
+
+
+def _seen(hands: list[Hand], matches: list[Match]) -> list[tuple[int, str, Match]]:
+    return [(h.track, h.side, m) for h, m in zip(hands, matches, strict=True)]

@@ -1,0 +1,169 @@
+"""Everything a recognising program needs, opened in the right order: the library's front door."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from calibration.threshold import Calibration, calibration_path, load, uncalibrated
+from engines.encoder import Encoder, encoder_path, open_encoder
+from engines.errors import UserError
+from engines.say import warn
+from realtime.gallery.gallery import Gallery
+from realtime.hands.detector import HandDetector, encoder_inputs
+from realtime.hands.model import hand_model
+from realtime.recognition.match import Matcher
+from realtime.recognition.pipeline import Pipeline
+from realtime.settings import Settings
+from realtime.sources.open import Source, open_source
+from realtime.types import Frame, FrameResult, GestureEvent, Hand, Match
+
+LOOK_AGAIN_S = 1.0  # how often another program's changes to the gallery are looked for
+
+
+class Recognizer:
+    """Hand detector, encoder, gallery and calibration, joined. Use as a context manager.
+
+    video: frames follow one another; False for unrelated pictures. Raises UserError for whatever
+    can't be opened.
+    """
+
+    def __init__(self, settings: Settings, video: bool = True) -> None:
+        self._stack = ExitStack()
+        try:
+            self._open(settings, video)
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def _open(self, settings: Settings, video: bool) -> None:
+        self.settings = settings
+        self.encoder = open_encoder(settings.encoder, settings.engine)
+        self._stack.callback(self.encoder.close)
+        self.calibration = open_calibration(settings.encoder, self.encoder, settings.far)
+        self.model = hand_model(settings.hand_model)
+        folder = settings.gallery or "gestures"
+        if settings.camera == "demo" and settings.gallery is None:
+            folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="demo-gestures-"))
+        self.gallery = Gallery(Path(folder))
+        self.detector = self._stack.enter_context(
+            HandDetector(
+                self.model,
+                video=video,
+                max_hands=settings.hands,
+                crop_size=self.encoder.spec.crop_size,
+                mirror_hands=settings.mirror_hands,
+            )
+        )
+        nothing = np.zeros((0, self.encoder.spec.dim), np.float32)
+        self._pipeline = Pipeline(
+            self.detector,
+            self.encoder,
+            Matcher(self.encoder.spec, (), nothing, self.calibration),
+        )
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take in what changed in the gallery, by whichever program."""
+        self._looked = time.monotonic()
+        self._stamp = self.gallery.stamp()
+        self.index = self.gallery.embeddings(self.encoder, self.settings.mirror_hands)
+        self._pipeline.matcher = self._matcher()
+
+    def set_operating_point(self, calibration: Calibration) -> None:
+        self.calibration = calibration
+        self._pipeline.matcher.calibration = calibration
+
+    def step(self, frame: Frame) -> FrameResult:
+        """Recognise in the next frame."""
+        if time.monotonic() - self._looked > LOOK_AGAIN_S:
+            self._looked = time.monotonic()
+            if self.gallery.stamp() != self._stamp:
+                self.refresh()
+        return self._pipeline.step(frame)
+
+    def finish(self) -> tuple[GestureEvent, ...]:
+        """The ends of what is still held when the source is over."""
+        return self._pipeline.finish()
+
+    def match(self, hand: Hand, ignore: str | None = None) -> Match:
+        """One hand against the gallery as it is now, without the gesture `ignore`."""
+        embedding = self.encoder.encode(*encoder_inputs([hand]))
+        return self._matcher(ignore).match(embedding, [hand.side])[0]
+
+    def _matcher(self, ignore: str | None = None) -> Matcher:
+        rows = [i for i, label in enumerate(self.index.labels) if label != ignore]
+        labels = tuple(self.index.labels[i] for i in rows)
+        sides = tuple(self.index.sides[i] for i in rows)
+        return Matcher(
+            self.encoder.spec,
+            labels,
+            self.index.embeddings[rows],
+            self.calibration,
+            None if self.settings.mirror_hands else sides,
+        )
+
+    def close(self) -> None:
+        self._stack.close()
+
+    def __enter__(self) -> Recognizer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def source_of(settings: Settings) -> Source:
+    """The frames that the settings name. Raises UserError."""
+    return open_source(
+        settings.camera,
+        size=settings.size,
+        fps=settings.fps,
+        mirrored=settings.mirrored,
+        realtime=settings.realtime,
+    )
+
+
+def recognize(camera: str | int = "0", **settings: Any) -> Iterator[FrameResult]:
+    """`for result in recognize("demo"): …`: the live loop as a generator.
+
+    Keyword arguments are the fields of Settings. The last result repeats the last frame, without
+    hands, and carries the ends of the gestures still held. Raises UserError.
+    """
+    from realtime.live.enrol import enrol_demo
+
+    chosen = Settings(camera=str(camera), **settings)
+    with source_of(chosen) as source, Recognizer(chosen, not source.unrelated) as recognizer:
+        enrol_demo(recognizer)
+        result = None
+        for frame in source:
+            result = recognizer.step(frame)
+            yield result
+        ends = recognizer.finish()
+        if result is not None and ends:
+            yield FrameResult(result.frame, (), (), (), ends, {})
+
+
+def open_calibration(name: str, encoder: Encoder, far: float | None) -> Calibration:
+    """The calibration beside the encoder, at `far` if given; without one, a stated default."""
+    path = calibration_path(encoder_path(name))
+    calibration = None
+    if path.is_file():
+        try:
+            calibration = load(path, encoder.fingerprint)
+        except UserError as error:
+            warn(str(error))
+    if calibration is None:
+        calibration = uncalibrated(encoder.spec.similarity, encoder.fingerprint)
+        warn(
+            f"{encoder.spec.name} has no calibration: matches from a similarity of "
+            f"{calibration.threshold:g} on are accepted, at an unknown false-accept rate. Fit "
+            f"one with: python run.py calibrate DIR --encoder {name}"
+        )
+    return calibration if far is None else calibration.at(far)

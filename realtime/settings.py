@@ -1,0 +1,23 @@
+"""What a run of the live loop can be told, with its defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the command line can say, with the same names and defaults."""
+
+    camera: str = "0"
+    size: tuple[int, int] | None = None
+    fps: float | None = None
+    mirrored: bool = False
+    realtime: bool = False
+    gallery: str | None = None  # None: gestures/, or a temporary one for the demo
+    encoder: str = "default"
+    engine: str = "auto"
+    hand_model: str | None = None
+    hands: int = 2
+    mirror_hands: bool = True
+    far: float | None = None

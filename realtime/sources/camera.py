@@ -1,0 +1,265 @@
+"""Cameras and network streams: a reader thread, and the newest frame wins."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from engines.errors import UserError
+from engines.say import tell
+from realtime.picture_files import quiet_opencv
+from realtime.types import Frame
+
+STALL_S = 3.0  # this long without a frame is an outage
+STEADY_S = 5.0  # after delivering this long, the pauses start short again
+PAUSE_S, LONGEST_PAUSE_S = 0.5, 8.0  # between two attempts to open
+REOPEN_S = 5.0  # for one attempt to open a stream again
+PROBE_S = 2.0  # for trying indices where cameras can't be listed
+DEVICE_ADVICE = "Close other programs that use it. "
+STREAM_ADVICE = "Check its address and the network, or look around with `--camera demo`."
+SLICE_S = 0.25  # Windows heeds Ctrl-C only between two waits
+
+
+class Camera:
+    """A device or a stream as a live source. Iterate in one thread; close(), or use `with`.
+
+    camera: an index "0", a path below /dev or a URL; size (width, height) in pixels and fps are
+    asked of devices, which may give others; mirrored: frames are flipped back. Frame.index counts
+    the frames handed out, Frame.time_s runs from the capture of the first of them. A camera that
+    fails later is opened again, however long it takes. UserError: no frame within max_wait_s."""
+
+    live = True
+    unrelated = False
+    idle: Callable[[], None] | None = None
+
+    def __init__(
+        self,
+        camera: str,
+        *,
+        size: tuple[int, int] | None = None,
+        fps: float | None = None,
+        mirrored: bool = False,
+        max_wait_s: float = 10.0,
+    ) -> None:
+        quiet_opencv()  # and a read of a Linux device is to give up earlier than after 10 s
+        os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", f"{STALL_S:.0f}")
+        self.name = re.sub("//[^/]*@", "//", camera)  # without the password of a URL
+        self.fps: float | None = None
+        self._camera, self._asked, self._mirrored = camera, _wishes(size, fps), mirrored
+        self._handed = 0  # frames handed out
+        self._first_s = 0.0  # capture of the first one, on the monotonic clock
+        self._closed = threading.Event()
+        # Guarded by _changed. The newest frame and its capture, None once it is handed out.
+        self._changed = threading.Condition()
+        self._newest: tuple[np.ndarray, float] | None = None
+        self._delivered = False
+        self._failed = ""  # what the last attempt to open it came to
+        # macOS asks the person for permission only on the main thread.
+        early = self._open(max_wait_s) if sys.platform == "darwin" and is_device(camera) else None
+        self._thread = threading.Thread(target=self._read, args=(early, max_wait_s), daemon=True)
+        self._thread.start()
+        atexit.register(self.close)  # a thread coming back from OpenCV amid the exit would abort it
+        try:
+            self._wait_for_first(max_wait_s)
+        except BaseException:  # Ctrl-C too; a thread blocked in OpenCV sees it when it returns
+            self._closed.set()
+            raise
+
+    def __iter__(self) -> Iterator[Frame]:
+        while self._thread.is_alive() and not self._closed.is_set():
+            with self._changed:
+                if self._newest is None:
+                    self._changed.wait(SLICE_S)
+                newest, self._newest = self._newest, None
+            if newest is None:
+                if self.idle is not None:
+                    self.idle()
+                continue
+            if self._closed.is_set():
+                break
+            image, captured_s = newest
+            if self._handed == 0:
+                self._first_s = captured_s
+            image = cv2.flip(image, 1) if self._mirrored else image
+            frame = Frame(image, self._handed, captured_s - self._first_s)
+            self._handed += 1
+            yield frame
+        if not self._closed.is_set():
+            raise UserError(f"Camera {self.name} failed ({self._failed}). Start again.")
+
+    def close(self) -> None:
+        """Stop. A reader blocked inside OpenCV is left behind and ends when its read returns."""
+        self._closed.set()
+        self._thread.join(0.5)
+
+    def __enter__(self) -> Camera:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _wait_for_first(self, max_wait_s: float) -> None:
+        listed = sys.platform == "linux" or not is_device(self._camera)
+        deadline = time.monotonic() + max(max_wait_s - (0.0 if listed else PROBE_S), 0.1)
+        told = False
+        with self._changed:
+            while not self._delivered and (left_s := deadline - time.monotonic()) > 0:
+                if self._failed and not told:
+                    tell(f"Camera {self.name} does not open yet; trying for {max_wait_s:g} s …")
+                    told = True
+                self._changed.wait(min(left_s, SLICE_S))
+            if self._delivered:
+                return
+        raise UserError(
+            f"Camera {self.name} gave no picture within {max_wait_s:g} s "
+            f"({self._failed or 'it did not answer'}). "
+            + (DEVICE_ADVICE + camera_choices() if is_device(self._camera) else STREAM_ADVICE)
+        )
+
+    def _read(self, opened: tuple[cv2.VideoCapture, np.ndarray] | None, max_wait_s: float) -> None:
+        """The daemon thread; what OpenCV may throw ends it and is told by the iterating one."""
+        try:
+            self._keep_reading(opened, max_wait_s)
+        except (cv2.error, ValueError, OverflowError, MemoryError) as error:
+            self._failed = str(error) or type(error).__name__
+
+    def _keep_reading(
+        self, opened: tuple[cv2.VideoCapture, np.ndarray] | None, max_wait_s: float
+    ) -> None:
+        """Nobody else touches a capture: releasing it during a read crashes."""
+        pause_s = PAUSE_S
+        while not self._closed.is_set():
+            opened = opened or self._open(REOPEN_S if self._delivered else max_wait_s)
+            if opened is not None:
+                began_s = time.monotonic()
+                self._deliver(*opened)
+                opened = None
+                if time.monotonic() - began_s > STEADY_S:
+                    pause_s = PAUSE_S
+            self._closed.wait(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    def _deliver(self, capture: cv2.VideoCapture, image: np.ndarray | None) -> None:
+        """Publish frames until no more come. OpenCV's reads give up after STALL_S."""
+        if self._delivered:
+            tell(f"Camera {self.name} is back.")
+        while image is not None and not self._closed.is_set():
+            with self._changed:
+                self._newest = image, time.monotonic()
+                self._delivered = True
+                self._changed.notify_all()
+            image = next_image(capture)
+        capture.release()
+        if not self._closed.is_set():
+            tell(f"Camera {self.name} stopped delivering; trying again …")
+
+    def _open(self, timeout_s: float) -> tuple[cv2.VideoCapture, np.ndarray] | None:
+        """An open capture and its first frame, or None; _failed says why."""
+        failed = []
+        for backend, target in _ways(self._camera):
+            capture = _capture(backend, target, timeout_s, self._asked)
+            image = next_image(capture)
+            if image is not None:
+                fps = capture.get(cv2.CAP_PROP_FPS)
+                # For a stream it is only FFmpeg's guess, 25 whatever is sent.
+                if is_device(self._camera) and 0 < fps <= 1000:
+                    self.fps = fps
+                return capture, image
+            went = "opened it but got no frame" if capture.isOpened() else "could not open it"
+            failed.append(f"{cv2.videoio_registry.getBackendName(backend)} {went}")
+            capture.release()
+        self._failed = ", ".join(failed)
+        return None
+
+
+def list_cameras() -> list[str]:
+    """The cameras of this machine by index: "0 (HD Webcam)", or "0" where names aren't known."""
+    quiet_opencv()
+    if sys.platform == "linux":
+        names = (path.name for path in Path("/dev").glob("video*"))
+        return [_titled(i) for i in sorted(int(n[5:]) for n in names if n[5:].isdecimal())]
+    answered: list[str] = []  # by trying a few, for PROBE_S at most
+
+    def probe() -> None:
+        for index in map(str, range(5)):
+            if any(cv2.VideoCapture(i, backend).isOpened() for backend, i in _ways(index)):
+                answered.append(index)
+
+    thread = threading.Thread(target=probe, daemon=True)  # opening a camera may hang
+    thread.start()
+    thread.join(PROBE_S)
+    return answered.copy()
+
+
+def camera_choices() -> str:
+    """What to do about a camera that can't be had: the cameras here, and the demo."""
+    cameras = ", ".join(list_cameras()) or "none"
+    return f"Cameras here: {cameras}. Choose another, or look around with `--camera demo`."
+
+
+def is_device(camera: str) -> bool:
+    """Whether it names a camera of this machine: an index or, on Linux, a path below /dev."""
+    return camera.isdecimal() or (sys.platform == "linux" and camera.startswith("/dev/"))
+
+
+def _titled(index: int) -> str:
+    try:
+        title = Path(f"/sys/class/video4linux/video{index}/name").read_text("utf-8", "replace")
+    except OSError:
+        return str(index)
+    return f"{index} ({title.strip()})"
+
+
+def _ways(camera: str) -> list[tuple[int, int | str]]:
+    """What to try in turn: OpenCV's back-end, and what it is to open."""
+    if not is_device(camera):
+        return [(cv2.CAP_FFMPEG, camera)]
+    if sys.platform == "linux":
+        return [(cv2.CAP_V4L2, f"/dev/video{camera}" if camera.isdecimal() else camera)]
+    if sys.platform == "darwin":
+        return [(cv2.CAP_AVFOUNDATION, int(camera))]
+    # DirectShow opens at once where Media Foundation may take many seconds, but some newer
+    # cameras are known only to the latter.
+    return [(cv2.CAP_DSHOW, int(camera)), (cv2.CAP_MSMF, int(camera))]
+
+
+def _wishes(size: tuple[int, int] | None, fps: float | None) -> list[tuple[int, float]]:
+    # Compressed first: uncompressed, USB carries large pictures only a few times a second.
+    wishes: list[tuple[int, float]] = [(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))]
+    if size:
+        wishes += [(cv2.CAP_PROP_FRAME_WIDTH, size[0]), (cv2.CAP_PROP_FRAME_HEIGHT, size[1])]
+    if fps:
+        wishes.append((cv2.CAP_PROP_FPS, fps))
+    # Not one: while it is decoded the driver would have none to fill, and drop a frame each time.
+    return [*wishes, (cv2.CAP_PROP_BUFFERSIZE, 2)]
+
+
+def _capture(
+    backend: int, target: int | str, timeout_s: float, asked: list[tuple[int, float]]
+) -> cv2.VideoCapture:
+    if backend == cv2.CAP_FFMPEG:
+        # FFmpeg hands MJPEG frames on as they come, and uses TCP for RTSP by itself. Every
+        # decoder thread beyond the first would hold back one frame of H.264 or MPEG-4.
+        options = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, round(timeout_s * 1000)]
+        options += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, round(STALL_S * 1000)]
+        return cv2.VideoCapture(str(target), backend, [*options, cv2.CAP_PROP_N_THREADS, 1])
+    capture = cv2.VideoCapture(target, backend)
+    for option, value in asked:
+        capture.set(option, value)  # a camera that can't do it goes on with what it has
+    return capture
+
+
+def next_image(capture: cv2.VideoCapture) -> np.ndarray | None:
+    try:
+        return capture.read()[1]
+    except cv2.error:  # what came can't be decoded
+        return None

@@ -1,0 +1,284 @@
+"""What an engine has to stand in the self-test: each fault is found, and told."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from engines.errors import UserError
+from engines.finding import Finding, guarded
+from engines.selftest import trials
+from engines.selftest.trials import (
+    FRAME_MS,
+    UNCOUNTED,
+    Effort,
+    Hands,
+    likeness,
+    speed,
+    trial,
+    two_threads,
+)
+from engines.spec import EncoderSpec
+
+SPEC = EncoderSpec("stub-1", ("landmarks",), 63)
+EFFORT = Effort(hands=12, encodes=48, repeats=20, patience_s=60.0)
+
+
+def drawn(count: int = 12) -> Hands:
+    points = np.random.default_rng(0).normal(size=(2, count, 21, 3)).astype(np.float32)
+    return np.zeros((count, 4, 4, 3), np.uint8), points[0], points[1]
+
+
+def unit(landmarks: np.ndarray) -> np.ndarray:
+    flat = landmarks.reshape(len(landmarks), -1)
+    return flat / np.linalg.norm(flat, axis=1, keepdims=True)
+
+
+class Stub:
+    """An encoder that is right; `spoil` makes something else of what it gives."""
+
+    spec, fingerprint = SPEC, "ab" * 32
+
+    def __init__(self, spoil: Callable[[np.ndarray], np.ndarray] = lambda rows: rows) -> None:
+        self.spoil, self.closed, self.counts = spoil, False, set[int]()
+
+    def encode(self, crops: np.ndarray, landmarks: np.ndarray, world: np.ndarray) -> np.ndarray:
+        self.counts.add(len(landmarks))
+        return self.spoil(unit(landmarks))
+
+    def close(self) -> None:
+        self.closed = True
+
+
+EXPECTED = unit(drawn()[1])
+
+
+def tried(encoder: Stub, **options) -> dict[str, Finding]:
+    found = list(trial("it", encoder, drawn(), EFFORT, against=(EXPECTED, 0.999), **options))
+    assert encoder.closed
+    return {finding.what: finding for finding in found}
+
+
+def test_an_engine_that_is_right_passes() -> None:
+    encoder = Stub()
+    found = tried(encoder)
+    assert list(found) == ["it: right", "it: two threads", "it: speed"]
+    assert all(finding.ok for finding in found.values())
+    assert found["it: right"].figures["below"] == 0
+    assert found["it: two threads"].figures["encodes"] == 48
+    assert list(found["it: speed"].figures["latency_ms"]) == ["1", "2", "8"]
+    assert encoder.counts == {1, 2, 4, 8}  # 12 hands, 8 at a time
+
+
+def test_no_more_hands_than_the_engine_takes() -> None:
+    encoder = Stub()
+    found = tried(encoder, most=2)
+    assert list(found["it: speed"].figures["latency_ms"]) == ["1", "2"]
+    assert encoder.counts == {1, 2}
+
+
+def turned(rows: np.ndarray) -> np.ndarray:
+    """One hand's embedding is turned by 4°, enough to be no rounding."""
+    rows = rows.copy()
+    at = np.all(np.isclose(rows, EXPECTED[5]), axis=1)
+    rows[at] = rows[at] * np.cos(0.07) + np.roll(rows[at], 1, axis=1) * np.sin(0.07)
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("spoil", "text"),
+    [
+        (turned, "1 hands are below"),
+        (lambda rows: rows * np.nan, "12 hands are below"),
+        (lambda rows: rows * 0, "12 hands are below"),
+        (lambda rows: rows[::-1], "hands are below"),
+        (lambda rows: rows[:, :5], "gives (12, 5), not (12, 63)"),
+    ],
+)
+def test_a_wrong_embedding_is_found(spoil, text: str) -> None:
+    found = tried(Stub(spoil))["it: right"]
+    assert found.ok is False and text in found.found and found.advice
+    assert found.figures.get("cosine_min", 0) < 0.999
+
+
+def test_the_limit_is_the_least_that_passes() -> None:
+    expected = np.array([[1.0, 0.0]], np.float32)
+    hands = drawn(1)
+    for angle, ok in ((0.0447, True), (0.0448, False)):  # cos 0.04472 = 0.999
+        given = np.array([[np.cos(angle), np.sin(angle)]])
+        stub = Stub(lambda rows, given=given: given)
+        assert likeness("it", stub, hands, expected, 0.999, 1).ok is ok
+
+
+class Shared(Stub):
+    """Works in one buffer for all threads, each of which waits until both have written there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.both = threading.Barrier(2)
+        self.buffer = np.zeros((1, 21, 3), np.float32)
+
+    def encode(self, crops: np.ndarray, landmarks: np.ndarray, world: np.ndarray) -> np.ndarray:
+        self.buffer = landmarks.copy()
+        if threading.current_thread() is not threading.main_thread():
+            self.both.wait(60)
+        return unit(self.buffer)
+
+
+def test_threads_that_mix_up_hands_are_found() -> None:
+    found = tried(Shared())["it: two threads"]
+    assert found.ok is False and "of 48 encodes from two threads differ" in found.found
+    assert found.figures["differing"] >= 24  # one of the two, every time
+
+
+class Failing(Stub):
+    def encode(self, crops: np.ndarray, landmarks: np.ndarray, world: np.ndarray) -> np.ndarray:
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError("invalid device context")
+        return super().encode(crops, landmarks, world)
+
+
+def test_an_exception_in_a_thread_is_told_and_the_rest_goes_on() -> None:
+    found = tried(Failing())
+    threads = found["it: two threads"]
+    assert threads.ok is False and "RuntimeError: invalid device context" in threads.found
+    assert found["it: right"].ok and found["it: speed"].ok
+
+
+def test_an_exception_anywhere_is_told() -> None:
+    def fail(rows: np.ndarray) -> np.ndarray:
+        raise UserError("The GPU has gone. Run with: --engine onnx")
+
+    found = tried(Stub(fail))
+    assert [finding.ok for finding in found.values()] == [False] * 3
+    assert all("The GPU has gone" in f.found + f.advice for f in found.values())
+
+
+def test_threads_that_never_end_are_told_and_nothing_more_is_asked() -> None:
+    release = threading.Event()
+
+    class Stuck(Stub):
+        lock = threading.Lock()
+
+        def encode(self, *hands: np.ndarray) -> np.ndarray:
+            if threading.current_thread() is threading.main_thread():
+                return super().encode(*hands)
+            with self.lock:
+                release.wait(60)
+            return super().encode(*hands)
+
+        def close(self) -> None:
+            assert self.lock.acquire(timeout=1), "nobody may wait for it"
+
+    try:
+        effort = Effort(hands=12, encodes=4, repeats=1, patience_s=0.1)
+        found = list(trial("it", Stuck(), drawn(), effort))
+    finally:
+        release.set()
+    assert [finding.what for finding in found] == ["it: two threads"]
+    assert found[0].ok is False and "weren't through after 0 s" in found[0].found
+
+
+def test_a_fault_in_closing_is_told_and_ends_nothing() -> None:
+    class Failing(Stub):
+        def close(self) -> None:
+            super().close()
+            raise UserError("The GPU has gone. Run with: --engine onnx")
+
+    found = tried(Failing())
+    assert list(found) == ["it: right", "it: two threads", "it: speed", "it: closed"]
+    assert found["it: speed"].ok and found["it: closed"].ok is False
+    assert "The GPU has gone" in found["it: closed"].advice
+
+
+def test_each_thread_has_another_hand() -> None:
+    """Else a mix-up could not be seen."""
+    seen: dict[int, list[int]] = {}
+
+    class Noting(Stub):
+        def encode(self, crops: np.ndarray, landmarks: np.ndarray, w: np.ndarray) -> np.ndarray:
+            if threading.current_thread() is not threading.main_thread():
+                which = int(np.argmax(np.all(np.isclose(unit(landmarks), EXPECTED), axis=1)))
+                seen.setdefault(threading.get_ident(), []).append(which)
+            return super().encode(crops, landmarks, w)
+
+    assert two_threads("it", Noting(), drawn(), EFFORT).ok
+    a, b = seen.values()
+    assert sorted([a[0], b[0]]) == [0, 6]
+    assert len(a) == len(b) == 24 and all(x != y for x, y in zip(a, b, strict=True))
+
+
+class Clock(Stub):
+    """Encoding takes the times it is given, in milliseconds, and a GPU half of each."""
+
+    def __init__(self, times: list[float], gpu: bool) -> None:
+        super().__init__()
+        self.now_s, self.times, self.gpu = 0.0, iter(times), gpu
+        self.gpu_ms: float | None = None
+
+    def encode(self, *hands: np.ndarray) -> np.ndarray:
+        taken = next(self.times)
+        self.now_s += taken / 1000
+        self.gpu_ms = taken / 2 if self.gpu else None
+        return np.zeros((len(hands[0]), 63))
+
+    def perf_counter(self) -> float:
+        return self.now_s
+
+
+def slow_percentile(values: list[float], percent: float) -> float:
+    ordered = sorted(values)
+    place = (len(ordered) - 1) * percent / 100
+    low = int(place)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
+
+
+@pytest.mark.parametrize("gpu", [True, False])
+def test_percentiles_and_the_host_apart_from_the_gpu(gpu: bool, monkeypatch) -> None:
+    rng = np.random.default_rng(3)
+    times = {batch: rng.uniform(1, 9, 40).tolist() for batch in (1, 2)}
+    encoder = Clock([99.0] * UNCOUNTED + times[1] + [99.0] * UNCOUNTED + times[2], gpu)
+    monkeypatch.setattr(trials, "time", SimpleNamespace(perf_counter=encoder.perf_counter))
+    found = speed("it", encoder, drawn(), 40, (1, 2)).figures["latency_ms"]
+    for batch in (1, 2):
+        for percent in (50, 95, 99):
+            slow = slow_percentile(times[batch], percent)
+            figures = found[str(batch)]
+            assert figures[f"p{percent}"] == pytest.approx(slow, abs=1e-3)
+            for part in ("gpu", "host"):
+                assert (f"{part}_p{percent}" in figures) == gpu
+                if gpu:
+                    assert figures[f"{part}_p{percent}"] == pytest.approx(slow / 2, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("taken", "cpu_ms", "ok", "advice"),
+    [
+        (FRAME_MS + 0.1, None, False, "too slow for a camera"),
+        (FRAME_MS + 0.1, 50.0, False, "too slow for a camera"),
+        (FRAME_MS - 0.1, None, True, ""),
+        (5.0, 4.0, None, "ONNX Runtime's CPU takes 4.00 ms"),
+        (5.0, 6.0, True, ""),
+    ],
+)
+def test_slowness_is_told(taken: float, cpu_ms, ok, advice: str, monkeypatch) -> None:
+    encoder = Clock([taken] * (UNCOUNTED + 5), False)
+    monkeypatch.setattr(trials, "time", SimpleNamespace(perf_counter=encoder.perf_counter))
+    found = speed("it", encoder, drawn(), 5, (1,), cpu_ms)
+    assert found.ok is ok and found.advice.startswith(advice) and bool(found.advice) == bool(advice)
+
+
+def test_a_step_that_fails_is_a_finding() -> None:
+    def missing() -> Finding:
+        raise ModuleNotFoundError("no", name="onnx")
+
+    found = guarded("it", missing)
+    assert found.ok is False and found.found == "the package onnx isn't installed"
+    assert found.advice == "pip install -r requirements-gpu.txt"
+    for error, text in ((ValueError("a\nb"), "ValueError: a"), (ValueError(), "no reason given")):
+        assert text in guarded("it", lambda e=error: (_ for _ in ()).throw(e)).found

@@ -1,0 +1,111 @@
+"""Hands, references, an encoder and programs to try galleries with. Not a test itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engines.spec import EncoderSpec
+from realtime.gallery.gallery import Reference, make_reference
+from realtime.hands.detector import cut_hand
+from realtime.types import Detection, Hand
+
+ROOT = Path(__file__).resolve().parents[3]
+CROP = 64
+NO_WINDOWS = pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals and limits")
+
+RECORD = """
+gallery = Gallery(Path(sys.argv[1]))
+print("ready", flush=True)
+sys.stdin.readline()
+for i in range(int(sys.argv[2])):
+    print(gallery.add(a_reference(f"label {i % int(sys.argv[3])}", i)).id, flush=True)
+"""
+
+
+def a_hand(
+    seed: int = 0,
+    side: str = "right",
+    size: float = 60.0,
+    centre: tuple[float, float] = (160.3, 121.7),
+    frame: tuple[int, int] = (240, 320),
+) -> tuple[np.ndarray, Hand]:
+    """A noise frame uint8 (H, W, 3) and a hand of about `size` pixels in it."""
+    rng = np.random.default_rng(seed)
+    image = rng.integers(0, 256, (*frame, 3), np.uint8)
+    points = rng.normal((*centre, 0), size / 4, (21, 3))
+    world = rng.normal(0, 0.04, (21, 3))
+    detection = Detection(points.astype(np.float32), world.astype(np.float32), side, 0.9)
+    return image, cut_hand(image, detection, CROP, True)
+
+
+def a_reference(label: str, seed: int = 0, side: str = "right") -> Reference:
+    image, hand = a_hand(seed, side, size=16)
+    return make_reference(image, hand, label)
+
+
+class CountingEncoder:
+    """An Encoder: a fixed projection of the world landmarks and the crop's mean colour."""
+
+    def __init__(self, fingerprint: str = "f" * 64) -> None:
+        self.spec = EncoderSpec("counting-1", ("crop", "world_landmarks"), 8, crop_size=CROP)
+        self.fingerprint = fingerprint
+        self.encoded = 0
+        self._weights = np.random.default_rng(5).normal(size=(66, 8)).astype(np.float32)
+
+    def encode(
+        self, crops: np.ndarray, landmarks: np.ndarray, world_landmarks: np.ndarray
+    ) -> np.ndarray:
+        self.encoded += len(crops)
+        assert crops.shape[1:] == (CROP, CROP, 3) and crops.dtype == np.uint8
+        colours = crops.mean(axis=(1, 2), dtype=np.float32) / 255
+        features = np.concatenate([world_landmarks.reshape(-1, 63), colours], axis=1)
+        return features @ self._weights
+
+    def close(self) -> None: ...
+
+
+def same(a: Reference, b: Reference) -> bool:
+    return all(
+        np.array_equal(getattr(a, field.name), getattr(b, field.name))
+        for field in dataclasses.fields(Reference)
+    )
+
+
+def files_in(folder: Path) -> set[str]:
+    return {p.relative_to(folder).as_posix() for p in folder.rglob("*")}
+
+
+def program(code: str, *arguments: object) -> subprocess.Popen[str]:
+    """A Python program of its own with the gallery at hand."""
+    start = (
+        "import sys\nfrom pathlib import Path\nfrom engines.errors import UserError\n"
+        "from realtime.gallery.gallery import Gallery\n"
+        "from realtime.gallery.archive import export_zip\n"
+        "from tests.realtime.gallery.fixtures import CountingEncoder, a_reference\n"
+    )
+    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+    return subprocess.Popen(
+        [sys.executable, "-c", start + code, *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def output(process: subprocess.Popen[str]) -> str:
+    out, error = process.communicate(timeout=60)
+    assert process.returncode == 0, error
+    return out
+
+
+def no_warning(capsys: pytest.CaptureFixture[str]) -> None:
+    assert capsys.readouterr().err == ""

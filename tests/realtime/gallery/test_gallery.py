@@ -1,0 +1,201 @@
+"""The gallery where nothing goes wrong: what is recorded is what comes back."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engines.encoder import ENCODERS, open_encoder
+from engines.errors import UserError
+from realtime.gallery import reference as gallery_reference
+from realtime.gallery.gallery import Gallery, make_reference
+from realtime.hands.detector import cut_hand
+from realtime.hands.geometry import canonical_world, upright_square
+from tests.realtime.gallery.fixtures import (
+    CROP,
+    CountingEncoder,
+    a_hand,
+    a_reference,
+    files_in,
+    same,
+)
+
+
+def test_a_recording_comes_back_to_the_last_bit(tmp_path: Path) -> None:
+    gallery = Gallery(tmp_path / "new" / "gallery")
+    assert gallery.references() == [] and gallery.labels() == {} and not gallery.folder.exists()
+    added = [gallery.add(a_reference(label, i)) for i, label in enumerate(["b", "a", "b"])]
+    read = Gallery(gallery.folder).references()
+    assert [r.label for r in read] == ["a", "b", "b"]
+    assert same(read[0], added[1]) and same(read[1], added[0]) and same(read[2], added[2])
+    assert read[1].picture.dtype == np.uint8 and read[1].landmarks.dtype == np.float32
+    assert gallery.labels() == {"a": 1, "b": 2}
+    assert (gallery.folder / "b" / f"{added[0].id}.png").is_file()
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("size", [0.5, 12, 60, 150])
+@pytest.mark.parametrize("centre", [(160.3, 121.7), (20.9, 100.2), (310, 235)])
+def test_the_stored_picture_gives_the_crop_of_the_frame(
+    tmp_path: Path, side: str, size: float, centre: tuple[float, float]
+) -> None:
+    image, hand = a_hand(3, side, size, centre)
+    gallery = Gallery(tmp_path)
+    gallery.add(make_reference(image, hand, "x"))
+    reference = gallery.references()[0]
+    again = cut_hand(reference.picture, reference.detection(), CROP, True)
+    difference = np.abs(again.crop.astype(int) - hand.crop.astype(int))
+    assert difference.max() <= 1 and again.mirrored == (side == "left")
+    assert hand.crop.std() > 10  # not merely black on black
+
+
+def test_the_picture_is_the_frame_unmirrored(tmp_path: Path) -> None:
+    image, hand = a_hand(1, "left")
+    reference = make_reference(image, hand, "x")
+    square = upright_square(reference.landmarks)
+    half = len(reference.picture) / 2
+    assert half == math.ceil(square.width)
+    assert max(abs(square.x - half), abs(square.y - half)) <= 0.501
+    shift = (hand.landmarks - reference.landmarks)[0]
+    assert shift[0] == round(shift[0]) and shift[1] == round(shift[1]) and shift[2] == 0
+    x, y, k = int(shift[0]), int(shift[1]), len(reference.picture)
+    y1, x1 = min(y + k, 240), min(x + k, 320)
+    y0, x0 = max(y, 0), max(x, 0)
+    assert np.array_equal(reference.picture[y0 - y : y1 - y, x0 - x : x1 - x], image[y0:y1, x0:x1])
+
+
+def test_large_hands_are_shrunk_with_their_landmarks(tmp_path: Path) -> None:
+    image, hand = a_hand(2, size=700, centre=(800, 700), frame=(1400, 1600))
+    reference = Gallery(tmp_path).add(make_reference(image, hand, "x"))
+    assert reference.picture.shape == (1024, 1024, 3)
+    again = cut_hand(reference.picture, reference.detection(), CROP, True)
+    # The noise is averaged, but what is where stays: compare with the frame shrunk by cut.
+    assert abs(float(again.crop.mean()) - float(hand.crop.mean())) < 2
+    span = np.ptp(hand.landmarks, axis=0) / np.ptp(reference.landmarks, axis=0)
+    assert np.allclose(span, span[0], rtol=1e-4) and span[0] > 1
+    assert same(Gallery(tmp_path).references()[0], reference)
+
+
+def test_replacing_keeps_the_new_one_only(tmp_path: Path) -> None:
+    gallery = Gallery(tmp_path)
+    for label in ["x", "x", "y"]:
+        gallery.add(a_reference(label))
+    added = gallery.add(a_reference("x", 9), replace=True)
+    assert gallery.labels() == {"x": 1, "y": 1} and same(gallery.references()[0], added)
+    assert len(list((tmp_path / "x").iterdir())) == 3
+
+
+def test_an_id_is_given_once(tmp_path: Path) -> None:
+    gallery = Gallery(tmp_path)
+    reference = gallery.add(a_reference("x"))
+    again = gallery.add(dataclasses.replace(reference, label="y"))
+    assert again.id != reference.id and len(gallery.ids()) == 2
+    gallery.delete_reference(reference.id)
+    assert gallery.add(reference).id == reference.id  # undoing a deletion keeps it
+
+
+def test_ids_sort_as_recorded() -> None:
+    ids = [gallery_reference.new_id() for _ in range(500)]
+    assert ids == sorted(ids) and len(set(ids)) == 500
+
+
+def test_renaming_and_deleting(tmp_path: Path) -> None:
+    gallery = Gallery(tmp_path)
+    first, second = gallery.add(a_reference("x")), gallery.add(a_reference("x"))
+    gallery.add(a_reference("y"))
+    gallery.rename("x", "X")  # only the case differs: the same folder on some systems
+    assert gallery.labels() == {"X": 2, "y": 1}
+    assert {p.name for p in tmp_path.iterdir()} == {"X", "y"}
+    for old, new in [("x", "z"), ("X", "y"), ("X", "X"), ("X", " ")]:
+        with pytest.raises(UserError):
+            gallery.rename(old, new)
+    with pytest.raises(UserError, match="'X', 'y'"):
+        gallery.delete("nothing")
+    gallery.delete_reference(first.id)
+    assert gallery.labels() == {"X": 1, "y": 1}
+    gallery.delete_reference(second.id)
+    assert gallery.labels() == {"y": 1} and not (tmp_path / "X").exists()
+    with pytest.raises(UserError):
+        gallery.delete_reference(second.id)
+    gallery.delete("y")
+    with pytest.raises(UserError, match="empty"):
+        gallery.delete("y")
+    assert files_in(tmp_path) == set()
+
+
+def test_the_stamp_tells_every_change(tmp_path: Path) -> None:
+    mine, theirs = Gallery(tmp_path / "g"), Gallery(tmp_path / "g")
+    stamps = [mine.stamp()]
+
+    def changed() -> bool:
+        stamps.append(mine.stamp())
+        return stamps[-1] not in stamps[:-1]
+
+    reference = theirs.add(a_reference("x"))
+    assert changed()
+    theirs.add(a_reference("x"))
+    assert changed()
+    theirs.add(a_reference("y"))
+    assert changed()
+    theirs.rename("y", "z")
+    assert changed()
+    theirs.delete_reference(reference.id)
+    assert changed()
+    theirs.delete("z")
+    assert changed()
+    mine.embeddings(CountingEncoder())
+    assert not changed()  # a cache is no change
+
+
+def test_embeddings_are_those_of_the_live_hands(tmp_path: Path) -> None:
+    gallery, encoder = Gallery(tmp_path), CountingEncoder()
+    hands = []
+    for seed, side in enumerate(["left", "right", "left"]):
+        image, hand = a_hand(seed, side)
+        gallery.add(make_reference(image, hand, f"g{seed}"))
+        hands.append(hand)
+    index = gallery.embeddings(encoder)
+    assert index.labels == ("g0", "g1", "g2") and index.sides == ("left", "right", "left")
+    assert index.ids == tuple(r.id for r in gallery.references())
+    live = encoder.encode(
+        np.stack([h.crop for h in hands]),
+        np.zeros((3, 21, 3), np.float32),
+        np.stack([canonical_world(h.world_landmarks, h.mirrored) for h in hands]),
+    )
+    assert index.embeddings.dtype == np.float32 and np.allclose(index.embeddings, live, atol=1e-2)
+    straight = gallery.embeddings(encoder, mirror_hands=False).embeddings
+    assert np.array_equal(straight[1], index.embeddings[1])
+    assert not np.allclose(straight[0], index.embeddings[0], atol=1e-2)
+
+
+def test_nothing_is_encoded_twice(tmp_path: Path) -> None:
+    gallery, encoder = Gallery(tmp_path), CountingEncoder()
+    assert gallery.embeddings(encoder).embeddings.shape == (0, 8) and not list(tmp_path.iterdir())
+    for seed in range(20):
+        gallery.add(a_reference("xy"[seed % 2], seed))
+    first = gallery.embeddings(encoder)
+    assert encoder.encoded == 20
+    again = Gallery(tmp_path).embeddings(encoder)
+    assert encoder.encoded == 20 and np.array_equal(first.embeddings, again.embeddings)
+    gallery.rename("x", "z")
+    gallery.delete_reference(first.ids[-1])
+    gallery.add(a_reference("z", 99))
+    changed = Gallery(tmp_path).embeddings(encoder)
+    assert encoder.encoded == 21 and changed.labels == ("y",) * 9 + ("z",) * 11
+    other = CountingEncoder(fingerprint="f" * 16 + "0" * 48)  # the same file name, another encoder
+    assert len(Gallery(tmp_path).embeddings(other).ids) == 20 and other.encoded == 20
+
+
+@pytest.mark.skipif(not ENCODERS["landmarks"].is_file(), reason="the encoder isn't exported yet")
+def test_embeddings_of_the_shipped_encoder(tmp_path: Path) -> None:
+    gallery = Gallery(tmp_path)
+    gallery.add(a_reference("x", 1))
+    gallery.add(a_reference("y", 2))
+    encoder = open_encoder("landmarks")
+    index = gallery.embeddings(encoder)
+    assert index.embeddings.shape == (2, encoder.spec.dim)
+    assert np.array_equal(Gallery(tmp_path).embeddings(encoder).embeddings, index.embeddings)

@@ -1,0 +1,97 @@
+"""A gesture taught with one hand, known on the other: a reference's twin."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from realtime.gallery.gallery import Gallery, make_reference
+from realtime.hands.detector import HandDetector, detect_picture
+from realtime.live.enrol import enrol_demo, with_twin
+from realtime.recognition.recognizer import Recognizer
+from realtime.settings import Settings
+from realtime.sources import demo
+from realtime.types import Frame
+from tests.realtime.gallery.fixtures import CountingEncoder, a_hand, a_reference
+
+
+def a_twin(seed: int = 0, label: str = "A"):
+    reference = a_reference(label, seed)
+    rng = np.random.default_rng(seed + 100)
+    size = len(reference.picture)
+    points = rng.normal(size / 2, size / 8, (21, 3)).astype(np.float32)
+    world = rng.normal(0, 0.04, (21, 3)).astype(np.float32)
+    return dataclasses.replace(reference, twin=(points, world))
+
+
+def test_a_twin_survives_the_disk(tmp_path: Path) -> None:
+    kept = Gallery(tmp_path).add(a_twin())
+    (read,) = Gallery(tmp_path).references()
+    assert kept.twin is not None and read.twin is not None
+    for before, after in zip(kept.twin, read.twin, strict=True):
+        assert np.array_equal(before, after)
+    assert read.mirrored().side == "left"
+    assert np.array_equal(read.mirrored().picture, cv2.flip(read.picture, 1))
+
+
+def test_the_index_has_both_hands_only_where_they_are_one(tmp_path: Path) -> None:
+    gallery = Gallery(tmp_path)
+    gallery.add(a_twin(1, "A"))
+    gallery.add(a_reference("B", 2))
+    encoder = CountingEncoder()
+    assert gallery.embeddings(encoder).labels == ("A", "A", "B")
+    assert gallery.embeddings(encoder, mirror_hands=False).labels == ("A", "B")
+    assert gallery.labels() == {"A": 1, "B": 1}
+    index = gallery.embeddings(encoder)
+    assert not np.allclose(index.embeddings[0], index.embeddings[1])
+
+
+def test_both_views_are_cached(tmp_path: Path) -> None:
+    Gallery(tmp_path).add(a_twin(1, "A"))
+    first = Gallery(tmp_path).embeddings(CountingEncoder())
+    again = CountingEncoder()
+    assert np.array_equal(Gallery(tmp_path).embeddings(again).embeddings, first.embeddings)
+    assert again.encoded == 0
+
+
+def test_a_damaged_twin_is_set_aside(tmp_path: Path) -> None:
+    Gallery(tmp_path).add(a_twin())
+    (path,) = tmp_path.glob("A/2*.json")
+    fields = json.loads(path.read_text())
+    fields["twin"] = {"landmarks": [[0, 0, 0]]}
+    path.write_text(json.dumps(fields))
+    assert Gallery(tmp_path).references() == []
+
+
+def test_a_picture_without_a_hand_gets_no_twin(hand_model_path: Path) -> None:
+    image, hand = a_hand()
+    reference = make_reference(image, hand, "noise")
+    with HandDetector(hand_model_path, video=False) as detector:
+        assert detect_picture(detector, reference.picture) is None
+        assert with_twin(reference, detector).twin is None
+
+
+def test_the_other_hand_is_known(hand_model_path: Path, tmp_path: Path) -> None:
+    """The demo's performer, mirrored: a left hand, where the teacher showed the right one."""
+    settings = Settings(camera="demo", gallery=str(tmp_path), hand_model=str(hand_model_path))
+    known = {True: 0, False: 0}  # with twins, without
+    held = [i for i in range(0, 294) if demo.demo_label(i) and i % 42 in (18, 22, 26, 30)]
+    with Recognizer(settings) as recognizer:
+        enrol_demo(recognizer)
+        bare = Gallery(tmp_path / "bare")
+        for reference in recognizer.gallery.references():
+            bare.add(dataclasses.replace(reference, twin=None))
+        without = Recognizer(dataclasses.replace(settings, gallery=str(tmp_path / "bare")))
+        with without:
+            for i in held:
+                image = np.ascontiguousarray(demo.demo_image(i)[:, ::-1])
+                (hand,) = recognizer.detector.detect(Frame(image, i, i / 30))
+                assert hand.side == "left"
+                known[True] += recognizer.match(hand).label == demo.demo_label(i)
+                known[False] += without.match(hand).label == demo.demo_label(i)
+    assert known[True] > known[False]
+    assert known[True] >= 0.8 * len(held)

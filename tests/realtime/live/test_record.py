@@ -1,0 +1,250 @@
+"""Recording through the command line, and what can be done with what was recorded."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from realtime.gallery.gallery import Gallery
+from tests.cli import (
+    environment,
+    events_until,
+    fault,
+    fine,
+    hand_picture,
+    run_py,
+    said,
+    start_py,
+    teach,
+    write_png,
+    write_video,
+)
+
+pytestmark = pytest.mark.usefixtures("hand_model_path")
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A gallery with L and Victory, for copying."""
+    return teach(tmp_path_factory.mktemp("taught") / "gestures", "L", "Victory")
+
+
+@pytest.fixture
+def folder(taught: Path, tmp_path: Path) -> Path:
+    """A working folder whose gestures/ has L and Victory."""
+    shutil.copytree(taught, tmp_path / "gestures")
+    return tmp_path
+
+
+def record(folder: Path, label: str, picture: np.ndarray, *options: object) -> list[str]:
+    """Record from a picture; → the lines said."""
+    image = write_png(folder / "picture.png", picture)
+    run = fine(run_py("record", label, "--image", image, *options, cwd=folder))
+    assert run.stdout == ""
+    return said(run)
+
+
+def labels(folder: Path, name: str = "gestures") -> dict[str, int]:
+    return Gallery(folder / name).labels()
+
+
+def test_record_from_a_picture(tmp_path: Path) -> None:
+    picture = hand_picture("Fist")
+    assert record(tmp_path, "Fist", picture) == ["Recorded 'Fist' (1 reference) in gestures."]
+    [reference] = Gallery(tmp_path / "gestures").references()
+    assert (reference.label, reference.side) == ("Fist", "right") and reference.score > 0.9
+    assert record(tmp_path, "Fist", picture)[-1].startswith("Recorded 'Fist' (2 references)")
+    assert record(tmp_path, "Fist", picture, "--replace")[-1].startswith(
+        "Recorded 'Fist' (1 reference)"
+    )
+    assert labels(tmp_path) == {"Fist": 1}
+
+
+SMALL = hand_picture("Open hand", scale=280)
+CUT_OFF = hand_picture("Open hand", centre=(520, 372))[:, :560]
+BLURRED = cv2.GaussianBlur(hand_picture("Open hand"), (0, 0), 6)
+
+
+@pytest.mark.parametrize(
+    ("picture", "complaint"),
+    [
+        (SMALL, "the hand is small"),
+        (CUT_OFF, "the hand is cut off"),
+        (BLURRED, "the picture is blurred"),
+    ],
+    ids=["small", "cut off", "blurred"],
+)
+def test_a_poor_picture_is_warned_about(
+    tmp_path: Path, picture: np.ndarray, complaint: str
+) -> None:
+    *warnings, news = record(tmp_path, "Open hand", picture)
+    assert len([line for line in warnings if line.startswith(f"warning: {complaint}")]) == 1
+    assert news.startswith("Recorded") and labels(tmp_path) == {"Open hand": 1}
+
+
+def test_a_near_twin_is_named(folder: Path) -> None:
+    warning, _ = record(folder, "Peace", hand_picture("Victory", yaw=0.03))
+    assert "this looks like your gesture 'Victory'" in warning
+    assert labels(folder) == {"L": 1, "Peace": 1, "Victory": 1}
+    # Another reference of the same gesture is no twin.
+    [news] = record(folder, "L", hand_picture("L"))
+    assert news.startswith("Recorded 'L' (2 references)")
+
+
+def test_no_hand(folder: Path) -> None:
+    wall = np.full((480, 640, 3), (186, 190, 178), np.uint8)
+    image = write_png(folder / "wall.png", wall)
+    sentence = fault(run_py("record", "Wall", "--image", image, cwd=folder))
+    assert "No hand was found in" in sentence and "nothing was recorded" in sentence
+    video = write_video(folder / "wall.avi", [wall] * 5, 15)
+    sentence = fault(run_py("record", "Wall", "--camera", video, cwd=folder))
+    assert "No hand was seen in wall.avi" in sentence
+    assert labels(folder) == {"L": 1, "Victory": 1}
+
+
+def test_record_from_a_video(tmp_path: Path) -> None:
+    """The steadiest, sharpest frame of the first half second with a hand is taken."""
+    picture = hand_picture("Rock")
+    blurred = cv2.GaussianBlur(picture, (0, 0), 4)
+    video = write_video(tmp_path / "rock.avi", [blurred] * 4 + [picture] * 4 + [blurred] * 4, 15)
+    run = fine(run_py("record", "Rock", "--camera", video, cwd=tmp_path))
+    assert said(run) == ["Recorded 'Rock' (1 reference) in gestures."]
+    [reference] = Gallery(tmp_path / "gestures").references()
+    assert (
+        cv2.Laplacian(reference.picture, cv2.CV_64F).var()
+        > 5 * cv2.Laplacian(blurred, cv2.CV_64F).var()
+    )
+
+
+def test_a_left_hand_may_be_taught(tmp_path: Path) -> None:
+    teach(tmp_path / "gestures", "L", side="left")
+    [reference] = Gallery(tmp_path / "gestures").references()
+    assert reference.side == "left"
+
+
+def test_mirrored_pictures_are_turned_back(tmp_path: Path) -> None:
+    record(tmp_path, "L", np.ascontiguousarray(hand_picture("L")[:, ::-1]), "--mirrored")
+    [reference] = Gallery(tmp_path / "gestures").references()
+    assert reference.side == "right"
+
+
+def test_the_demo_records_only_where_told(folder: Path) -> None:
+    sentence = fault(run_py("record", "Open hand", "--camera", "demo", cwd=folder))
+    assert "--gallery DIR" in sentence
+    assert labels(folder) == {"L": 1, "Victory": 1}
+    run = run_py("record", "Mine", "--camera", "demo", "--gallery", "own", cwd=folder)
+    assert said(fine(run)) == ["Recorded 'Mine' (1 reference) in own."]
+    assert labels(folder, "own") == {"Mine": 1}
+
+
+def test_gestures_commands(folder: Path) -> None:
+    def gestures(*arguments: object) -> list[str]:
+        return fine(run_py("gestures", *arguments, cwd=folder)).stdout.splitlines()
+
+    assert gestures("list") == ["L\t1", "Victory\t1"]
+    assert gestures("rename", "L", "Letter ell") == []
+    assert gestures("list") == ["Letter ell\t1", "Victory\t1"]
+    assert gestures("export", "all.zip") == []
+    assert gestures("delete", "Victory") == []
+    assert gestures("list", "--gallery", "gestures") == ["Letter ell\t1"]
+    run = fine(run_py("gestures", "import", "all.zip", cwd=folder))
+    assert run.stderr == "New references: 1.\n"
+    assert gestures("list") == ["Letter ell\t1", "Victory\t1"]
+    assert gestures("import", "all.zip", "--gallery", "other") == []
+    assert gestures("list", "--gallery", "other") == ["Letter ell\t1", "Victory\t1"]
+    run = fine(run_py("gestures", "list", "--gallery", "none", cwd=folder))
+    assert (run.stdout, run.stderr) == ("", "No gesture is recorded in none.\n")
+    assert not (folder / "none").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["rename", "nobody", "somebody"], "nobody"),
+        (["rename", "L", "Victory"], "already"),
+        (["delete", "nobody"], "nobody"),
+        (["import", "missing.zip"], "missing.zip"),
+        (["export", "no/such/folder.zip"], "folder.zip"),
+        (["export", "empty.zip", "--gallery", "nothing"], "nothing"),
+    ],
+)
+def test_gestures_that_cannot_be_done(folder: Path, arguments: list[str], why: str) -> None:
+    assert why in fault(run_py("gestures", *arguments, cwd=folder))
+    assert labels(folder) == {"L": 1, "Victory": 1}
+
+
+ODD = [
+    "../../etc/passwd",
+    "con",
+    "👍🏽 yes!",
+    "سلام",
+    "a" * 300,
+    "-dash",
+    "  spaces  ",
+    "tab\tin",
+    "é",
+]
+
+
+def test_odd_labels(folder: Path) -> None:
+    image = write_png(folder / "rock.png", hand_picture("Rock"))
+    for label in ODD[:2]:
+        fine(run_py("record", "--image", image, "--", label, cwd=folder))
+    before = "L"
+    for label in ODD[2:]:  # renaming takes the same road and is quicker
+        fine(run_py("gestures", "rename", "--", before, label, cwd=folder))
+        assert labels(folder) == {"Victory": 1, ODD[0]: 1, ODD[1]: 1, label: 1}
+        before = label
+    listed = run_py("gestures", "list", cwd=folder).stdout
+    assert listed == f"{ODD[0]}\t1\nVictory\t1\n{ODD[1]}\t1\n{ODD[-1]}\t1\n"
+    assert {p.name for p in folder.iterdir()} == {"gestures", "rock.png"}
+
+
+@pytest.mark.parametrize("label", ["", "   "])
+def test_labels_without_anything_to_see(folder: Path, label: str) -> None:
+    image = write_png(folder / "rock.png", hand_picture("Rock"))
+    sentence = fault(run_py("record", label, "--image", image, cwd=folder))
+    assert "at least one visible character" in sentence
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no file size limits")
+def test_a_full_disk(folder: Path) -> None:
+    def small_files() -> None:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    image = write_png(folder / "rock.png", hand_picture("Rock"))
+    run = run_py("record", "Rock", "--image", image, cwd=folder, preexec_fn=small_files)
+    assert "nothing was recorded" in fault(run)
+    assert labels(folder) == {"L": 1, "Victory": 1}
+    assert {p.name for p in (folder / "gestures").iterdir()} <= {"L", "Victory", ".cache"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no Ctrl-C to one process alone")
+def test_a_running_program_learns_what_another_records(folder: Path) -> None:
+    hand = [hand_picture("Rock", centre=(315 + i, 372)) for i in range(6)]
+    video = write_video(folder / "rock.mp4", (hand[abs(5 - i % 10)] for i in range(900)), 15)
+    options = ("--camera", video, "--realtime", "--view", "none", "--events", "-", "--log-frames")
+    with start_py(*options, cwd=folder, env=environment(PYTHONUNBUFFERED="1")) as live:
+        assert live.stdout is not None
+        try:
+            for line in live.stdout:
+                if json.loads(line).get("hands"):
+                    break
+            image = write_png(folder / "rock.png", hand[0])
+            fine(run_py("record", "Rock", "--image", image, cwd=folder))
+            before = events_until(live, "Rock")
+            assert all(json.loads(line)["type"] == "frame" for line in before[:-1])
+            live.send_signal(signal.SIGINT)
+            live.communicate(timeout=60)
+        finally:
+            live.kill()
+    assert live.returncode == 130

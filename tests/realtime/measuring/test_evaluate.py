@@ -1,0 +1,172 @@
+"""evaluate on small folders of drawn hands: what it counts, and what it leaves out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from calibration import metrics
+from calibration.episodes import Scores
+from calibration.threshold import calibration_path, load, uncalibrated
+from engines.encoder import ENCODERS, Encoder, open_encoder
+from engines.errors import UserError
+from realtime.drawn.hand import HandLook, draw_hand
+from realtime.drawn.pose import GESTURES, joints, mirrored, random_shape, view_rotation
+from realtime.measuring.evaluate import Report, calibrate, evaluate, labelled, subjects_and_labels
+from realtime.measuring.folder import embed_folder
+from realtime.picture_files import write_picture
+
+SHOWN = ["Open hand", "Point", "Victory", "L", "Thumb up", "Call me"]
+
+
+def draw(folder: Path, person: int, label: str, count: int, side: str = "right") -> None:
+    """`count` pictures of a gesture as that person's hand shows it."""
+    rng = np.random.default_rng([person, SHOWN.index(label)])
+    shape = random_shape(np.random.default_rng(person))
+    target = folder / f"person {person}" / label
+    target.mkdir(parents=True, exist_ok=True)
+    for i in range(count):
+        points = joints(GESTURES[label], shape) @ view_rotation(*rng.normal(0, 0.08, 3)).T
+        points = (mirrored(points) if side == "left" else points).astype(np.float32)
+        write_picture(target / f"{i}.png", draw_hand(points, HandLook(scenery=i), side=side))
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Iterator[Encoder]:
+    one = open_encoder("landmarks")
+    yield one
+    one.close()
+
+
+@pytest.fixture(scope="module")
+def two_people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Person 1 shows six gestures, person 2 three of them, two pictures each."""
+    folder = tmp_path_factory.mktemp("two")
+    for label in SHOWN:
+        draw(folder, 1, label, 2)
+    for label in SHOWN[:3]:
+        draw(folder, 2, label, 2, side="left")
+    return folder
+
+
+def modes(report: Report) -> set[str]:
+    return {row.split(":")[0] for row in report.rows}
+
+
+def words(report: Report) -> str:
+    return "\n".join(report.left_out)
+
+
+def test_a_path_says_who_shows_what() -> None:
+    subjects, labels = subjects_and_labels(
+        ["ann/A/1.png", "ann/A/2.png", "x/bea/Thumb up/1.jpg", "B/3.png", "a/b.c/.d/e.png"]
+    )
+    assert list(subjects) == ["ann", "ann", "x/bea", ".", "a/b.c"]
+    assert list(labels) == ["A", "A", "Thumb up", "B", ".d"]
+    with pytest.raises(UserError, match="<subject>/<label>/<image>.*outside any label"):
+        subjects_and_labels(["ann/A/1.png", "loose.png"])
+
+
+def test_a_share_counts_among_those_it_is_of() -> None:
+    hits, among = np.array([1, 1, 0, 0, 1], bool), np.array([1, 0, 1, 1, 0], bool)
+    ones = np.ones(5)
+    cells = np.array([f"a/{i}" for i in range(5)])
+    scores = Scores(ones, ones, hits, hits, ones, cells)
+    assert metrics.share(scores, hits, among).value == pytest.approx(1 / 3)
+
+
+def test_six_gestures_of_two_people(two_people: Path, encoder: Encoder, hand_model_path) -> None:
+    shipped = load(calibration_path(ENCODERS["landmarks"]), encoder.fingerprint)
+    report = evaluate(two_people, None, encoder, hand_model_path, calibration=shipped)
+    assert (report.pictures, report.subjects, report.labels) == (18, 2, 6)
+    assert report.not_found == {}
+    assert modes(report) == {"within a person", "across people"}
+    assert all(list(by_encoder) == ["landmarks-1"] for by_encoder in report.rows.values())
+    # The hands are drawn far apart, and the left ones are seen as right ones.
+    for mode in modes(report):
+        assert report.rows[f"{mode}: one-shot accuracy, all labels"]["landmarks-1"].value == 1.0
+    assert report.rows["within a person: one-shot accuracy, 5-way"]["landmarks-1"].value == 1.0
+    assert report.rows["within a person: AUROC, 3 recorded"]["landmarks-1"].value > 0.9
+    for share in ("false", "correct"):
+        figure = report.rows[f"within a person: calibrated: {share} accepts"]["landmarks-1"]
+        assert 0 <= figure.low <= figure.value <= figure.high <= 1
+    # The two have three labels in common.
+    assert len(report.left_out) == 2 and all(
+        x.startswith("across people, ") for x in report.left_out
+    )
+    assert "5-way: nobody shows five labels" in words(report)
+    assert "open set: it takes four labels" in words(report)
+    told = json.loads(json.dumps(report.to_json(), allow_nan=False))
+    assert told["not_found"] == 0 and set(told["figures"]) == set(report.rows)
+
+
+def test_unmirrored_left_hands_are_not_right_ones(two_people, encoder, hand_model_path) -> None:
+    seen = {
+        mirror: embed_folder(two_people, [encoder], hand_model_path, mirror, SHOWN[:1])
+        for mirror in (True, False)
+    }
+    assert list(seen[True].sides) == ["right", "right", "left", "left"]
+    alike = {mirror: hands.embeddings[0] @ hands.embeddings[0].T for mirror, hands in seen.items()}
+    assert alike[True][0, 2] > alike[False][0, 2] + 0.1
+    assert alike[True][0, 1] == pytest.approx(alike[False][0, 1], abs=1e-6)
+
+
+def test_references_of_other_people(two_people, tmp_path, encoder, hand_model_path) -> None:
+    for label in SHOWN[:4]:
+        draw(tmp_path, 3, label, 1)
+    guess = uncalibrated("cosine", encoder.fingerprint)  # without a rate there is nothing to check
+    report = evaluate(two_people, tmp_path, encoder, hand_model_path, calibration=guess)
+    assert modes(report) == {"across people"} and report.pictures == 18
+    assert "calibrated" not in str(report.rows)
+    assert report.left_out == ["across people, one-shot accuracy, 5-way: nobody shows five labels"]
+    assert report.rows["across people: one-shot accuracy, all labels"]["landmarks-1"].value > 0.9
+
+
+def test_labels_that_are_not_asked_for_do_not_count(two_people, encoder, hand_model_path) -> None:
+    report = evaluate(two_people, None, encoder, hand_model_path, only=SHOWN[3:5])
+    assert (report.pictures, report.subjects, report.labels) == (4, 1, 2)
+    assert modes(report) == {"within a person"}
+    assert "across people, all figures: the pictures show too few people" in words(report)
+    with pytest.raises(UserError, match="no pictures .* in folders named nothing"):
+        evaluate(two_people, None, encoder, hand_model_path, only=["nothing"])
+
+
+def test_too_little_for_any_figure(tmp_path, encoder, hand_model_path, capsys) -> None:
+    draw(tmp_path, 1, "Point", 2)
+    write_picture(
+        tmp_path / "person 1" / "Point" / "wall.png", np.full((120, 160, 3), 90, np.uint8)
+    )
+    nothing = tmp_path / "person 1" / "Nothing"
+    nothing.mkdir()
+    (nothing / "broken.png").write_bytes(b"no picture")
+    report = evaluate(tmp_path, None, encoder, hand_model_path)
+    assert report.rows == {} and report.pictures == 4 and report.labels == 2
+    assert report.not_found == {"Nothing": 1, "Point": 1}
+    assert [x.split(",")[0] for x in report.left_out] == ["within a person", "across people"]
+    assert "broken.png" in capsys.readouterr().err.replace("\n", "")
+    assert json.loads(json.dumps(report.to_json()))["not_found"] == 2
+    with pytest.raises(UserError, match="outside any label's folder"):
+        evaluate(tmp_path / "person 1" / "Point", None, encoder, hand_model_path)
+
+
+def test_calibrate_wants_more_than_a_few_pictures(two_people, encoder, hand_model_path) -> None:
+    with pytest.raises(UserError, match="at least 100 pictures .* more than 10 gestures"):
+        calibrate([two_people], encoder, lambda: hand_model_path, 0.1)
+
+
+def test_pictures_without_a_hand_stay_out(tmp_path, encoder, hand_model_path) -> None:
+    draw(tmp_path, 1, "Victory", 1)
+    write_picture(tmp_path / "person 1" / "Victory" / "wall.png", np.zeros((120, 160, 3), np.uint8))
+    hands = embed_folder(tmp_path, [encoder], hand_model_path)
+    assert list(hands.found) == [True, False] and list(hands.sides) == ["right", ""]
+    assert np.isnan(hands.embeddings[0][1]).all() and np.isnan(hands.boxes[1]).all()
+    data = labelled(hands, 0)
+    assert np.array_equal(data.embeddings, hands.embeddings[0][:1]) and list(data.labels) == [
+        "Victory"
+    ]
+    x0, y0, x1, y1 = hands.boxes[0]
+    assert 0 < x0 < x1 < 640 and 0 < y0 < y1 < 480

@@ -1,0 +1,234 @@
+"""What a person gets to see beside the window: lines, pictures, a saved video, the doctor."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from realtime.types import Frame, FrameResult, GestureEvent, Hand, Match, Square
+from realtime.views.overlay import STRIP, Status, draw, draw_prompt, make_strip
+from tests.cli import (
+    ROOT,
+    environment,
+    fine,
+    hand_picture,
+    parsed,
+    read_video,
+    run_py,
+    said,
+    teach,
+    write_video,
+)
+
+LINE = re.compile(
+    r" +(\d+\.\d\d) s  (left |right)  (start|end  )  ([^ ].*?)(?: after (\d+\.\d) s)?"
+)
+STATUS = Status("gestures", 0.01, 30.0, 20.0)
+THUMBNAIL = np.full((50, 50, 3), 200, np.uint8)
+
+
+@pytest.fixture(scope="module")
+def seen(
+    tmp_path_factory: pytest.TempPathFactory, hand_model_path: Path
+) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """A folder, and a run in it over a Victory and a wall: terminal, events and saved video."""
+    folder = tmp_path_factory.mktemp("views")
+    teach(folder / "gestures", "Victory")
+    pictures = [hand_picture("Victory", centre=(310 + i, 372)) for i in range(14)]
+    wall = np.full((480, 640, 3), 180, np.uint8)
+    video = write_video(folder / "victory.avi", pictures + [wall] * 10, 15)
+    options = ("--view", "terminal", "--events", "-", "--save", "seen.mp4")
+    return folder, fine(run_py("--camera", video, *options, cwd=folder))
+
+
+def test_terminal_view_without_a_terminal(
+    seen: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    """Plain lines on stderr: no colours, no table; stdout is the events' alone."""
+    _, run = seen
+    assert "\x1b" not in run.stderr
+    _, gestures, frames = parsed(run.stdout)
+    assert [line["kind"] for line in gestures] == ["start", "end"] and frames == []
+    for line, event in zip(said(run), gestures, strict=True):
+        match = LINE.fullmatch(line)
+        assert match is not None, line
+        assert float(match[1]) == pytest.approx(event["time_s"], abs=0.0051)
+        assert (match[2], match[3].rstrip(), match[4]) == ("right", event["kind"], "Victory")
+        assert (match[5] is None) == (event["kind"] == "start")
+    held = LINE.fullmatch(said(run)[1])
+    assert held is not None and float(held[5]) == pytest.approx(gestures[1]["held_s"], abs=0.051)
+
+
+def test_saved_video(seen: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    """Every frame as the window would show it: mirrored, above the strip of thumbnails."""
+    folder, _ = seen
+    pictures = read_video(folder / "seen.mp4")
+    assert len(pictures) == 24
+    assert {picture.shape for picture in pictures} == {(480 + STRIP, 640, 3)}
+    plain = hand_picture("Victory", centre=(310, 372))[:, ::-1].astype(int)
+    wall = np.s_[200:300, :80]  # neither hand nor text
+    assert np.abs(pictures[0][wall] - plain[wall]).mean() < 4
+    assert [path.name for path in folder.glob(".*.mp4")] == []
+
+
+def a_result(hands: tuple[str, ...] = (), gesture: str | None = None) -> FrameResult:
+    """A grey picture with hands of the given sides, all at its left edge."""
+    image = np.full((480, 640, 3), 90, np.uint8)
+    points = np.zeros((21, 3), np.float32)
+    points[:, 0], points[:, 1] = np.linspace(60, 140, 21), np.linspace(200, 330, 21)
+    box = np.array([60, 200, 140, 330], np.float32)
+    crop = np.zeros((224, 224, 3), np.uint8)
+    hand = Hand(box, points, points, "right", 0.9, crop, False, 0, Square(100.0, 265.0, 200.0, 0.0))
+    match = Match(gesture, "Fist", 0.99, 0.93, None, 1.0)
+    return FrameResult(
+        Frame(image, 0, 0.0),
+        tuple(dataclasses.replace(hand, side=side) for side in hands),
+        (match,) * len(hands),
+        (gesture,) * len(hands),
+        (),
+        {},
+    )
+
+
+def changed(a: np.ndarray, b: np.ndarray) -> tuple[int, int, int, int]:
+    """x0, y0, x1, y1 of where two pictures differ."""
+    y, x = np.nonzero((a != b).any(axis=2))
+    assert len(y), "nothing differs"
+    return int(x.min()), int(y.min()), int(x.max()), int(y.max())
+
+
+def test_the_hand_is_drawn_mirrored() -> None:
+    result = a_result(("right",), "Fist")
+    before = result.frame.image.copy()
+    x0, y0, x1, y1 = changed(draw(result, STATUS), draw(a_result(), STATUS))
+    assert x0 >= 640 - 1 - 140 - 8 and x1 <= 639  # joints at 60…140 of 640, title above them
+    assert 130 < y0 < 200 and 326 <= y1 <= 336
+    assert np.array_equal(result.frame.image, before)  # whoever else has the frame sees it clean
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (a_result(("right",), "Fist"), a_result(("right",), "Rock")),
+        (a_result(("right",), "Fist"), a_result(("right",))),
+        (a_result(("right",), "Fist"), a_result(("left",), "Fist")),
+        (a_result(("right",), "手"), a_result(("right",), "足")),
+    ],
+    ids=["another gesture", "unknown", "another side", "another script"],
+)
+def test_titles_differ(one: FrameResult, other: FrameResult) -> None:
+    x0, y0, _, y1 = changed(draw(one, STATUS), draw(other, STATUS))
+    assert x0 > 320 and 130 < y0
+    if one.gestures[0] is not None and other.gestures[0] is not None:
+        assert y1 < 200  # only the title above the hand
+
+
+@pytest.mark.parametrize(
+    ("change", "rows"),
+    [
+        ({"fps": 12.0}, (0, 26)),
+        ({"far": None}, (0, 26)),
+        ({"message": "Recorded Fist."}, (450, 480)),
+        ({"countdown": 3}, (160, 320)),
+        ({"paused": True}, (200, 280)),
+        ({"help": True}, (120, 360)),
+        ({"strip": make_strip([("Fist", THUMBNAIL)])}, (480, 480 + STRIP)),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_the_status_shows(change: dict[str, object], rows: tuple[int, int]) -> None:
+    other = dataclasses.replace(STATUS, **change)  # type: ignore[arg-type]
+    _, y0, _, y1 = changed(draw(a_result(), STATUS), draw(a_result(), other))
+    assert rows[0] <= y0 and y1 < rows[1]
+
+
+def test_the_prompt_shows_what_is_typed() -> None:
+    picture = np.full((120, 160, 3), 90, np.uint8)  # small pictures are shown larger
+    assert draw_prompt(picture, "").shape == (480 + STRIP, 640, 3)
+    changed(draw_prompt(picture, "Two"), draw_prompt(picture, "Two W"))
+
+
+def test_version_and_help(tmp_path: Path) -> None:
+    run = fine(run_py("--version", cwd=tmp_path))
+    assert re.fullmatch(r"one-shot-gestures \d+\.\d+\.\d+\n", run.stdout)
+    text = fine(run_py("--help", cwd=tmp_path)).stdout
+    for command in ("live", "record", "gestures", "embed", "evaluate", "calibrate", "doctor"):
+        assert re.search(rf"^    {command}\s", text, re.M)
+        assert "usage: run.py" in fine(run_py(command, "--help", cwd=tmp_path)).stdout
+
+
+@pytest.mark.parametrize("name", [["live"], []])
+def test_the_main_command_needs_no_name(
+    seen: tuple[Path, subprocess.CompletedProcess[str]], name: list[str]
+) -> None:
+    options = ("--camera", "victory.avi", "--view", "none", "--events", "-", "--log-frames")
+    run = run_py(*name, *options, "--max-frames", 2, cwd=seen[0])
+    _, _, frames = parsed(fine(run).stdout)
+    assert len(frames) == 2
+
+
+def test_no_frames_wanted(
+    seen: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    options = ("--view", "none", "--max-frames", 0, "--events", "-", "--save", "none.mp4")
+    run = fine(run_py("--camera", seen[0] / "victory.avi", *options, cwd=tmp_path))
+    assert len(run.stdout.splitlines()) == 1 and list(tmp_path.iterdir()) == []
+
+
+def test_doctor(tmp_path: Path, hand_model_path: Path) -> None:
+    run = fine(run_py("doctor", "--hand-model", hand_model_path, cwd=tmp_path))
+    rows = [row.split("│")[1:3] for row in run.stdout.splitlines() if row.startswith("│")]
+    found = {what.strip(): mark.strip() for what, mark in rows if what.strip()}
+    for what in ("Python", "numpy", "mediapipe", "hand model", "encoder"):
+        assert found[what] == "ok", run.stdout
+    assert found["display"] == "–"
+
+
+def test_doctor_finds_what_is_wrong(tmp_path: Path, hand_model_path: Path) -> None:
+    (tmp_path / "broken.onnx").write_text("not ONNX")
+    run = run_py("doctor", "--encoder", "broken.onnx", cwd=tmp_path)
+    assert run.returncode == 1
+    assert said(run) == ["error: Something needs mending: see the right-hand column above."]
+    [row] = [row for row in run.stdout.splitlines() if row.startswith("│ encoder ")]
+    assert "wrong" in row and "doesn't work" in row
+
+
+def library_example() -> str:
+    """The first Python block of README.md below a heading that speaks of a library."""
+    _, _, section = re.split(r"^(#+ .*library.*)$", (ROOT / "README.md").read_text("utf-8"),
+                             maxsplit=1, flags=re.M | re.I)  # fmt: skip
+    block = re.search(r"^```python\n(.*?)^```", section, re.M | re.S)
+    assert block is not None
+    return block[1]
+
+
+def test_the_library_example_runs(tmp_path: Path, hand_model_path: Path) -> None:
+    env = environment(PYTHONPATH=os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    command = [sys.executable, "-c", library_example()]
+    run = subprocess.run(
+        command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120
+    )
+    assert run.returncode == 0, run.stderr
+    assert "Open hand" in run.stdout and list(tmp_path.iterdir()) == []
+
+
+def test_recognize_ends_what_is_held(tmp_path: Path, hand_model_path: Path) -> None:
+    from realtime.recognition.recognizer import recognize
+
+    gallery = teach(tmp_path / "gestures", "Victory")
+    video = write_video(tmp_path / "v.avi", [hand_picture("Victory")] * 10, 15)
+    results = list(recognize(str(video), gallery=str(gallery)))
+    assert len(results) == 11
+    events: list[GestureEvent] = [event for result in results for event in result.events]
+    assert [(event.kind, event.label) for event in events] == [
+        ("start", "Victory"),
+        ("end", "Victory"),
+    ]
+    assert results[-1].events == (events[-1],) and results[-1].hands == ()

@@ -1,0 +1,115 @@
+"""The pictures of a study's report: real PNGs that show the data they were given."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("matplotlib", reason="studies draw with matplotlib")
+
+import matplotlib
+
+from train.reports import plots
+
+N = np.arange(1.0, 41)
+PICTURE = np.arange(28 * 20, dtype=np.float64).reshape(28, 20).astype(np.uint8)
+
+
+def curves(path: Path, k: float) -> None:
+    y = 1 - np.exp(-N / k)
+    series = {"ours, $1 & $2": (N, y, y - 0.05, y + 0.05), "other": (N, y / 2, None, None)}
+    plots.curves(path, series, "epoch", "accuracy", "Training", log_x=k > 10, chance=0.05)
+
+
+def roc(path: Path, k: float) -> None:
+    false = np.linspace(0, 1, 50)
+    plots.roc(path, {"ours": (false, false ** (1 / k), k / (k + 1), 0.2)})
+
+
+def bars(path: Path, k: float) -> None:
+    values = [k, 2 * k, 50.0]
+    plots.bars(
+        path, ["a", "a long name that needs two lines", "c"], values,
+        [v - 1 for v in values], [v + 1 for v in values], "accuracy, %", (92.0, "published"),
+    )  # fmt: skip
+
+
+def pair_panel(path: Path, k: float) -> None:
+    pair = (PICTURE, 255 - PICTURE, k / 100, "A / B")
+    plots.pair_panel(path, {"same, rightly": [pair] * int(k), "same, wrongly": []})
+
+
+def picture_grid(path: Path, k: float) -> None:
+    colour = np.stack([PICTURE] * 3, axis=2)
+    plots.picture_grid(path, [PICTURE, colour, PICTURE], ["a", "b", f"{k}"], 2)
+
+
+def learning_curve(path: Path, k: float) -> None:
+    volumes = np.array([1.0, 2, 4, 8])
+    accuracy = 1 - 0.6 * N ** (-1 / k)
+    fit = (N, accuracy, accuracy - 0.05, accuracy + 0.05)
+    seen = 1 - 0.6 * volumes ** (-1 / k)
+    unseen = (np.array([16.0, 32]), np.array([0.9, 0.95]))
+    plots.learning_curve(path, volumes, seen, fit, (k, k - 1, k + 1), unseen)
+
+
+ALL = [curves, roc, bars, pair_panel, picture_grid, learning_curve]
+
+
+@pytest.mark.parametrize("draw", ALL)
+def test_each_picture_shows_its_data(draw: Callable[[Path, float], None], tmp_path: Path) -> None:
+    before = dict(matplotlib.rcParams)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for name, k in (("a", 4), ("again", 4), ("b", 11)):
+            draw(tmp_path / f"{name}.png", k)
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "again.png").read_bytes()
+    assert (tmp_path / "a.png").read_bytes() != (tmp_path / "b.png").read_bytes()
+    for name in ("a", "b"):
+        image = cv2.imread(str(tmp_path / f"{name}.png"))
+        height, width = image.shape[:2]
+        assert 200 <= height <= 1200 and 300 <= width <= 1400
+        assert image.std() > 10  # neither blank …
+        assert (image[[0, -1]] == 255).all() and (image[:, [0, -1]] == 255).all()  # … nor cut off
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_pictures_keep_their_proportions(tmp_path: Path) -> None:
+    black = np.zeros((40, 20), np.uint8)
+    plots.picture_grid(tmp_path / "x.png", [black], [""], 1)
+    image = cv2.imread(str(tmp_path / "x.png"), cv2.IMREAD_GRAYSCALE)
+    rows, columns = np.flatnonzero((image < 50).any(1)), np.flatnonzero((image < 50).any(0))
+    assert len(rows) / len(columns) == pytest.approx(2, rel=0.05)
+
+
+def test_little_data_is_drawn_too(tmp_path: Path) -> None:
+    one = np.array([5.0])
+    plots.curves(tmp_path / "c.png", {"a": (one, one, None, None)}, "x", "y", "t", log_x=True)
+    plots.bars(tmp_path / "b.png", ["a"], [0.0], [0.0], [0.0], "y")
+    plots.pair_panel(tmp_path / "p.png", {"same": []})
+    plots.picture_grid(tmp_path / "g.png", [], [], 3)
+    plots.learning_curve(tmp_path / "l.png", one, one / 10, (N, N / 99, None, None))
+    assert len(list(tmp_path.iterdir())) == 5
+
+
+def test_a_picture_that_fails_leaves_the_last_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roc(tmp_path / "roc.png", 2)
+    before = (tmp_path / "roc.png").read_bytes()
+
+    def half(figure: object, file: object, **_: object) -> None:
+        file.write(b"half")  # type: ignore[attr-defined]
+        raise OSError("no room")
+
+    monkeypatch.setattr("train.reports.plots.Figure.savefig", half)
+    with pytest.raises(OSError, match="no room"):
+        roc(tmp_path / "roc.png", 3)
+    assert (tmp_path / "roc.png").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["roc.png"]

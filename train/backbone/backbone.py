@@ -1,0 +1,159 @@
+"""MediaPipe's hand-landmark network as a PyTorch module, with its published weights.
+
+The network (Apache-2.0, "hand_landmark_full") is a chain of inverted residual blocks
+(Sandler et al. 2018, MobileNetV2) that has seen far more hands than any set of gestures: what it
+pools before its four outputs tells hand shapes apart before anything is trained.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from engines.errors import UserError
+from train.backbone import tflite
+
+FILE = "hand_landmarks_detector.tflite"  # inside the .task bundle
+FEATURES = 1152
+INPUT = 224  # the size whose pixels `Landmarks.landmarks` are in
+# (kernel, stride, expanded, out) of each block; expanded 0: none before the depthwise
+# convolution, out 0: none after it.
+BLOCKS = (
+    (3, 1, 0, 16),
+    (3, 2, 64, 24),
+    (3, 1, 144, 24),
+    (5, 2, 144, 40),
+    (5, 1, 240, 40),
+    (3, 2, 240, 80),
+    (3, 1, 480, 80),
+    (3, 1, 480, 80),
+    (5, 1, 480, 112),
+    (5, 1, 672, 112),
+    (5, 1, 672, 112),
+    (5, 2, 672, 192),
+    (5, 1, 1152, 192),
+    (5, 1, 1152, 192),
+    (5, 1, 1152, 192),
+    (3, 1, FEATURES, 0),
+)
+
+
+class Convolution(nn.Sequential):
+    """Convolution with TensorFlow's SAME padding (which for stride 2 adds more after than
+    before; inputs are even there), and ReLU6 unless `linear`."""
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, stride: int, groups: int, linear: bool
+    ) -> None:
+        total = kernel - stride
+        pad = (total // 2, total - total // 2) * 2
+        layers: list[nn.Module] = [] if stride == 1 else [nn.ZeroPad2d(pad)]
+        padding = kernel // 2 if stride == 1 else 0
+        layers.append(nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=True))
+        if not linear:
+            layers.append(nn.ReLU6(inplace=True))
+        super().__init__(*layers)
+
+
+class Block(nn.Module):
+    """Expand 1×1, depthwise, project 1×1; plus its input where shape allows."""
+
+    def __init__(self, inputs: int, kernel: int, stride: int, expanded: int, out: int) -> None:
+        super().__init__()
+        wide = expanded or inputs
+        layers = [Convolution(inputs, wide, 1, 1, 1, linear=False)] if expanded else []
+        layers.append(Convolution(wide, wide, kernel, stride, wide, linear=False))
+        if out:
+            layers.append(Convolution(wide, out, 1, 1, 1, linear=True))
+        self.layers = nn.Sequential(*layers)
+        self.residual = stride == 1 and inputs == out
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.layers(x) if self.residual else self.layers(x)
+
+
+class Landmarks(NamedTuple):
+    """landmarks (N, 21, 3) pixels of a 224 × 224 crop; presence and right (N,) logits;
+    world (N, 21, 3) metres, turned as the crop is."""
+
+    landmarks: Tensor
+    presence: Tensor
+    right: Tensor
+    world: Tensor
+
+
+class Backbone(nn.Module):
+    """Crops float (N, 3, S, S) RGB 0…1, S a multiple of 32, as `upright` crops are.
+
+    forward → the last feature map (N, 1152, S/32, S/32); `pooled` → (N, 1152);
+    `landmarks_of` pooled features of 224 × 224 crops → MediaPipe's own four outputs.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [Convolution(3, 24, 3, 2, 1, linear=False)]
+        channels = 24
+        for kernel, stride, expanded, out in BLOCKS:
+            layers.append(Block(channels, kernel, stride, expanded, out))
+            channels = out or expanded
+        self.layers = nn.Sequential(*layers)
+        # In the order the file has them.
+        self.right = nn.Linear(FEATURES, 1)
+        self.presence = nn.Linear(FEATURES, 1)
+        self.landmarks = nn.Linear(FEATURES, 63)
+        self.world = nn.Linear(FEATURES, 63)
+
+    def forward(self, crops: Tensor) -> Tensor:
+        return self.layers(crops)
+
+    def pooled(self, crops: Tensor) -> Tensor:
+        return self(crops).mean(dim=(2, 3))
+
+    def landmarks_of(self, pooled: Tensor) -> Landmarks:
+        return Landmarks(
+            self.landmarks(pooled).view(-1, 21, 3),
+            self.presence(pooled)[:, 0],
+            self.right(pooled)[:, 0],
+            self.world(pooled).view(-1, 21, 3),
+        )
+
+
+def load_backbone(hand_model: Path) -> Backbone:
+    """The network out of a hand_landmarker.task bundle. Raises UserError on another file."""
+    try:
+        with zipfile.ZipFile(hand_model) as bundle:
+            data = bundle.read(FILE)
+    except Exception as error:  # zipfile and zlib raise half a dozen types on damage
+        raise UserError(
+            f"{hand_model} is no hand model ({error}): a .task bundle with {FILE} is expected. "
+            f"{tflite.AGAIN}"
+        ) from None
+    network = Backbone()
+    layers = [m for m in network.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
+    stored = [
+        (torch.from_numpy(_torch_layout(kind, weight)), torch.from_numpy(bias))
+        for kind, weight, bias in tflite.weights(data, hand_model)
+    ]
+    expected = [(layer.weight.shape, layer.bias.shape) for layer in layers]
+    if [(weight.shape, bias.shape) for weight, bias in stored] != expected:
+        raise UserError(
+            f"{hand_model} holds another network than hand_landmark_full. {tflite.AGAIN}"
+        )
+    with torch.no_grad():
+        for layer, (weight, bias) in zip(layers, stored, strict=True):
+            layer.weight.copy_(weight)
+            layer.bias.copy_(bias)
+    return network.eval()
+
+
+def _torch_layout(kind: str, weight: np.ndarray) -> np.ndarray:
+    if kind == "conv":  # (out, h, w, in) → (out, in, h, w)
+        return np.ascontiguousarray(weight.transpose(0, 3, 1, 2))
+    if kind == "depthwise":  # (1, h, w, channels) → (channels, 1, h, w)
+        return np.ascontiguousarray(weight.transpose(3, 0, 1, 2))
+    return weight

@@ -1,0 +1,85 @@
+"""Prepared hands and drawn ones → what a recipe trains on, and what is wrong with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from engines.errors import UserError
+from engines.say import tell
+from train.backbone.backbone import Backbone
+from train.encoder.features import Bank, real_features, synthetic_features
+from train.encoder.recipes import Recipe
+from train.pictures.prepared import Prepared, load_prepared
+
+HELD_OUT_CLASSES, HELD_OUT_PER_CLASS = 300, 6  # drawn gestures that no recipe trains on
+VALIDATION_SEED = 1000
+
+
+def load_data(paths: list[Path], recipe: Recipe, without: list[str]) -> Prepared:
+    """The prepared hands that a recipe uses, without some sets.
+
+    Raises UserError where that leaves too little to learn from.
+    """
+    data = load_prepared(paths)
+    names = np.unique(data.sets).tolist()
+    unknown = [name for name in without if name not in names]
+    if unknown:
+        raise UserError(f"--without {unknown[0]}: the data has no such set; it has "
+                        f"{', '.join(names)}.")  # fmt: skip
+    kept = [n for n in names if n not in without and (recipe.only is None or n in recipe.only)]
+    if not kept:
+        wanted = f"the recipe uses only {', '.join(recipe.only or ())}; " if recipe.only else ""
+        raise UserError(f"No set is left to train on: {wanted}the data has {', '.join(names)}.")
+    data = data.where(np.isin(data.sets, kept))
+    people = np.unique(data.subjects)
+    if len(people) < 2:
+        raise UserError(
+            f"All pictures are of one subject, {people[0]}. What people's hands share is learned "
+            "from several: lay the pictures out as <set>/<subject>/<label>/<image>, and add people."
+        )
+    alphabets, labels = alphabets_and_labels(data, recipe)
+    full = np.char.add(np.char.add(alphabets, "/"), labels)
+    classes, counts = np.unique(full, return_counts=True)
+    several = classes[counts > 1]
+    if not any(np.char.startswith(several, f"{a}/").sum() > 1 for a in np.unique(alphabets)):
+        raise UserError(
+            f"The data shows too few gestures ({', '.join(classes[:5].tolist())}): at least two "
+            "labels of one set, with two pictures each, are needed to learn what tells them apart."
+        )
+    lone = classes[counts == 1]
+    if len(lone):
+        tell(f"Left out, for want of a second picture: {', '.join(lone.tolist())}.")
+    return data.where(~np.isin(full, lone))
+
+
+def alphabets_and_labels(data: Prepared, recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:
+    """str (N,) twice: within an alphabet, equal labels mean equal hand shapes."""
+    home = {name: alphabet for alphabet, sets in recipe.alphabets.items() for name in sets}
+    alphabets = np.array([home.get(name, name) for name in data.sets.tolist()])
+    full = np.char.add(np.char.add(data.sets, "/"), data.labels).tolist()
+    labels = np.array([recipe.same_shapes.get(f, f.rsplit("/", 1)[1]) for f in full])
+    return alphabets, labels
+
+
+def banks(
+    data: Prepared, recipe: Recipe, backbone: Backbone, folder: Path
+) -> tuple[Bank, Bank | None, Bank]:
+    """Features of the prepared hands, of drawn ones (None where the recipe wants none), and of
+    drawn gestures from regions of pose space that are kept from training."""
+    size = recipe.model.crop_size
+    features = real_features(data, backbone, size, recipe.views, recipe.seed, folder)
+    alphabets, labels = alphabets_and_labels(data, recipe)
+    real = Bank(features, alphabets, labels, data.subjects, data.sets)
+    drawn = None
+    if recipe.synthetic_share:
+        drawn = synthetic_features(
+            backbone, size, recipe.synthetic_classes, recipe.synthetic_per_class,
+            "train", recipe.seed, folder,
+        )  # fmt: skip
+    held_out = synthetic_features(
+        backbone, size, HELD_OUT_CLASSES, HELD_OUT_PER_CLASS,
+        "held_out", VALIDATION_SEED, folder,
+    )  # fmt: skip
+    return real, drawn, held_out

@@ -1,0 +1,123 @@
+"""A checkpoint as an ONNX encoder with its spec inside, checked against PyTorch."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from engines.encoder import open_encoder
+from engines.errors import UserError
+from engines.onnx_file import save_encoder
+from engines.spec import INPUTS, EncoderSpec, preprocess
+from train.encoder.checkpoint import load_checkpoint
+from train.encoder.model import ModelConfig
+from train.siamese.live import LiveSiamese, siamese_spec
+from train.siamese.networks import SiameseNetwork
+
+OPSET = 18
+PARITY = 1e-4
+LARGE = 256  # values: smaller constants stay in single precision
+
+
+def export(checkpoint: Path, out: Path, name: str) -> tuple[str, float]:
+    """→ the encoder's fingerprint, and its largest difference from PyTorch in any embedding.
+
+    Raises UserError where the checkpoint can't be read, or the difference is above 1e-4.
+    """
+    loaded, _ = load_checkpoint(checkpoint)
+    model: nn.Module = loaded
+    if isinstance(loaded, SiameseNetwork):
+        model, spec = LiveSiamese(loaded).eval(), siamese_spec(loaded, name)
+    else:
+        spec = spec_of(loaded.config, name)
+    size = spec.crop_size
+    shapes = {"crop": (2, 3, size, size), "landmarks": (2, 21, 3), "world_landmarks": (2, 21, 3)}
+    example = tuple(torch.rand(shapes[name]) for name in spec.inputs)
+    batch = torch.export.Dim("N")
+    # The exporter tells of its own progress on stdout, and of its own deprecations.
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            model,
+            example,
+            input_names=list(spec.inputs),
+            output_names=["embedding"],
+            dynamic_shapes=[{0: batch}] * len(example),
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    graph = in_half_precision(program.model_proto, exactly=isinstance(loaded, SiameseNetwork))
+    trial = out.with_name(f".{out.stem}.{os.getpid()}.onnx")
+    try:
+        mark = save_encoder(graph, spec, trial)
+        difference = parity(model, spec, trial)
+        if difference > PARITY:
+            raise UserError(
+                f"ONNX Runtime and PyTorch differ by {difference:.1e} on {checkpoint}, more than "
+                f"{PARITY:.0e}: nothing was written. Try the versions in requirements-train.txt."
+            )
+        os.replace(trial, out)
+    except OSError as error:
+        raise UserError(f"{out} can't be written ({error.strerror}).") from None
+    finally:
+        trial.unlink(missing_ok=True)
+    return mark, difference
+
+
+def spec_of(config: ModelConfig, name: str) -> EncoderSpec:
+    return EncoderSpec(name=name, inputs=INPUTS, dim=config.dim, crop_size=config.crop_size)
+
+
+def in_half_precision(model, exactly: bool = False):  # type: ignore[no-untyped-def]
+    """An onnx.ModelProto whose large constants are stored as float16 and widened on loading.
+
+    Runtimes fold the casts away; arithmetic stays in single precision. exactly: only those that
+    lose nothing by it; weights that a batch normalisation was folded into do.
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph, casts = model.graph, []
+    for constant in graph.initializer:
+        values = numpy_helper.to_array(constant)
+        if constant.data_type != TensorProto.FLOAT or values.size < LARGE:
+            continue
+        if exactly and not np.array_equal(values.astype(np.float16), values):
+            continue
+        name = constant.name
+        constant.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}_half"))
+        casts.append(helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    del graph.value_info[:]
+    return model
+
+
+def parity(model: nn.Module, spec: EncoderSpec, path: Path) -> float:
+    """Largest difference in any value of any embedding, over batches of 1, 2 and 5 hands."""
+    rng = np.random.default_rng(0)
+    encoder = open_encoder(str(path), "onnx")
+    worst = 0.0
+    for count in (1, 2, 5):
+        size = spec.crop_size
+        crops = rng.integers(0, 256, (count, size, size, 3), np.uint8)
+        points = rng.random((count, 21, 3), np.float32)
+        world = rng.normal(0.0, 0.05, (count, 21, 3)).astype(np.float32)
+        inputs = preprocess(spec, crops, points, world)
+        with torch.inference_mode():
+            expected = model(*(torch.from_numpy(inputs[name]) for name in spec.inputs)).numpy()
+        found = encoder.encode(crops, points, world)
+        worst = max(worst, float(np.abs(found - expected).max()))
+    encoder.close()
+    return worst

@@ -1,0 +1,226 @@
+"""`run.py train`: a recipe and prepared hands in, a checkpoint out. Resumes after any kill.
+
+Every batch is drawn from a seed of its own (run, epoch, step, process), and the state is kept at
+the end of each epoch: a run that was killed and resumed ends with the weights of one that wasn't.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import datetime
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger
+from pytorch_metric_learning.losses import SupConLoss
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from calibration.episodes import LabelledEmbeddings, across
+from engines.say import tell
+from train.backbone.backbone import load_backbone
+from train.encoder.batches import Index, draw, draw_pairs, index_of
+from train.encoder.data import banks, load_data
+from train.encoder.features import Bank, digest
+from train.encoder.model import GestureEncoder, Head
+from train.encoder.recipes import Recipe
+from train.encoder.whitening import fit_whitening, whiten
+from train.runs.checkpoint import half, save_checkpoint
+from train.runs.folder import check, claim
+from train.runs.lightning import fit
+
+SCORE = "one-shot accuracy, new drawn gestures"
+
+
+@dataclass(frozen=True)
+class Whitened:
+    """Banks through the whitening. real: float32 (V, N, K), index: of its rows; drawn (M, K) with
+    int labels (M,), or None; held_out (H, K), with str labels and people (H,)."""
+
+    real: Tensor
+    index: Index
+    drawn: Tensor | None
+    drawn_labels: np.ndarray
+    held_out: Tensor
+    held_out_labels: np.ndarray
+    held_out_people: np.ndarray
+
+
+class Batches(Dataset[tuple[Tensor, Tensor]]):
+    """One epoch's batches: float32 (B, K) and int (B,), each from a seed of its own."""
+
+    def __init__(self, data: Whitened, recipe: Recipe, epoch: int, process: int) -> None:
+        self.data, self.recipe, self.seed = data, recipe, (recipe.seed, epoch, process)
+
+    def __len__(self) -> int:
+        return self.recipe.steps
+
+    def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
+        rng = np.random.default_rng([*self.seed, step])
+        recipe, data = self.recipe, self.data
+        if data.drawn is not None and rng.random() < recipe.synthetic_share:
+            rows, numbers = draw_pairs(rng, data.drawn_labels, recipe.labels, 4)
+            return data.drawn[rows], torch.from_numpy(numbers)
+        rows, numbers = draw(rng, data.index, recipe.labels, recipe.per_label)
+        views = rng.integers(len(data.real), size=len(rows))
+        return data.real[views, rows], torch.from_numpy(numbers)
+
+
+class HeadTraining(lightning.LightningModule):
+    """Supervised contrastive learning (Khosla et al. 2020) of the head on whitened features."""
+
+    def __init__(self, head: Head, data: Whitened, recipe: Recipe) -> None:
+        super().__init__()
+        self.head, self.data, self.recipe = head, data, recipe
+        self.loss = SupConLoss(temperature=recipe.temperature)
+
+    def train_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
+        batches = Batches(self.data, self.recipe, self.current_epoch, self.global_rank)
+        return DataLoader(batches, batch_size=None)
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        return DataLoader([self.data.held_out], batch_size=None)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        # Dropout's draws, too, are the batch's own.
+        torch.manual_seed(hash((self.recipe.seed, self.current_epoch, self.global_rank, batch_idx)))
+        loss = self.loss(self.head(batch[0]), batch[1])
+        self.log("loss", loss, prog_bar=True, on_step=False, on_epoch=True)
+        return loss
+
+    def validation_step(self, held_out: Tensor) -> None:
+        embeddings = self.head(held_out).cpu().numpy()
+        accuracy = one_shot(embeddings, self.data.held_out_labels, self.data.held_out_people)
+        # The same in every process; gloo can't average it, as it can't divide batch sizes.
+        self.log(SCORE, accuracy, prog_bar=True, sync_dist=True, reduce_fx="max", batch_size=1)
+
+    def configure_optimizers(self) -> Any:
+        recipe = self.recipe
+        optimizer = torch.optim.AdamW(
+            self.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
+        )
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, recipe.learning_rate, recipe.epochs * recipe.steps, pct_start=0.1
+        )
+        return [optimizer], [{"scheduler": schedule, "interval": "step"}]
+
+
+def one_shot(embeddings: np.ndarray, labels: np.ndarray, people: np.ndarray) -> float:
+    """Share of unit embeddings (N, D) that another person's one reference names rightly."""
+    data = LabelledEmbeddings(embeddings, labels, people)
+    return float(across(data, lambda a, b: a @ b.T, draws=2).correct.mean())
+
+
+def train(
+    recipe_name: str,
+    recipe: Recipe,
+    paths: list[Path],
+    without: list[str],
+    hand_model: Path,
+    out: Path,
+    features: Path | None = None,
+) -> Path:
+    """→ the checkpoint out/encoder.pt. features: folder to keep frozen features in (default:
+    beside the first prepared file). Raises UserError."""
+    checkpoint = out / "encoder.pt"
+    data = load_data(paths, recipe, without)
+    backbone = load_backbone(hand_model)
+    settings = {
+        "recipe": recipe_name,
+        **json.loads(json.dumps(dataclasses.asdict(recipe))),
+        "data": [path.name for path in paths],
+        "digest": digest(data, backbone),
+        "without": sorted(without),
+    }
+    check(out, settings)
+    if checkpoint.is_file():
+        tell(f"{checkpoint} is there already, from the same recipe and data.")
+        return checkpoint
+    main_process = _join_processes()
+    claim(out, settings)
+    folder = features or paths[0].with_suffix(".features")
+    if not main_process:  # the first one makes the features, the others read them
+        torch.distributed.barrier()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    real, drawn, held_out = banks(data, recipe, backbone.to(device), folder)
+    if main_process and torch.distributed.is_initialized():
+        torch.distributed.barrier()
+    torch.manual_seed(recipe.seed)
+    model = GestureEncoder(recipe.model, backbone.cpu())
+    model.whitening, within = fit_whitening(real, recipe.model.components)
+    whitened = _whitened(real, drawn, held_out, model.whitening, within)
+    figures = _fit(model.head, whitened, recipe, out)
+    model.head = folded(model.head, within)
+    if main_process:
+        about = {**settings, "sets": _summary(real), "figures": figures}
+        save_checkpoint(half(model), about, checkpoint)
+    return checkpoint
+
+
+def _fit(head: Head, data: Whitened, recipe: Recipe, out: Path) -> dict[str, float]:
+    """Train the head in place; → figures. Goes on from out/checkpoints/last.ckpt if there."""
+    training = HeadTraining(head, data, recipe)
+    score, epochs = fit(
+        training,
+        out / "checkpoints",
+        SCORE,
+        epochs=recipe.epochs,
+        patience=recipe.patience,
+        logger=TensorBoardLogger(out, "tensorboard", version=0),
+    )
+    head.cpu().eval()
+    return {SCORE: score, "epochs": float(epochs)}
+
+
+def folded(head: Head, before: nn.Linear) -> Head:
+    """A head that does what `before` and the head did, for encoding (dropout lies between)."""
+    result = copy.deepcopy(head).eval()
+    layers = [result.linear] + ([result.bent[0]] if result.bent is not None else [])
+    with torch.no_grad():
+        for layer in layers:
+            assert isinstance(layer, nn.Linear)
+            layer.bias.add_(layer.weight @ before.bias)
+            layer.weight.copy_(layer.weight @ before.weight)
+    return result
+
+
+def _whitened(
+    real: Bank, drawn: Bank | None, held_out: Bank, whitening: nn.Module, within: nn.Module
+) -> Whitened:
+    return Whitened(
+        real=torch.stack([whiten(view, whitening, within) for view in real.features]),
+        index=index_of(real.alphabets, real.labels, real.subjects),
+        drawn=None if drawn is None else whiten(drawn.features[0], whitening, within),
+        drawn_labels=np.zeros(0, int) if drawn is None else drawn.labels.astype(int),
+        held_out=whiten(held_out.features[0], whitening, within),
+        held_out_labels=held_out.labels,
+        held_out_people=held_out.subjects,
+    )
+
+
+def _join_processes() -> bool:
+    """Join torchrun's processes, where it started this one; → whether this one writes files."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return True
+    patience = datetime.timedelta(hours=12)  # the others wait while features are made
+    torch.distributed.init_process_group(timeout=patience)
+    return torch.distributed.get_rank() == 0
+
+
+def _summary(bank: Bank) -> dict[str, list[int]]:
+    """Per set: pictures, people, labels."""
+    return {
+        name: [
+            int((bank.sets == name).sum()),
+            len(np.unique(bank.subjects[bank.sets == name])),
+            len(np.unique(bank.labels[bank.sets == name])),
+        ]
+        for name in np.unique(bank.sets).tolist()
+    }

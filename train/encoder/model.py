@@ -1,0 +1,151 @@
+"""The encoder: what a hand-landmark network sees at each joint, and how the hand is bent.
+
+Pooling a feature map over the whole crop, as is usual, blurs what tells similar gestures apart:
+where a fingertip touches, whether two fingers lie together. Here three maps of MediaPipe's
+network are read at the 21 joints instead, joined with the landmarks' own geometry, and brought to
+a unit embedding by a small head. Only the head is trained.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from train.backbone.backbone import Backbone
+from train.backbone.landmark_baseline import BONES, EPSILON, PAIR_WEIGHT, PAIRS, PALM
+
+TAPS = (5, 9, 11)  # layers of the backbone whose output is read: stride 8, 16, 16
+TAP_CHANNELS = (40, 112, 112)
+GEOMETRY = 270
+BLOCKS = (*(21 * channels for channels in TAP_CHANNELS), GEOMETRY)  # widths of the features
+FEATURES = sum(BLOCKS)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """components: of each block's features that the head reads; hidden: width of the head's
+    non-linear half (0: none); dim: D of the embedding; crop_size: S, a multiple of 32."""
+
+    crop_size: int = 160
+    components: tuple[int, ...] = (200, 300, 300, 100)
+    hidden: int = 512
+    dim: int = 256
+    dropout: float = 0.3
+
+    @staticmethod
+    def from_dict(values: dict[str, object]) -> ModelConfig:
+        fields = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return ModelConfig(**fields)  # type: ignore[arg-type]
+
+    def to_dict(self) -> dict[str, object]:
+        return dataclasses.asdict(self)
+
+
+def read_at(maps: Tensor, points: Tensor) -> Tensor:
+    """Bilinear values of maps (N, C, H, W) at points (N, P, 2), x y in widths 0…1 → (N, P, C).
+
+    A product with tent functions: the same as grid_sample with padding_mode="border",
+    align_corners=False, in operators that every runtime has. Points outside count as on the rim.
+    """
+    height, width = maps.shape[2:]
+    size = torch.tensor([width, height], dtype=maps.dtype, device=maps.device)
+    at = torch.minimum((points * size - 0.5).clamp(min=0.0), size - 1.0)  # (N, P, 2)
+    columns = torch.arange(width, dtype=maps.dtype, device=maps.device)
+    rows = torch.arange(height, dtype=maps.dtype, device=maps.device)
+    across = (1.0 - (at[..., :1] - columns).abs()).clamp(min=0.0)  # (N, P, W)
+    down = (1.0 - (at[..., 1:] - rows).abs()).clamp(min=0.0)  # (N, P, H)
+    tents = (down[..., :, None] * across[..., None, :]).flatten(2)  # (N, P, H·W)
+    return tents @ maps.flatten(2).transpose(1, 2)
+
+
+class HandFeatures(nn.Module):
+    """The part that isn't trained: inputs as EncoderSpec has them → float32 (N, FEATURES)."""
+
+    bones: Tensor
+    pairs: Tensor
+    palm: Tensor
+
+    def __init__(self, backbone: Backbone | None = None) -> None:
+        super().__init__()
+        self.layers = (backbone or Backbone()).layers[: TAPS[-1] + 1]
+        for name, matrix in (("bones", BONES), ("pairs", PAIRS), ("palm", PALM)):
+            self.register_buffer(name, torch.from_numpy(matrix), persistent=False)
+
+    def forward(self, crop: Tensor, landmarks: Tensor, world_landmarks: Tensor) -> Tensor:
+        parts = []
+        x = crop
+        for i, layer in enumerate(self.layers):
+            x = layer(x)
+            if i in TAPS:
+                parts.append(read_at(x, landmarks[..., :2]).flatten(1))
+        return torch.cat([*parts, self.geometry(world_landmarks)], 1)
+
+    def geometry(self, world_landmarks: Tensor) -> Tensor:
+        """What the landmark baseline reads: bone directions and pair distances, (N, 270)."""
+        bones = self.bones @ world_landmarks  # (N, 20, 3)
+        directions = bones / (bones.norm(dim=2, keepdim=True) + EPSILON)
+        distances = (self.pairs @ world_landmarks).norm(dim=2)  # (N, 210)
+        palm = (self.palm @ world_landmarks).norm(dim=2).mean(1, keepdim=True)  # (N, 1)
+        return torch.cat([directions.flatten(1), PAIR_WEIGHT * distances / (palm + EPSILON)], 1)
+
+
+class Whitening(nn.Module):
+    """Features (N, FEATURES) → (N, Σ components): each block's principal components, scaled.
+
+    Found in closed form before the training (train.encoder.whitening), then kept.
+    """
+
+    def __init__(self, components: tuple[int, ...]) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            nn.Linear(width, count) for width, count in zip(BLOCKS, components, strict=True)
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        parts = features.split(BLOCKS, 1)
+        return torch.cat([f(x) for f, x in zip(self.blocks, parts, strict=True)], 1)
+
+
+class Head(nn.Module):
+    """Whitened features (N, K) → unit embeddings (N, D): a linear map plus a bent one."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        width = sum(config.components)
+        self.dropout = nn.Dropout(config.dropout)
+        self.linear = nn.Linear(width, config.dim)
+        self.bent = None
+        if config.hidden:
+            self.bent = nn.Sequential(
+                nn.Linear(width, config.hidden),
+                nn.GELU(),
+                nn.Dropout(config.dropout),
+                nn.Linear(config.hidden, config.dim),
+            )
+
+    def forward(self, whitened: Tensor) -> Tensor:
+        x = self.dropout(whitened)
+        y = self.linear(x)
+        if self.bent is not None:
+            y = y + self.bent(x)
+        return functional.normalize(y, dim=1)
+
+
+class GestureEncoder(nn.Module):
+    """Crop, landmarks and world landmarks → unit embedding (N, D)."""
+
+    kind = "gesture"  # in a checkpoint
+
+    def __init__(self, config: ModelConfig, backbone: Backbone | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.features = HandFeatures(backbone)
+        self.whitening = Whitening(config.components)
+        self.head = Head(config)
+
+    def forward(self, crop: Tensor, landmarks: Tensor, world_landmarks: Tensor) -> Tensor:
+        return self.head(self.whitening(self.features(crop, landmarks, world_landmarks)))

@@ -1,0 +1,236 @@
+"""`run.py cross-validate`: each set in turn left out of the training and tested on.
+
+What a set's figures say is what people may expect whom the encoder has never seen. The scores of
+all left-out sets together calibrate the encoder that is trained on everything.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from calibration import threshold
+from calibration.episodes import LabelledEmbeddings, Scores, across, within
+from calibration.metrics import Figure
+from calibration.threshold import Calibration
+from engines.errors import UserError
+from engines.files import replacing
+from engines.say import tell
+from realtime.measuring.evaluate import figures
+from train.backbone.backbone import load_backbone
+from train.backbone.landmark_baseline import mean_features
+from train.encoder.checkpoint import load_checkpoint
+from train.encoder.data import alphabets_and_labels, load_data
+from train.encoder.export import export
+from train.encoder.features import pooled_features, real_features
+from train.encoder.fit import train
+from train.encoder.model import GEOMETRY
+from train.encoder.recipes import Recipe
+from train.encoder.whitening import whiten
+from train.evaluation.confusions import confusions
+from train.pictures.prepared import Prepared, load_prepared
+
+ENCODERS = ("landmark baseline", "frozen backbone", "trained without this set")
+FAR = 0.01
+DRAWS = 20  # of references, per person, for the calibration
+
+
+@dataclass(frozen=True)
+class Fold:
+    """test: the set's name; references: the set of one-shot references to test it with, too;
+    without: what isn't trained on; rows: figure → encoder → Figure, or why there is none; scores:
+    within a person, by the encoder trained without it, for the calibration."""
+
+    test: str
+    references: str | None
+    without: list[str]
+    rows: dict[str, dict[str, Figure]] = dataclasses.field(default_factory=dict)
+    scores: Scores | None = None
+    confused: list[tuple[str, str, float]] = dataclasses.field(default_factory=list)
+
+
+def cross_validate(
+    recipe_name: str,
+    recipe: Recipe,
+    paths: list[Path],
+    hand_model: Path,
+    out: Path,
+    features: Path | None = None,
+) -> list[Fold]:
+    """Train and test a fold per set; write out/report.json and out/report.md. Raises UserError."""
+    data = load_prepared(paths)
+    plan = folds(data, recipe)
+    if not plan:
+        raise UserError(
+            "No set can be left out: each must show two labels, and pictures of two people must be "
+            "left to train on without it. Add sets, or people."
+        )
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError("cross-validate runs in one process; torchrun is for train.")
+    for fold in plan:  # said before the long work rather than after it
+        load_data(paths, recipe, fold.without)
+    folder = features or paths[0].with_suffix(".features")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    backbone = load_backbone(hand_model).to(device)
+    views = real_features(data, backbone, recipe.model.crop_size, 1, recipe.seed, folder)
+    pooled = pooled_features(data, backbone, recipe.model.crop_size, folder)
+    done = []
+    for fold in plan:
+        tell(f"Without {', '.join(fold.without)}:")
+        checkpoint = train(
+            recipe_name, recipe, paths, fold.without, hand_model, out / fold.test, features
+        )
+        done.append(_tested(fold, data, recipe, views[0], pooled, checkpoint))
+        _write(done, recipe_name, out)
+    _ship(done, out)
+    return done
+
+
+def folds(data: Prepared, recipe: Recipe) -> list[Fold]:
+    """One per set that shows two labels; sets of one picture per label are references for the
+    others of their alphabet, and left out together with them."""
+    alphabets, labels = alphabets_and_labels(data, recipe)
+    names, kept = np.unique(data.sets).tolist(), []
+    alphabet = {name: alphabets[data.sets == name][0] for name in names}
+
+    def lone(name: str) -> bool:
+        mask = data.sets == name
+        alike = sum(a == alphabet[name] for a in alphabet.values()) > 1
+        return alike and len(np.unique(data.labels[mask])) == mask.sum()
+
+    for name in names:
+        if lone(name) or len(np.unique(labels[data.sets == name])) < 2:
+            continue
+        references = [n for n in names if lone(n) and alphabet[n] == alphabet[name]]
+        without = [name, *references]
+        left = set(names if recipe.only is None else recipe.only) - set(without)
+        if len(np.unique(data.subjects[np.isin(data.sets, [*left])])) > 1:  # else nothing to learn
+            kept.append(Fold(name, references[0] if references else None, without))
+    return kept
+
+
+def _tested(
+    fold: Fold,
+    data: Prepared,
+    recipe: Recipe,
+    features: np.ndarray,
+    pooled: np.ndarray,
+    checkpoint: Path,
+) -> Fold:
+    model, _ = load_checkpoint(checkpoint)
+    _, labels = alphabets_and_labels(data, recipe)
+
+    def embedded(name: str, encoder: str) -> LabelledEmbeddings:
+        mask = data.sets == name
+        rows = np.asarray(features[mask])
+        if encoder == ENCODERS[0]:
+            values = torch.from_numpy(rows[:, -GEOMETRY:].astype(np.float32) - mean_features())
+        elif encoder == ENCODERS[1]:
+            values = torch.from_numpy(np.sqrt(pooled[mask].astype(np.float32)))
+        else:
+            values = whiten(rows, model.whitening, model.head)
+        unit = functional.normalize(values, dim=1).numpy()
+        return LabelledEmbeddings(unit, labels[mask], data.subjects[mask])
+
+    rows: dict[str, dict[str, Figure]] = {}
+    for encoder in ENCODERS:
+        queries = embedded(fold.test, encoder)
+        modes: dict[str, Callable[..., Scores]] = {"within a person": within}
+        modes["across people"] = across
+        if fold.references:
+            pool = embedded(fold.references, encoder)
+            modes[f"references from {fold.references}"] = functools.partial(across, references=pool)
+        for mode, episodes in modes.items():
+            for row, figure in figures(queries, episodes, _cosine, None):
+                if isinstance(figure, Figure):
+                    rows.setdefault(f"{mode}: {row}", {})[encoder] = figure
+    scores = within(queries, _cosine, known=threshold.GALLERY_SIZE, draws=DRAWS)
+    return dataclasses.replace(
+        fold, rows=rows, scores=scores if len(scores) else None, confused=confusions(queries)
+    )
+
+
+def _cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return a @ b.T
+
+
+def calibration_of(done: list[Fold], far: float, fingerprint: str) -> Calibration:
+    """Of an encoder like those of the folds, from all left-out sets' scores. Raises UserError."""
+    by_set = {fold.test: fold.scores for fold in done}
+    return threshold.fit_left_out(by_set, far, fingerprint, "an encoder", DRAWS)
+
+
+def held_out_calibration(done: list[Fold], far: float) -> Iterator[tuple[str, dict[str, float]]]:
+    """(set, its rates and errors) under a calibration fitted on the other sets alone."""
+    for fold in done:
+        fitted = _on_others(fold, done, far, "")
+        if fitted is not None and fold.scores is not None:
+            yield fold.test, threshold.tried(fitted, fold.scores)
+
+
+def _on_others(fold: Fold, done: list[Fold], far: float, fingerprint: str) -> Calibration | None:
+    """Fitted without a fold's own people; None where the others are too few for that."""
+    try:
+        return calibration_of([f for f in done if f is not fold], far, fingerprint)
+    except UserError:
+        return None
+
+
+def _ship(done: list[Fold], out: Path) -> None:
+    """Each fold's encoder as an ONNX file, calibrated on the other folds' sets: what a person of
+    the left-out set would have got."""
+    for fold in done:
+        folder = out / fold.test
+        mark, _ = export(folder / "encoder.pt", folder / "encoder.onnx", f"without-{fold.test}")
+        fitted = _on_others(fold, done, FAR, mark)
+        if fitted is not None:
+            threshold.save(fitted, threshold.calibration_path(folder / "encoder.onnx"))
+
+
+def _write(done: list[Fold], recipe_name: str, out: Path) -> None:
+    """report.json and report.md, whole each time a fold is done."""
+    stored = {
+        fold.test: {
+            row: {name: [f.value, f.low, f.high] for name, f in by.items()}
+            for row, by in fold.rows.items()
+        }
+        for fold in done
+    }
+    lines = [f"Recipe {recipe_name}; each set tested on the encoder trained without it.", ""]
+    for fold in done:
+        lines += [f"### {fold.test} (not trained on: {', '.join(fold.without)})", ""]
+        lines += ["| | " + " | ".join(ENCODERS) + " |", "|---|" + "---|" * len(ENCODERS)]
+        for row, by in fold.rows.items():
+            cells = [str(by[name]) if name in by else "–" for name in ENCODERS]
+            lines.append(f"| {row} | " + " | ".join(cells) + " |")
+        worst = ", ".join(f"{a} as {b} {100 * share:.0f} %" for a, b, share in fold.confused[:10])
+        lines += ["", f"Most often taken for another (trained without this set): {worst}.", ""]
+    trials = list(held_out_calibration(done, FAR))
+    if trials:
+        lines += [
+            "### Calibration at 1 % false accepts, fitted on the other sets",
+            "",
+            "| set | false accepts | correct accepts | ECE of similarity | of probability |",
+            "|---|---|---|---|---|",
+        ]
+        for name, tried in trials:
+            values = [
+                f"{100 * tried['false_accepts']:.1f} %",
+                f"{100 * tried['correct_accepts']:.1f} %",
+                f"{tried['ece_before']:.3f}",
+                f"{tried['ece_after']:.3f}",
+            ]
+            lines.append(f"| {name} | " + " | ".join(values) + " |")
+    with replacing(out / "report.json") as file:
+        file.write(json.dumps(stored, indent=1).encode())
+    with replacing(out / "report.md") as file:
+        file.write(("\n".join(lines) + "\n").encode())

@@ -1,0 +1,111 @@
+"""What 8 bits do to people an encoder has never seen, asked of the encoders that `cross-validate`
+trained without them; and the quantised encoder's threshold, fitted on those scores.
+
+Needs no PyTorch: a fold's folder holds its encoder.onnx, and run.json says what it was trained on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from calibration import threshold
+from calibration.episodes import LabelledEmbeddings, Scores, within
+from calibration.int8.crops import Hands, balanced
+from calibration.int8.graph import FloatGraph
+from calibration.int8.qdq import quantised
+from calibration.int8.quantize import Choice, histograms, ranges
+from calibration.int8.report import compared, embedded
+from calibration.threshold import Calibration
+from engines.encoder import open_encoder
+from engines.errors import UserError
+from engines.onnx_file import load_encoder, save_encoder
+from engines.say import tell
+from engines.similarity import similarity
+from train.pictures.prepared import Prepared
+from train.pictures.sources import prepared_source
+
+FAR = 0.01
+DRAWS = 20  # of references, per person, as cross-validate has it
+
+
+@dataclass(frozen=True)
+class FoldResult:
+    """test: the set's name; report: of calibration.int8.report.compared; scores: of the quantised
+    encoder, ten gestures recorded, None where the set shows too few."""
+
+    test: str
+    report: dict[str, Any]
+    scores: Scores | None
+
+
+def tried_on_folds(
+    folder: Path, data: Prepared, choice: Choice, crops: int, seed: int
+) -> list[FoldResult]:
+    """Each fold's encoder, quantised in the same layers and by the same method with crops of what
+    it was trained on, beside itself in float on the set that it wasn't. Raises UserError."""
+    runs = sorted(path.parent for path in folder.glob("*/encoder.onnx"))
+    if not runs:
+        raise UserError(
+            f"{folder} holds no folds (SET/encoder.onnx); make them with: python run.py "
+            "cross-validate --data FILE.npz --out DIR"
+        )
+    results = []
+    for run in runs:
+        tell(f"8 bits on {run.name}, by the encoder trained without it.")
+        results.append(_tried(run, data, choice, crops, seed))
+    return results
+
+
+def _tried(run: Path, data: Prepared, choice: Choice, crops: int, seed: int) -> FoldResult:
+    try:
+        settings = json.loads((run / "run.json").read_text(encoding="utf-8"))
+        without, same = list(settings["without"]), dict(settings["same_shapes"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UserError(
+            f"{run / 'run.json'} can't be read ({error}): what {run / 'encoder.onnx'} was trained "
+            "on can't be told. Run cross-validate again."
+        ) from None
+    model, spec, _ = load_encoder(run / "encoder.onnx")
+    graph = FloatGraph(model, str(run / "encoder.onnx"))
+    if run.name not in without or run.name not in data.sets or set(choice.layers) - {*graph.layers}:
+        raise UserError(
+            f"{run} isn't a fold of this encoder and these pictures (trained without "
+            f"{', '.join(without) or 'nothing'}). Name the folder that cross-validate made of them."
+        )
+    source = prepared_source(data, spec.crop_size)
+    known = np.flatnonzero(~np.isin(data.sets, without))
+    known = known[balanced(source.labels[known], source.subjects[known], crops, seed)]
+    found = ranges(histograms(model, graph, spec, source.fetch(known)), choice.method)
+    tested = source.fetch(np.flatnonzero(data.sets == run.name))
+    labels = [same.get(name, name.split("/", 1)[1]) for name in tested.labels.tolist()]
+    tested = dataclasses.replace(tested, labels=np.array(labels))
+    with tempfile.TemporaryDirectory() as temporary:
+        path = Path(temporary) / "int8.onnx"
+        save_encoder(quantised(model, graph, choice.layers, found), spec, path)
+        report, new = _compared(run / "encoder.onnx", path, tested)
+    alike = functools.partial(similarity, spec)
+    scores = within(new, alike, known=threshold.GALLERY_SIZE, draws=DRAWS)
+    return FoldResult(run.name, report, scores if len(scores) else None)
+
+
+def _compared(before: Path, after: Path, hands: Hands) -> tuple[dict[str, Any], LabelledEmbeddings]:
+    first, second = open_encoder(str(before), "onnx"), open_encoder(str(after), "onnx")
+    old, new = embedded(first, hands), embedded(second, hands)
+    report = compared(first, second, old, new)
+    first.close()
+    second.close()
+    return report, new
+
+
+def calibration_of(results: list[FoldResult], fingerprint: str) -> Calibration:
+    """Of the quantised encoder, from all left-out sets' scores. Raises UserError."""
+    by_set = {result.test: result.scores for result in results}
+    return threshold.fit_left_out(by_set, FAR, fingerprint, "a quantised encoder", DRAWS)

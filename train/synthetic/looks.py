@@ -1,0 +1,154 @@
+"""What drawn hands look like and stand before, and what cameras make of it. All BGR, 0 … 255."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+from realtime.drawn.hand import HandLook
+
+SCENES, SCENE_SIZE = 96, 480
+# Skin from very light to very dark: the ten tones of the Monk Skin Tone scale.
+SKIN_TONES = np.array(
+    [
+        (228, 237, 246),
+        (219, 231, 243),
+        (208, 234, 247),
+        (186, 218, 234),
+        (150, 189, 215),
+        (86, 126, 160),
+        (67, 92, 130),
+        (52, 65, 96),
+        (42, 49, 58),
+        (32, 36, 41),
+    ],
+    float,
+)
+PALE_PALM = np.array((142, 168, 205), float)  # the inside of dark hands is lighter
+
+
+def random_look(rng: np.random.Generator, palm_seen: bool) -> HandLook:
+    """A hand of anybody in any light; palm_seen: whether it is its inside that is seen."""
+    skin = random_skin(rng)
+    if palm_seen:
+        skin += 0.45 * np.maximum(PALE_PALM - skin, 0.0)
+    skin *= rng.normal(1.0, 0.04, 3)
+    bare = rng.random() < 0.35
+    return HandLook(
+        skin=_colour(skin),
+        cloth=_colour(rng.uniform(15, 240) * rng.normal(1.0, 0.2, 3)),
+        scenery=int(rng.integers(4)),  # of the skin's mottling alone
+        light=(rng.normal(0.0, 0.45), rng.normal(-0.4, 0.4), rng.uniform(0.4, 1.0)),
+        creases=rng.uniform(0.3, 1.5),
+        thickness=float(np.clip(rng.normal(1.0, 0.08), 0.82, 1.2)),
+        sleeve=0.25 if bare else rng.uniform(0.0, 0.11),
+    )
+
+
+def random_skin(rng: np.random.Generator) -> np.ndarray:
+    """BGR (3,), between two neighbours of SKIN_TONES; warmer than those and not overexposed."""
+    place = rng.uniform(0.5, len(SKIN_TONES) - 1)
+    first = min(int(place), len(SKIN_TONES) - 2)
+    tone = SKIN_TONES[first] + (place - first) * (SKIN_TONES[first + 1] - SKIN_TONES[first])
+    return 0.9 * tone * (1.0 - rng.uniform(0.0, 0.22) * np.array((1.0, 0.55, 0.1)))
+
+
+def random_backdrop(rng: np.random.Generator, size: int) -> np.ndarray:
+    """uint8 (size, size, 3), size < SCENE_SIZE: part of a scene, its light and tint changed."""
+    scene = scenes()[rng.integers(SCENES)]
+    x, y = rng.integers(0, SCENE_SIZE - size, 2)
+    part = scene[y : y + size, x : x + size]
+    if rng.random() < 0.5:
+        part = part[:, ::-1]
+    gain, shift = rng.uniform(0.6, 1.2) * rng.normal(1.0, 0.05, 3), rng.uniform(-25, 25)
+    levels = np.arange(256)[:, None] * gain + shift
+    return cv2.LUT(part, levels.clip(0, 255).astype(np.uint8)[None])
+
+
+@lru_cache(maxsize=1)
+def scenes() -> list[np.ndarray]:
+    """SCENES pictures uint8 (SCENE_SIZE, SCENE_SIZE, 3), the same every time: walls, and rooms
+    full of shapes, blurred more or less."""
+    rng = np.random.default_rng(7)
+    return [_scene(rng, shapes) for shapes in rng.choice((0, 6, 20, 60), SCENES)]
+
+
+def _scene(rng: np.random.Generator, shapes: int) -> np.ndarray:
+    wall = rng.uniform(20, 240) * rng.normal(1.0, 0.12, 3)
+    picture = np.ones((SCENE_SIZE, SCENE_SIZE, 3), np.float32) * wall.astype(np.float32)
+    for _ in range(shapes):
+        random = rng.random() < 0.5
+        colour = rng.uniform(0, 255, 3) if random else wall * rng.uniform(0.4, 1.5)
+        if rng.random() < 0.15:
+            colour = random_skin(rng)  # faces and other people
+        colour = colour.clip(0, 255).tolist()
+        at = rng.integers(0, SCENE_SIZE, 2)
+        extent = np.exp(rng.uniform(np.log(8), np.log(160), 2)).astype(int)
+        kind = rng.integers(4)
+        if kind == 0:
+            cv2.rectangle(picture, at.tolist(), (at + extent).tolist(), colour, -1)
+        elif kind == 1:
+            cv2.ellipse(
+                picture, at.tolist(), extent.tolist(), rng.uniform(0, 180), 0, 360, colour, -1
+            )
+        elif kind == 2:
+            corners = at + rng.normal(0.0, 1.0, (4, 2)) * extent
+            cv2.fillPoly(picture, [corners.astype(int)], colour)
+        else:  # books, blinds, a keyboard
+            step = int(rng.integers(6, 30))
+            for i in range(int(rng.integers(3, 9))):
+                start = at + (i * step, 0)
+                cv2.rectangle(
+                    picture, start.tolist(), (start + (step // 2, extent[1])).tolist(), colour, -1
+                )
+    picture = cv2.GaussianBlur(picture, (0, 0), float(np.exp(rng.uniform(np.log(0.5), np.log(8)))))
+    grain = rng.normal(0.0, 1.0, (SCENE_SIZE // 4, SCENE_SIZE // 4, 1)).astype(np.float32)
+    for scale, strength in ((8, 60.0), (2, 12.0)):  # uneven light, cloth and plaster
+        cloud = cv2.GaussianBlur(grain, (0, 0), scale) * scale * strength * rng.uniform(0, 1)
+        picture += cv2.resize(cloud, (SCENE_SIZE, SCENE_SIZE))[..., None]
+    return picture.clip(0, 255).astype(np.uint8)
+
+
+def photographed(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
+    """A drawing uint8 (h, w, 3) as a webcam might give it: exposure, tint, blur, noise, JPEG."""
+    if rng.random() < 0.4:
+        picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.4, 1.6))
+    if rng.random() < 0.15:
+        picture = _shaken(rng, picture)
+    gain = np.exp(rng.normal(-0.05, 0.16)) * rng.normal(1.0, 0.05, 3)
+    level = np.linspace(0.0, 1.0, 256)[:, None] ** np.exp(rng.normal(0.0, 0.2))
+    level = (level - 0.5) * rng.uniform(0.75, 1.2) + 0.5
+    table = 255 * level * gain + rng.normal(0.0, 8.0)
+    picture = cv2.LUT(picture, table.clip(0, 255).astype(np.uint8)[None])
+    if rng.random() < 0.6:
+        height, width = picture.shape[:2]
+        x, y = rng.integers(0, (SCENE_SIZE - width, SCENE_SIZE - height))
+        noise = _sensor_noise(int(rng.integers(1, 10)))[y : y + height, x : x + width]
+        picture = cv2.add(picture, noise, dtype=cv2.CV_8U)
+    if rng.random() < 0.5:
+        quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 90))]
+        picture = cv2.imdecode(cv2.imencode(".jpg", picture, quality)[1], cv2.IMREAD_COLOR)
+    return picture
+
+
+@lru_cache(maxsize=9)
+def _sensor_noise(deviation: int) -> np.ndarray:
+    """int16 (SCENE_SIZE, SCENE_SIZE, 3)."""
+    noise = np.random.default_rng(deviation).normal(0.0, deviation, (SCENE_SIZE, SCENE_SIZE, 3))
+    return noise.round().astype(np.int16)
+
+
+def _shaken(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
+    """Blurred by a movement of a few pixels in any direction."""
+    kernel, turn = np.zeros((9, 9), np.float32), rng.uniform(0, np.pi)
+    reach = rng.uniform(1.0, 4.0) * np.array((np.cos(turn), np.sin(turn)))
+    start, end = (np.array([4 - reach, 4 + reach]) * 16).astype(int).tolist()
+    cv2.line(kernel, start, end, 1.0, 1, cv2.LINE_AA, 4)
+    return cv2.filter2D(picture, -1, kernel / max(float(kernel.sum()), 1e-3))
+
+
+def _colour(values: np.ndarray) -> tuple[int, int, int]:
+    blue, green, red = values.clip(0, 255).astype(int).tolist()
+    return blue, green, red
