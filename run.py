@@ -77,7 +77,7 @@ def _with_command(argv: list[str]) -> list[str]:
 
 
 def live(arguments: argparse.Namespace) -> None:
-    from realtime.live.live import Outputs, run
+    from realtime.commands.live import Outputs, run_live
 
     outputs = Outputs(
         view=arguments.view,
@@ -86,13 +86,13 @@ def live(arguments: argparse.Namespace) -> None:
         save=arguments.save,
         max_frames=arguments.max_frames,
     )
-    run(_settings(arguments), outputs, {"program": f"one-shot-gestures {VERSION}"})
+    run_live(_settings(arguments), outputs, f"one-shot-gestures {VERSION}")
 
 
 def record(arguments: argparse.Namespace) -> None:
-    from realtime.live.enrol import record
+    from realtime.commands.record import run_record
 
-    record(_settings(arguments), arguments.label, arguments.image, arguments.replace)
+    run_record(_settings(arguments), arguments.label, arguments.image, arguments.replace)
 
 
 def gestures(arguments: argparse.Namespace) -> None:
@@ -112,6 +112,8 @@ def gestures(arguments: argparse.Namespace) -> None:
     elif action == "delete":
         gallery.delete(arguments.label)
         print(f"Deleted {arguments.label!r}.", file=sys.stderr)
+    elif action == "undo":
+        print(f"Brought back {gallery.undo()!r}.", file=sys.stderr)
     elif action == "export":
         count = export_zip(gallery, arguments.file)
         print(f"References in {arguments.file}: {count}.", file=sys.stderr)

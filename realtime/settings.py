@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+GALLERY = "gestures"  # in the current folder
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -14,7 +16,7 @@ class Settings:
     fps: float | None = None
     mirrored: bool = False
     realtime: bool = False
-    gallery: str | None = None  # None: gestures/, or a temporary one for the demo
+    gallery: str | None = None  # None: GALLERY, or a temporary one for the demo
     encoder: str = "default"
     engine: str = "auto"
     hand_model: str | None = None

@@ -46,7 +46,7 @@ def live_options(parser: argparse.ArgumentParser) -> None:
 def gesture_options(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     positional = {
-        "list": [], "rename": ["old", "new"], "delete": ["label"], "export": ["file"],
+        "list": [], "rename": ["old", "new"], "delete": ["label"], "undo": [], "export": ["file"],
         "import": ["file"],
     }  # fmt: skip
     where = "recorded gestures (gestures/)"

@@ -192,13 +192,6 @@ def read_files(place: Stored) -> tuple[Stored, bytes, bytes]:
     return place, png, record
 
 
-def remove_reference(place: Stored) -> None:
-    """Both files, the JSON first; one that is gone already is no error."""
-    place.json.unlink(missing_ok=True)
-    sync_folder(place.folder)  # never the PNG alone
-    place.png.unlink(missing_ok=True)
-
-
 def remove_if_empty(folder: Path, label: str) -> None:
     """Remove a gesture's folder that holds no reference any more."""
     try:
@@ -214,13 +207,6 @@ def remove_if_empty(folder: Path, label: str) -> None:
     except OSError:  # another program adds to it at this moment
         with contextlib.suppress(FileNotFoundError):
             write_label(folder, label)
-
-
-def remove_gesture(folder: Path) -> None:
-    """Remove a gesture's folder: gone at once by one rename, then file by file."""
-    away = folder.with_name(f"{TEMPORARY[2]}{secrets.token_hex(8)}")
-    os.rename(folder, away)
-    shutil.rmtree(away, ignore_errors=True)  # what is left, the next recordings clean up
 
 
 def set_aside(gallery: Path, files: list[Path]) -> Path:

@@ -10,14 +10,14 @@ import contextlib
 import dataclasses
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from engines.encoder import Encoder
 from engines.errors import UserError
-from realtime.gallery import files
+from realtime.gallery import files, trash
 from realtime.gallery.files import CACHE, Stored
 from realtime.gallery.index import (
     GalleryIndex,
@@ -31,6 +31,8 @@ from realtime.gallery.index import (
 from realtime.gallery.labels import check_label, folder_key, free_name
 from realtime.gallery.reading import GalleryReader, reason, saying
 from realtime.gallery.reference import (
+    DamagedReference,
+    NewerFormat,
     Reference,
     make_reference,
     new_id,
@@ -93,8 +95,8 @@ class Gallery:
     def add(self, reference: Reference, replace: bool = False) -> Reference:
         """Store a reference; on the disk when this returns, whole or not at all.
 
-        replace: the gesture's other references go, once this one is there. Returns it as stored:
-        its label in NFC, and with a new id where the gallery has that one already.
+        replace: the gesture's other references go to the trash, once this one is there. Returns it
+        as stored: its label in NFC, and with a new id where the gallery has that one already.
         """
         label = check_label(reference.label)
         places = self._reader.places()
@@ -102,9 +104,7 @@ class Gallery:
         reference = dataclasses.replace(reference, label=label, id=id)
         self.add_files(label, id, *to_files(reference))
         if replace:
-            for place in places:
-                if place.label == label:
-                    self._remove(place)
+            self._remove([place for place in places if place.label == label])
         return reference
 
     def add_files(self, label: str, id: str, png: bytes, record: bytes) -> None:
@@ -158,18 +158,44 @@ class Gallery:
                 os.rename(folder, self.folder / free_name(new, others))
 
     def delete(self, label: str) -> None:
-        """Remove a gesture at once. UserError where there is none, naming those there are."""
-        for folder in self._folders_of(check_label(label)):
-            with saying(folder, "can't be deleted"), contextlib.suppress(FileNotFoundError):
-                files.remove_gesture(folder)
+        """Move a gesture to the trash. UserError where there is none, naming those there are."""
+        label = check_label(label)
+        folders = self._folders_of(label)
+        with saying(self.folder / trash.TRASH, "can't be written, so nothing was deleted"):
+            entry = trash.new_entry(self.folder)
+        for folder in folders:
+            with saying(folder, "can't be deleted"):
+                trash.put_gesture(entry, folder, label)
 
     def delete_reference(self, id: str) -> None:
-        """Remove one reference; the gesture goes with its last. UserError where there is none."""
+        """Move one reference to the trash; the gesture goes with its last.
+
+        Raises UserError where there is none.
+        """
         places = [place for place in self._reader.places() if place.id == id]
         if not places:
             raise UserError(f"{self.folder} has no recording {id!r}: it may be deleted already.")
+        self._remove(places)
+
+    def undo(self) -> str:
+        """Bring back what was deleted last. Returns its label. Raises UserError."""
+        with saying(self.folder / trash.TRASH, "can't be read"):
+            places = trash.newest(self.folder)
+        if not places:
+            raise UserError(f"Nothing was deleted from {self.folder} that could be brought back.")
+        there = self.ids()
         for place in places:
-            self._remove(place)
+            if place.id in there:
+                continue
+            with saying(place.json, "can't be brought back"):
+                try:
+                    _, png, record = files.read_files(place)
+                except (DamagedReference, NewerFormat) as error:
+                    raise UserError(f"{place.json} can't be brought back: {error}.") from None
+                self.add_files(place.label, place.id, png, record)
+        with saying(places[0].folder, "can't be emptied"):
+            trash.forget(places)
+        return places[0].label
 
     def embeddings(self, encoder: Encoder, mirror_hands: bool = True) -> GalleryIndex:
         """The embeddings of all references; pictures are opened only where the cache lacks them.
@@ -195,10 +221,16 @@ class Gallery:
             write_cache(path, encoder, known)
         return index
 
-    def _remove(self, place: Stored) -> None:
-        with saying(place.json, "can't be deleted"):
-            files.remove_reference(place)
-            files.remove_if_empty(place.folder, place.label)
+    def _remove(self, places: Sequence[Stored]) -> None:
+        """Move references to the trash, as one deletion."""
+        if not places:
+            return
+        with saying(self.folder / trash.TRASH, "can't be written, so nothing was deleted"):
+            entry = trash.new_entry(self.folder)
+        for place in places:
+            with saying(place.json, "can't be deleted"):
+                trash.put_reference(entry, place)
+                files.remove_if_empty(place.folder, place.label)
 
     def _folders_of(self, label: str) -> list[Path]:
         """The folders of a gesture that has references. Raises UserError where it has none."""

@@ -11,20 +11,23 @@ from contextlib import contextmanager
 from typing import IO, Any
 
 from engines.errors import UserError
+from realtime.live.state import State
 from realtime.types import FrameResult, GestureEvent
 
 FORMAT_VERSION = 1
 
 
-class EventWriter:
-    """Writes to a file, or to stdout for "-"; every line is flushed. Use as a context manager.
+class EventFile:
+    """An output that writes lines to a file, or to stdout for "-", and flushes each.
 
-    Raises UserError where the file can't be opened or written.
+    log_frames: a line per frame as well. Raises UserError where the file can't be opened or
+    written.
     """
 
     def __init__(self, target: str, header: Mapping[str, Any], log_frames: bool = False) -> None:
         self._target = target
         self._log_frames = log_frames
+        self._last = -1  # the last frame's index
         self._started: Counter[tuple[str, str]] = Counter()  # (side, label): ends to come
         self._file: IO[str]
         try:
@@ -39,34 +42,28 @@ class EventWriter:
             raise UserError(f"--events can't write {target} ({error.strerror}).") from None
         self._write({"type": "header", "version": FORMAT_VERSION, **header})
 
-    def frame(self, result: FrameResult) -> None:
-        """The gesture lines of one frame, after its frame line if those are wanted."""
-        if self._log_frames:
-            self._write(frame_line(result))
-        for event in result.events:
-            self.event(event)
-
-    def event(self, event: GestureEvent) -> None:
-        """Ctrl-C may have cost a start its line; then its end has none either."""
-        held = (event.side, event.label)
-        if event.kind == "start":
-            self._started[held] += 1
-        elif not self._started[held]:
+    def show(self, result: FrameResult | None, state: State) -> None:
+        """Write a frame's gesture lines, after its frame line if those are wanted."""
+        if result is None:
             return
-        else:
-            self._started[held] -= 1
-        self._write(event_line(event))
+        if self._log_frames and result.frame.index > self._last:  # the last result repeats one
+            self._write(frame_line(result))
+        self._last = result.frame.index
+        for event in result.events:
+            self._write_event(event)
 
     def close(self) -> None:
         if self._target != "-":
             with self._told():  # after a write that failed, closing fails again
                 self._file.close()
 
-    def __enter__(self) -> EventWriter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def _write_event(self, event: GestureEvent) -> None:
+        """A start that could not be written has no end either."""
+        held = (event.side, event.label)
+        if event.kind == "end" and not self._started[held]:
+            return
+        self._started[held] += 1 if event.kind == "start" else -1
+        self._write(event_line(event))
 
     def _write(self, line: Mapping[str, Any]) -> None:
         text = json.dumps(line, ensure_ascii=self._target == "-", allow_nan=False)

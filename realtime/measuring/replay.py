@@ -22,8 +22,9 @@ from pathlib import Path
 from realtime.live.burst import Shot
 from realtime.live.enrol import enrol
 from realtime.picture_files import list_pictures, read_picture
-from realtime.recognition.recognizer import Recognizer, source_of
+from realtime.recognition.recognizer import Recognizer
 from realtime.settings import Settings
+from realtime.sources.open import source_of
 from realtime.types import Frame
 
 

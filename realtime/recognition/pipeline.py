@@ -45,6 +45,13 @@ class Pipeline:
             },
         )
 
+    def mute(self, hand: Hand) -> None:
+        """Let a hand start nothing until `unmute`. What it holds ends with the next frame."""
+        self._smoother.mute(hand.track, hand.side)
+
+    def unmute(self) -> None:
+        self._smoother.unmute()
+
     def finish(self) -> tuple[GestureEvent, ...]:
         """The ends of what is still held when the source is over."""
         return tuple(self._smoother.finish())

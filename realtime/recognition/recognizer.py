@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,8 +17,7 @@ from realtime.hands.detector import HandDetector, encoder_inputs
 from realtime.hands.model import hand_model
 from realtime.recognition.match import Matcher
 from realtime.recognition.pipeline import Pipeline
-from realtime.settings import Settings
-from realtime.sources.open import Source, open_source
+from realtime.settings import GALLERY, Settings
 from realtime.types import Frame, FrameResult, GestureEvent, Hand, Match
 
 LOOK_AGAIN_S = 1.0  # how often another program's changes to the gallery are looked for
@@ -48,10 +44,7 @@ class Recognizer:
         self._stack.callback(self.encoder.close)
         self.calibration = open_calibration(settings.encoder, self.encoder, settings.far)
         self.model = hand_model(settings.hand_model)
-        folder = settings.gallery or "gestures"
-        if settings.camera == "demo" and settings.gallery is None:
-            folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="demo-gestures-"))
-        self.gallery = Gallery(Path(folder))
+        self.gallery = Gallery(Path(settings.gallery or GALLERY))
         self.detector = self._stack.enter_context(
             HandDetector(
                 self.model,
@@ -88,6 +81,13 @@ class Recognizer:
                 self.refresh()
         return self._pipeline.step(frame)
 
+    def mute(self, hand: Hand) -> None:
+        """Let a hand start nothing until `unmute`. What it holds ends with the next frame."""
+        self._pipeline.mute(hand)
+
+    def unmute(self) -> None:
+        self._pipeline.unmute()
+
     def finish(self) -> tuple[GestureEvent, ...]:
         """The ends of what is still held when the source is over."""
         return self._pipeline.finish()
@@ -117,37 +117,6 @@ class Recognizer:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def source_of(settings: Settings) -> Source:
-    """The frames that the settings name. Raises UserError."""
-    return open_source(
-        settings.camera,
-        size=settings.size,
-        fps=settings.fps,
-        mirrored=settings.mirrored,
-        realtime=settings.realtime,
-    )
-
-
-def recognize(camera: str | int = "0", **settings: Any) -> Iterator[FrameResult]:
-    """`for result in recognize("demo"): …`: the live loop as a generator.
-
-    Keyword arguments are the fields of Settings. The last result repeats the last frame, without
-    hands, and carries the ends of the gestures still held. Raises UserError.
-    """
-    from realtime.live.enrol import enrol_demo
-
-    chosen = Settings(camera=str(camera), **settings)
-    with source_of(chosen) as source, Recognizer(chosen, not source.unrelated) as recognizer:
-        enrol_demo(recognizer)
-        result = None
-        for frame in source:
-            result = recognizer.step(frame)
-            yield result
-        ends = recognizer.finish()
-        if result is not None and ends:
-            yield FrameResult(result.frame, (), (), (), ends, {})
 
 
 def open_calibration(name: str, encoder: Encoder, far: float | None) -> Calibration:

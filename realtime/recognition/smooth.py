@@ -37,15 +37,20 @@ class Smoother:
         self._hands: dict[int, _HandState] = {}
         self._last_s: float | None = None
         self._last_frame = 0
+        self._muted_tracks: set[int] = set()
+        self._muted_sides: set[str] = set()
+        self._early: list[GestureEvent] = []  # ends that go out with the next frame
 
     def update(
         self, seen: Sequence[tuple[int, str, Match]], frame: int, time_s: float
     ) -> list[GestureEvent]:
         """(track, side, match) of each hand in this frame → what started and ended."""
-        events = []
+        events, self._early = self._early, []
+        seen = [hand for hand in seen if not self._is_muted(hand[0], hand[1])]
         if self._last_s is not None and time_s - self._last_s > LONGEST_GAP_S:
-            events = self.finish()
-        step = 0.0 if self._last_s is None else min(time_s - self._last_s, LONGEST_STEP_S)
+            events += self._end_all()
+        step = 0.0 if self._last_s is None else time_s - self._last_s
+        step = min(max(step, 0.0), LONGEST_STEP_S)  # clocks may be set back
         self._last_s, self._last_frame = time_s, frame
         matches = {track: match for track, _, match in seen}
         for track, side, _ in seen:
@@ -65,13 +70,39 @@ class Smoother:
                 del self._hands[track]
         return events
 
+    def mute(self, track: int, side: str) -> None:
+        """Ignore a hand until `unmute`. What it holds ends with the next frame.
+
+        A hand that goes and comes back is a new track, so its side is ignored too.
+        """
+        self._muted_tracks.add(track)
+        self._muted_sides.add(side)
+        for number, state in list(self._hands.items()):
+            if self._is_muted(number, state.side):
+                if state.active is not None:
+                    self._early.append(self._end(state, self._last_frame, self._last_s or 0.0))
+                del self._hands[number]
+
+    def unmute(self) -> None:
+        self._muted_tracks.clear()
+        self._muted_sides.clear()
+
+    def _is_muted(self, track: int, side: str) -> bool:
+        return track in self._muted_tracks or side in self._muted_sides
+
     def active(self, track: int) -> str | None:
         """The gesture that this hand holds now."""
         state = self._hands.get(track)
         return state.active if state else None
 
     def finish(self) -> list[GestureEvent]:
-        """End what is still held: the source is over."""
+        """End what is still held: the source is over, and another one may begin."""
+        events, self._early = self._early, []
+        events += self._end_all()
+        self._last_s = None
+        return events
+
+    def _end_all(self) -> list[GestureEvent]:
         time_s = self._last_s or 0.0
         events = [
             self._event("end", state, self._last_frame, time_s)

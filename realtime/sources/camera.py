@@ -8,7 +8,6 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -17,6 +16,7 @@ import numpy as np
 from engines.errors import UserError
 from engines.say import tell
 from realtime.picture_files import quiet_opencv
+from realtime.sources.source import SLICE_S, Source
 from realtime.types import Frame
 
 STALL_S = 3.0  # this long without a frame is an outage
@@ -26,20 +26,23 @@ REOPEN_S = 5.0  # for one attempt to open a stream again
 PROBE_S = 2.0  # for trying indices where cameras can't be listed
 DEVICE_ADVICE = "Close other programs that use it. "
 STREAM_ADVICE = "Check its address and the network, or look around with `--camera demo`."
-SLICE_S = 0.25  # Windows heeds Ctrl-C only between two waits
 
 
-class Camera:
-    """A device or a stream as a live source. Iterate in one thread; close(), or use `with`.
+class Camera(Source):
+    """A device or a stream as a live source: the newest frame wins.
 
-    camera: an index "0", a path below /dev or a URL; size (width, height) in pixels and fps are
-    asked of devices, which may give others; mirrored: frames are flipped back. Frame.index counts
-    the frames handed out, Frame.time_s runs from the capture of the first of them. A camera that
-    fails later is opened again, however long it takes. UserError: no frame within max_wait_s."""
+    Frame.index counts the frames handed out, Frame.time_s runs from the capture of the first of
+    them. A camera that fails later is opened again, however long it takes.
+
+    Args:
+        camera: an index "0", a path below /dev or a URL.
+        size: (width, height) in pixels, and fps: asked of devices, which may give others.
+        mirrored: the camera gives a mirror image; frames are flipped back.
+    Raises:
+        UserError: no frame came within max_wait_s.
+    """
 
     live = True
-    unrelated = False
-    idle: Callable[[], None] | None = None
 
     def __init__(
         self,
@@ -52,12 +55,10 @@ class Camera:
     ) -> None:
         quiet_opencv()  # and a read of a Linux device is to give up earlier than after 10 s
         os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", f"{STALL_S:.0f}")
-        self.name = re.sub("//[^/]*@", "//", camera)  # without the password of a URL
-        self.fps: float | None = None
-        self._camera, self._asked, self._mirrored = camera, _wishes(size, fps), mirrored
+        super().__init__(re.sub("//[^/]*@", "//", camera), None, mirrored)  # no password
+        self._camera, self._asked = camera, _properties(size, fps)
         self._handed = 0  # frames handed out
         self._first_s = 0.0  # capture of the first one, on the monotonic clock
-        self._closed = threading.Event()
         # Guarded by _changed. The newest frame and its capture, None once it is handed out.
         self._changed = threading.Condition()
         self._newest: tuple[np.ndarray, float] | None = None
@@ -74,38 +75,32 @@ class Camera:
             self._closed.set()
             raise
 
-    def __iter__(self) -> Iterator[Frame]:
-        while self._thread.is_alive() and not self._closed.is_set():
-            with self._changed:
-                if self._newest is None:
-                    self._changed.wait(SLICE_S)
-                newest, self._newest = self._newest, None
-            if newest is None:
-                if self.idle is not None:
-                    self.idle()
-                continue
-            if self._closed.is_set():
-                break
-            image, captured_s = newest
-            if self._handed == 0:
-                self._first_s = captured_s
-            image = cv2.flip(image, 1) if self._mirrored else image
-            frame = Frame(image, self._handed, captured_s - self._first_s)
-            self._handed += 1
-            yield frame
-        if not self._closed.is_set():
-            raise UserError(f"Camera {self.name} failed ({self._failed}). Start again.")
+    @property
+    def over(self) -> bool:
+        return self._closed.is_set()
+
+    def poll(self, timeout_s: float) -> Frame | None:
+        with self._changed:
+            if self._newest is None and self._thread.is_alive() and not self.over:
+                self._changed.wait(min(timeout_s, SLICE_S))
+            newest, self._newest = self._newest, None
+        if self.over:
+            return None
+        if newest is None:
+            if not self._thread.is_alive():
+                raise UserError(f"Camera {self.name} failed ({self._failed}). Start again.")
+            return None
+        image, captured_s = newest
+        if self._handed == 0:
+            self._first_s = captured_s
+        frame = self._frame(image, self._handed, captured_s - self._first_s)
+        self._handed += 1
+        return frame
 
     def close(self) -> None:
         """Stop. A reader blocked inside OpenCV is left behind and ends when its read returns."""
         self._closed.set()
         self._thread.join(0.5)
-
-    def __enter__(self) -> Camera:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _wait_for_first(self, max_wait_s: float) -> None:
         listed = sys.platform == "linux" or not is_device(self._camera)
@@ -232,14 +227,14 @@ def _ways(camera: str) -> list[tuple[int, int | str]]:
     return [(cv2.CAP_DSHOW, int(camera)), (cv2.CAP_MSMF, int(camera))]
 
 
-def _wishes(size: tuple[int, int] | None, fps: float | None) -> list[tuple[int, float]]:
+def _properties(size: tuple[int, int] | None, fps: float | None) -> list[tuple[int, float]]:
     # Compressed first: uncompressed, USB carries large pictures only a few times a second.
     wishes: list[tuple[int, float]] = [(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))]
     if size:
         wishes += [(cv2.CAP_PROP_FRAME_WIDTH, size[0]), (cv2.CAP_PROP_FRAME_HEIGHT, size[1])]
     if fps:
         wishes.append((cv2.CAP_PROP_FPS, fps))
-    # Not one: while it is decoded the driver would have none to fill, and drop a frame each time.
+    # Two buffers: with one, the driver drops a frame while we decode.
     return [*wishes, (cv2.CAP_PROP_BUFFERSIZE, 2)]
 
 

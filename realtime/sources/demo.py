@@ -8,6 +8,8 @@ index alone.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,8 +27,10 @@ from realtime.drawn.pose import (
     random_shape,
     view_rotation,
 )
+from realtime.sources.source import WaitingSource
+from realtime.types import Frame
 
-FPS = 30  # frame index / FPS is the time in seconds
+FPS = 30.0  # frame index / FPS is the time in seconds
 HOLD = 33  # frames a gesture is held
 CHANGE = 9  # frames from one gesture to the next
 DEMO_GESTURES: tuple[str, ...] = (
@@ -119,3 +123,14 @@ def demo_label(index: int) -> str | None:
     """The gesture held at a frame; None while the hand goes from one gesture to the next."""
     here, _, t = _place(index)
     return None if t else here
+
+
+class Demo(WaitingSource):
+    """The performance without end, FPS frames per second of its own time."""
+
+    def __init__(self, mirrored: bool, realtime: bool) -> None:
+        super().__init__("demo", FPS, mirrored, realtime)
+
+    def read(self) -> Iterator[Frame]:
+        for index in itertools.count():
+            yield self._frame(demo_image(index), index, index / FPS)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+import os
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
+from realtime.live.state import State
 from realtime.types import FrameResult, Hand, Match
 
 # Bones as pairs of joints, in MediaPipe's numbering.
@@ -23,51 +24,59 @@ SMALLEST = 640  # a smaller picture is shown this wide, in pixels
 THUMBNAIL = STRIP - 28  # width and height of one, in pixels
 HELP = (
     "r  record a gesture",
-    "d  delete the last one recorded",
+    "d  delete the last one recorded   u  undo",
     "+  accept more   −  accept less",
     "p  pause   s  snapshot",
     "h  help   q  quit",
 )
 
 
-@dataclass(frozen=True)
-class Status:
-    """What the window tells beside the picture. strip: see make_strip; None: an empty one."""
+def draw(result: FrameResult, state: State, strip: np.ndarray) -> np.ndarray:
+    """Draw what a person should see, mirrored like a selfie; text and sides read the right way.
 
-    gallery: str
-    far: float | None
-    fps: float
-    latency_ms: float
-    strip: np.ndarray | None = None
-    message: str = ""
-    countdown: int | None = None
-    help: bool = False
-    paused: bool = False
-
-
-def draw(result: FrameResult, status: Status) -> np.ndarray:
-    """→ uint8 (H', W', 3) BGR, mirrored like a selfie; text and sides read the right way."""
-    whole = _selfie(result.frame.image, status.strip)
+    Args:
+        strip: uint8 (STRIP, any width, 3) BGR, the recorded gestures: see make_strip.
+    Returns:
+        uint8 (H', W', 3) BGR, at least SMALLEST wide.
+    """
+    whole = _selfie(result.frame.image, strip)
     canvas = whole[:-STRIP]
     scale = canvas.shape[1] / result.frame.image.shape[1]
     for hand, match, gesture in zip(result.hands, result.matches, result.gestures, strict=True):
         _draw_hand(canvas, hand, match, gesture, scale)
-    _draw_status(canvas, status)
-    if status.help:
-        _draw_panel(canvas, HELP)
-    if status.countdown is not None:
-        _centred(canvas, str(status.countdown) if status.countdown else "hold", 96)
-    if status.paused:
+    _draw_status(canvas, state)
+    if state.countdown is not None:
+        _centred(canvas, str(state.countdown) if state.countdown else "hold", 96)
+    if state.paused:
         _centred(canvas, "paused", 48)
     return whole
 
 
-def draw_prompt(picture: np.ndarray, text: str) -> np.ndarray:
-    """The captured hand (uint8 (H, W, 3) BGR, unmirrored) with the name typed so far."""
-    whole = _selfie(picture, None)
-    _dim(whole[:-STRIP], 0.6)
-    _draw_panel(whole[:-STRIP], ("Name this gesture:", f"{text}_", "Enter saves it, Esc drops it"))
-    return whole
+def draw_help(canvas: np.ndarray) -> None:
+    """Draw the keys over uint8 (H, W, 3) BGR, in place."""
+    _draw_panel(canvas[:-STRIP], HELP)
+
+
+def draw_message(canvas: np.ndarray, message: str) -> None:
+    """Draw news over a canvas of `draw`, in place."""
+    _draw_message(canvas[:-STRIP], message)
+
+
+def draw_prompt(canvas: np.ndarray, shot: np.ndarray, text: str) -> None:
+    """Draw the prompt for a gesture's name over a canvas of `draw`, in place.
+
+    Args:
+        canvas: uint8 (H, W, 3) BGR.
+        shot: the frame that is being named, uint8 (h, w, 3) BGR, unmirrored.
+        text: the name typed so far.
+    """
+    picture = canvas[:-STRIP]
+    _dim(picture, 0.5)
+    width = picture.shape[1] // 3
+    small = cv2.resize(cv2.flip(shot, 1), (width, round(width * shot.shape[0] / shot.shape[1])))
+    small = small[: picture.shape[0] - 34]
+    picture[30 : 30 + len(small), 4 : 4 + width] = small
+    _draw_panel(picture, ("Name this gesture:", f"{text}_", "Enter saves it, Esc drops it"))
 
 
 def write(
@@ -104,14 +113,14 @@ def _width(text: str, size: int) -> int:
     return cv2.getTextSize((0, 0), text, (0, 0), _font(), size, 600)[2]
 
 
-def _selfie(image: np.ndarray, strip: np.ndarray | None) -> np.ndarray:
+def _selfie(image: np.ndarray, strip: np.ndarray) -> np.ndarray:
     """Copy a picture, mirrored and at least SMALLEST wide, above the strip of thumbnails.
 
     One array for both: a second copy of the frame costs more than all that is drawn on it.
 
     Args:
         image: uint8 (H, W, 3) BGR.
-        strip: uint8 (STRIP, any width, 3) BGR; None: an empty one.
+        strip: uint8 (STRIP, any width, 3) BGR.
     Returns:
         uint8 (H' + STRIP, W', 3) BGR.
     """
@@ -123,11 +132,9 @@ def _selfie(image: np.ndarray, strip: np.ndarray | None) -> np.ndarray:
         cv2.flip(image, 1, dst=whole[:-STRIP])
     else:
         cv2.resize(cv2.flip(image, 1), (width, height), dst=whole[:-STRIP])
-    shown = 0 if strip is None else min(strip.shape[1], width)
-    if strip is not None:
-        whole[-STRIP:, :shown] = strip[:, :shown]
-    if shown < width:
-        whole[-STRIP:, shown:] = PAPER
+    shown = min(strip.shape[1], width)
+    whole[-STRIP:, :shown] = strip[:, :shown]
+    whole[-STRIP:, shown:] = PAPER
     return whole
 
 
@@ -159,17 +166,22 @@ def _draw_hand(
     write(canvas, f"{hand.side} hand", (x, max(y, 70) - 28), 15, INK)
 
 
-def _draw_status(canvas: np.ndarray, status: Status) -> None:
-    far = "not calibrated" if status.far is None else f"false accepts {100 * status.far:g} %"
-    line = f"{status.gallery}   {far}   {status.fps:.0f} fps   {status.latency_ms:.0f} ms   h help"
+def _draw_status(canvas: np.ndarray, state: State) -> None:
+    far = "not calibrated" if state.far is None else f"false accepts {100 * state.far:g} %"
+    gallery, speed = os.path.basename(state.gallery), f"{state.fps:.0f} fps"
+    line = f"{gallery}   {far}   {speed}   {state.latency_ms:.0f} ms   h help"
     _dim(canvas[:26], 0.45)
     write(canvas, line, (8, 19), 15, INK)
-    if status.message:
-        lines = textwrap.wrap(status.message, canvas.shape[1] // 9)  # 16 px letters are 9 wide
-        low = canvas.shape[0] - 22 * len(lines) - 8
-        _dim(canvas[low:], 0.45)
-        for i, line in enumerate(lines):
-            write(canvas, line, (8, low + 20 + 22 * i), 16, SEEN)
+    if state.message:
+        _draw_message(canvas, state.message)
+
+
+def _draw_message(canvas: np.ndarray, message: str) -> None:
+    lines = textwrap.wrap(message, canvas.shape[1] // 9)  # 16 px letters are 9 wide
+    low = canvas.shape[0] - 22 * len(lines) - 8
+    _dim(canvas[low:], 0.45)
+    for i, line in enumerate(lines):
+        write(canvas, line, (8, low + 20 + 22 * i), 16, SEEN)
 
 
 def _draw_panel(canvas: np.ndarray, lines: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""The terminal as a view: a live table on a terminal, plain lines anywhere else."""
+"""The terminal as an output: a live table on a terminal, plain lines anywhere else."""
 
 from __future__ import annotations
 
@@ -7,45 +7,57 @@ from rich.table import Table
 from rich.text import Text
 
 from engines.say import console, tell
+from realtime.live.output import Moment
+from realtime.live.state import State
 from realtime.types import FrameResult
-from realtime.views.overlay import Status
 
 
-class TerminalView:
-    """Writes to stderr, so that `--events -` has stdout to itself."""
+class Terminal:
+    """Writes to stderr, so that `--events -` has stdout to itself.
+
+    Gestures get a line each. The table is drawn ten times a second by a thread of its own.
+    """
 
     def __init__(self) -> None:
+        self._newest: Moment | None = None
         self._live: Live | None = None
         if console.is_terminal:
-            self._live = Live(console=console, refresh_per_second=10, transient=True)
+            self._live = Live(
+                get_renderable=self._table, console=console, refresh_per_second=10, transient=True
+            )
             self._live.start()
 
-    def show(self, result: FrameResult, status: Status) -> None:
-        for event in result.events:
+    def show(self, result: FrameResult | None, state: State) -> None:
+        for event in result.events if result is not None else ():
             held = f" after {event.held_s:.1f} s" if event.kind == "end" else ""
             tell(f"{event.time_s:8.2f} s  {event.side:5}  {event.kind:5}  {event.label}{held}")
-        if self._live is not None:
-            self._live.update(_table(result, status))
+        if result is None and self._newest is not None:
+            result = self._newest[0]
+        self._newest = (result, state)
 
     def close(self) -> None:
         if self._live is not None:
             self._live.stop()
 
+    def _table(self) -> Table:
+        return _table(*self._newest) if self._newest is not None else Table()
 
-def _table(result: FrameResult, status: Status) -> Table:
-    far = "not calibrated" if status.far is None else f"false accepts {100 * status.far:g} %"
-    title = f"{status.gallery} · {far} · {status.fps:.0f} fps · {status.latency_ms:.0f} ms"
-    table = Table(title=Text(title), caption=Text(status.message or "Ctrl-C ends"))
+
+def _table(result: FrameResult | None, state: State) -> Table:
+    far = "not calibrated" if state.far is None else f"false accepts {100 * state.far:g} %"
+    title = f"{state.gallery} · {far} · {state.fps:.0f} fps · {state.latency_ms:.0f} ms"
+    table = Table(title=Text(title), caption=Text(state.message or "Ctrl-C ends"))
     for column in ("hand", "gesture", "nearest", "similarity", "probability"):
         table.add_column(column)
-    for hand, match, gesture in zip(result.hands, result.matches, result.gestures, strict=True):
-        table.add_row(
-            hand.side,
-            Text(gesture if gesture is not None else "unknown"),
-            Text(match.nearest or "–"),
-            f"{match.score:.2f}",
-            f"{100 * match.probability:.0f} %",
-        )
-    if not result.hands:
+    if result is not None:
+        for hand, match, gesture in zip(result.hands, result.matches, result.gestures, strict=True):
+            table.add_row(
+                hand.side,
+                Text(gesture if gesture is not None else "unknown"),
+                Text(match.nearest or "–"),
+                f"{match.score:.2f}",
+                f"{100 * match.probability:.0f} %",
+            )
+    if result is None or not result.hands:
         table.add_row("–", "no hand in view", "", "", "")
     return table

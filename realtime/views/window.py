@@ -1,23 +1,41 @@
-"""The window, on SDL through pygame-ce: real text input in any layout, no lost keys, and an
-error instead of an abort where there is no display, none of which cv2's Qt windows give."""
+"""The window: an output, and keys as commands. With pygame-ce, since cv2's Qt windows lose keys,
+type no capital letters on Linux, and abort the program where there is no display."""
 
 from __future__ import annotations
 
 import os
 import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from engines.errors import UserError
+from realtime.live.command import Command, Delete, Discard, Loosen, Name, Pause, Quit, Record, Undo
+from realtime.live.output import Mailbox
+from realtime.live.state import State
+from realtime.picture_files import write_picture
 from realtime.types import FrameResult
-from realtime.views.overlay import Status, draw, draw_prompt
+from realtime.views.canvas import Canvas
+from realtime.views.overlay import draw_help, draw_message, draw_prompt
 
 TITLE = "One-Shot Gestures"
-KEYS = {
-    "r": "record", "d": "delete", "p": "pause", " ": "pause", "s": "snapshot", "h": "help",
-    "+": "looser", "=": "looser", "-": "stricter", "q": "quit",
-}  # fmt: skip
+TICK_S = 1 / 60  # between two looks at the keyboard
+NOTE_S = 4.0  # how long the window's own news are shown
+COMMANDS: dict[str, Callable[[], Command]] = {
+    "r": Record,
+    "d": Delete,
+    "u": Undo,
+    "p": Pause,
+    " ": Pause,
+    "+": lambda: Loosen(+1),
+    "=": lambda: Loosen(+1),
+    "-": lambda: Loosen(-1),
+    "q": Quit,
+}
 
 
 def has_display() -> bool:
@@ -27,8 +45,17 @@ def has_display() -> bool:
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-class WindowView:
-    """Shows frames and collects what the person asks for. Raises UserError without a display."""
+class Window:
+    """Shows the newest moment; keys become commands. Raises UserError without a display.
+
+    `show` may be called by any thread. `run` belongs to the main one: macOS hands a window's
+    events to no other.
+
+    Attributes:
+        canvas: what is shown is drawn by it; set before `run`.
+    """
+
+    canvas: Canvas
 
     def __init__(self) -> None:
         os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # it would greet on stdout
@@ -54,55 +81,106 @@ class WindowView:
                 "or set DISPLAY to one."
             )
         self._surface: pygame.Surface | None = None
+        self._mailbox = Mailbox()
+        self._result: FrameResult | None = None
+        self._state: State | None = None
+        self._text = ""  # the name typed so far
+        self._help = False
+        self._note, self._note_until_s = "", 0.0
 
-    def show(self, result: FrameResult, status: Status) -> None:
-        self._paint(draw(result, status))
+    def show(self, result: FrameResult | None, state: State) -> None:
+        self._mailbox.put(result, state)
 
-    def actions(self) -> list[str]:
-        """What was asked for since the last call; "quit" when the window was closed."""
-        pygame, wanted = self._pygame, []
-        for event in pygame.event.get():
-            if (
-                event.type == pygame.QUIT
-                or event.type == pygame.KEYDOWN
-                and event.key == pygame.K_ESCAPE
-            ):
-                wanted.append("quit")
-            elif event.type == pygame.KEYDOWN and event.unicode.lower() in KEYS:
-                wanted.append(KEYS[event.unicode.lower()])
-        return wanted
-
-    def wait(self, milliseconds: int) -> None:
-        """Let time pass without spinning, while paused."""
-        self._pygame.time.wait(milliseconds)
-
-    def ask_name(self, picture: np.ndarray) -> str | None:
-        """Let the person type a gesture's name under its picture (uint8 (H, W, 3) BGR).
-
-        None where they press Esc or close the window.
-        """
-        pygame, text = self._pygame, ""
-        pygame.event.clear(pygame.TEXTINPUT)  # the r that started it is no part of the name
-        # Never stopped: without it pygame names keys by their place, and shifted ones not at all.
-        pygame.key.start_text_input()
-        while True:
-            self._paint(draw_prompt(picture, text))
-            for event in [pygame.event.wait(100), *pygame.event.get()]:
-                if event.type == pygame.QUIT:
-                    pygame.event.post(event)  # for actions(): the program is to end
-                    return None
-                if event.type == pygame.TEXTINPUT:
-                    text += event.text
-                elif event.type == pygame.KEYDOWN:
-                    if event.key == pygame.K_ESCAPE:
-                        return None
-                    if event.key == pygame.K_BACKSPACE:
-                        text = text[:-1]
-                    if event.key in (pygame.K_RETURN, pygame.K_KP_ENTER) and text.strip():
-                        return text
+    def run(self, post: Callable[[Command], object]) -> None:
+        """Show what comes and post what is asked for, until the session is over."""
+        while self._state is None or not self._state.over:
+            moment, events = self._mailbox.take(TICK_S), self._pygame.event.get()
+            if moment is not None:
+                self._take(*moment)
+            for command in self._commands(events):
+                post(command)
+            changed = moment is not None or events
+            if changed and self._result is not None and self._state is not None:
+                self._paint(self._draw(self._result, self._state))
 
     def close(self) -> None:
         self._pygame.display.quit()
+
+    def _take(self, result: FrameResult | None, state: State) -> None:
+        asked = self._state is not None and self._state.naming is not None
+        if state.naming is not None and not asked:
+            self._text = ""
+            self._pygame.event.clear(self._pygame.TEXTINPUT)  # keys from before the prompt
+            # Never stopped: without it pygame names keys by their place, and shifted ones not at
+            # all.
+            self._pygame.key.start_text_input()
+        self._result, self._state = result or self._result, state
+
+    def _draw(self, result: FrameResult, state: State) -> np.ndarray:
+        canvas = self.canvas.draw(result, state)
+        note = self._note if time.monotonic() < self._note_until_s else ""
+        if self._help or note or state.naming is not None:
+            canvas = canvas.copy()  # others are shown it too
+        if self._help:
+            draw_help(canvas)
+        if note:
+            draw_message(canvas, note)
+        if state.naming is not None:
+            draw_prompt(canvas, state.naming.frame.image, self._text)
+        return canvas
+
+    def _commands(self, events: list[Any]) -> list[Command]:
+        pygame = self._pygame
+        wanted: list[Command] = []
+        for event in events:
+            if event.type == pygame.QUIT:
+                wanted.append(Quit())
+            elif self._state is not None and self._state.naming is not None:
+                wanted += self._typed(event)
+            elif event.type == pygame.KEYDOWN:
+                wanted += self._pressed(event)
+        return wanted
+
+    def _pressed(self, event: Any) -> list[Command]:
+        key = event.unicode.lower()
+        if event.key == self._pygame.K_ESCAPE:
+            return [Quit()]
+        if key == "q":
+            return [Quit()]
+        if self._state is None or self._state.countdown is not None:
+            return []  # nothing else while a hand is held up
+        if key == "h":
+            self._help = not self._help
+        if key == "s":
+            self._save_snapshot()
+        return [COMMANDS[key]()] if key in COMMANDS else []
+
+    def _typed(self, event: Any) -> list[Command]:
+        """A key while a name is typed."""
+        pygame = self._pygame
+        if event.type == pygame.TEXTINPUT:
+            self._text += event.text
+        elif event.type == pygame.KEYDOWN:
+            if event.key == pygame.K_ESCAPE:
+                return [Discard()]
+            if event.key == pygame.K_BACKSPACE:
+                self._text = self._text[:-1]
+            if event.key in (pygame.K_RETURN, pygame.K_KP_ENTER) and self._text.strip():
+                return [Name(self._text)]
+        return []
+
+    def _save_snapshot(self) -> None:
+        if self._result is None or self._state is None:
+            return
+        name = f"{time.strftime('%Y%m%d-%H%M%S')}-{self._result.frame.index}.png"
+        path = Path("snapshots") / name
+        try:
+            path.parent.mkdir(exist_ok=True)
+            write_picture(path, self._draw(self._result, self._state))
+            self._note = f"Saved {path}."
+        except OSError as error:
+            self._note = f"{path} can't be written ({error.strerror})."
+        self._note_until_s = time.monotonic() + NOTE_S
 
     def _paint(self, canvas: np.ndarray) -> None:
         pygame = self._pygame

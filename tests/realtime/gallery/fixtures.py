@@ -79,7 +79,9 @@ def same(a: Reference, b: Reference) -> bool:
 
 
 def files_in(folder: Path) -> set[str]:
-    return {p.relative_to(folder).as_posix() for p in folder.rglob("*")}
+    """All paths below a gallery, without its trash."""
+    paths = {p.relative_to(folder).as_posix() for p in folder.rglob("*")}
+    return {path for path in paths if not path.startswith(".trash")}
 
 
 def program(code: str, *arguments: object) -> subprocess.Popen[str]:

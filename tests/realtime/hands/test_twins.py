@@ -11,7 +11,8 @@ import numpy as np
 
 from realtime.gallery.gallery import Gallery, make_reference
 from realtime.hands.detector import HandDetector, detect_picture
-from realtime.live.enrol import enrol_demo, with_twin
+from realtime.live.demo import teach
+from realtime.live.enrol import with_twin
 from realtime.recognition.recognizer import Recognizer
 from realtime.settings import Settings
 from realtime.sources import demo
@@ -81,7 +82,7 @@ def test_the_other_hand_is_known(hand_model_path: Path, tmp_path: Path) -> None:
     known = {True: 0, False: 0}  # with twins, without
     held = [i for i in range(0, 294) if demo.demo_label(i) and i % 42 in (18, 22, 26, 30)]
     with Recognizer(settings) as recognizer:
-        enrol_demo(recognizer)
+        teach(recognizer)
         bare = Gallery(tmp_path / "bare")
         for reference in recognizer.gallery.references():
             bare.add(dataclasses.replace(reference, twin=None))

@@ -8,15 +8,18 @@ import math
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from engines.errors import UserError
-from realtime.live.events import EventWriter
+from realtime.live.events import EventFile
+from realtime.live.state import State
 from realtime.types import Frame, FrameResult, GestureEvent, Hand, Match, Square
 
+STATE = State("gestures")
 ROOT = Path(__file__).resolve().parents[3]
 POSIX = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 START = GestureEvent("start", "Thumb up", "right", 31, 1.0333333, 0.987654)
@@ -62,10 +65,10 @@ def read(path: Path) -> list[dict]:
 
 def test_the_lines_of_the_format(tmp_path: Path) -> None:
     path = tmp_path / "e.jsonl"
-    with EventWriter(str(path), {"source": "demo", "fps": 30.0, "far": None}) as writer:
-        writer.frame(result())
-        writer.frame(result(START))
-        writer.event(END)
+    with closing(EventFile(str(path), {"source": "demo", "fps": 30.0, "far": None})) as writer:
+        writer.show(result(), STATE)
+        writer.show(result(START), STATE)
+        writer.show(result(END), STATE)
     assert path.read_bytes().decode("utf-8").split("\n") == [
         '{"type": "header", "version": 1, "source": "demo", "fps": 30.0, "far": null}',
         '{"type": "gesture", "kind": "start", "label": "Thumb up", "side": "right", "frame": 31, '
@@ -78,12 +81,16 @@ def test_the_lines_of_the_format(tmp_path: Path) -> None:
 
 def test_frame_lines_come_before_their_events(tmp_path: Path) -> None:
     path = tmp_path / "e.jsonl"
-    with EventWriter(str(path), {}, log_frames=True) as writer:
-        writer.frame(result(START, END))
-        writer.frame(dataclasses.replace(result(), hands=(), matches=(), gestures=()))
+    with closing(EventFile(str(path), {}, log_frames=True)) as writer:
+        writer.show(result(START, END), STATE)
+        writer.show(result(START, END), STATE)  # the last result repeats a frame
+        later = dataclasses.replace(result().frame, index=32)
+        empty = dataclasses.replace(result(), frame=later, hands=(), matches=(), gestures=())
+        writer.show(empty, STATE)
     lines = read(path)
     assert [(x["type"], x.get("kind")) for x in lines] == [
-        ("header", None), ("frame", None), ("gesture", "start"), ("gesture", "end"), ("frame", None)
+        ("header", None), ("frame", None), ("gesture", "start"), ("gesture", "end"),
+        ("gesture", "start"), ("gesture", "end"), ("frame", None),
     ]  # fmt: skip
     assert lines[1] == {
         "type": "frame",
@@ -102,16 +109,16 @@ def test_frame_lines_come_before_their_events(tmp_path: Path) -> None:
         "timings_ms": {"hands": 13.123, "embed": 0.1},
     }  # fmt: skip
     assert list(lines[1]["hands"][0])[:4] == ["side", "box", "label", "nearest"]
-    assert lines[4]["hands"] == []
+    assert lines[6]["hands"] == []
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
 def test_what_is_no_number_becomes_null(tmp_path: Path, number: float) -> None:
     path = tmp_path / "e.jsonl"
-    with EventWriter(str(path), {}, log_frames=True) as writer:
-        writer.frame(result(dataclasses.replace(START, probability=number), score=number))
+    with closing(EventFile(str(path), {}, log_frames=True)) as writer:
+        writer.show(result(dataclasses.replace(START, probability=number), score=number), STATE)
         with pytest.raises(ValueError, match="JSON"):
-            EventWriter(str(tmp_path / "h.jsonl"), {"fps": number})
+            EventFile(str(tmp_path / "h.jsonl"), {"fps": number})
     _, frame, event = read(path)
     assert frame["hands"][0]["score"] is None and event["probability"] is None
 
@@ -122,8 +129,8 @@ ODD = ['a"b\\c', "line\nbreak\r\u2028\u2029", "nul\0", "👍🏽", "é", "e\u030
 @pytest.mark.parametrize("label", ODD)
 def test_any_label_stays_on_its_line_and_comes_back(tmp_path: Path, label: str) -> None:
     path = tmp_path / "e.jsonl"
-    with EventWriter(str(path), {"gestures": [label]}) as writer:
-        writer.event(dataclasses.replace(START, label=label))
+    with closing(EventFile(str(path), {"gestures": [label]})) as writer:
+        writer.show(result(dataclasses.replace(START, label=label)), STATE)
     header, event = read(path)
     assert header["gestures"] == [label] and event["label"] == label
     assert path.read_bytes().count(b"\n") == 2 and b"\r" not in path.read_bytes()
@@ -132,32 +139,32 @@ def test_any_label_stays_on_its_line_and_comes_back(tmp_path: Path, label: str) 
 def test_a_path_that_is_no_utf8_is_still_json(tmp_path: Path) -> None:
     source = os.fsdecode(b"caf\xe9.mp4") if os.name != "nt" else "caf\udce9.mp4"
     path = tmp_path / "e.jsonl"
-    with EventWriter(str(path), {"source": source}):
+    with closing(EventFile(str(path), {"source": source})):
         pass
     assert read(path)[0]["source"] == source
 
 
 def test_every_line_is_there_at_once(tmp_path: Path) -> None:
     path = tmp_path / "e.jsonl"
-    with EventWriter(str(path), {}) as writer:
+    with closing(EventFile(str(path), {})) as writer:
         for n in range(1, 4):
             assert len(read(path)) == n
-            writer.event(START)
+            writer.show(result(START), STATE)
         assert len(read(path)) == 4
 
 
 def test_an_old_file_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "e.jsonl"
     path.write_text("old\n" * 1000)
-    EventWriter(str(path), {}).close()
+    EventFile(str(path), {}).close()
     assert read(path) == [{"type": "header", "version": 1}]
 
 
 def test_stdout_takes_lines_in_any_code_page_and_stays_open() -> None:
     code = (
         "import tests.realtime.live.test_events as t\n"
-        "from realtime.live.events import EventWriter\n"
-        "with EventWriter('-', {'gestures': t.ODD}, True) as w: w.frame(t.result(t.START))\n"
+        "from realtime.live.events import EventFile\n"
+        "EventFile('-', {'gestures': t.ODD}, True).show(t.result(t.START), t.STATE)\n"
         "print('still open')"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "cp1252"}
@@ -174,24 +181,24 @@ def test_files_that_cannot_be_opened_are_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for path in (tmp_path, tmp_path / "missing" / "e.jsonl", tmp_path / "file" / "e.jsonl"):
         with pytest.raises(UserError, match=r"--events can't write .*\(.+\)\."):
-            EventWriter(str(path), {})
+            EventFile(str(path), {})
     assert not (tmp_path / "missing").exists()
 
 
 def test_an_end_without_a_start_is_not_written_and_every_other_one_is(tmp_path: Path) -> None:
     path = tmp_path / "e.jsonl"
     other = dataclasses.replace(END, label="Fist")
-    with EventWriter(str(path), {}) as writer:
+    with closing(EventFile(str(path), {})) as writer:
         # Two right hands may hold the same gesture.
         for event in (END, START, START, other, END, END, END, START):
-            writer.event(event)
+            writer.show(result(event), STATE)
     assert [x["kind"] for x in read(path)[1:]] == ["start", "start", "end", "end", "start"]
 
 
 @POSIX
 def test_a_full_disk_is_told_at_the_first_line() -> None:
     with pytest.raises(UserError, match=r"can't write /dev/full \(No space left.*Make room"):
-        EventWriter("/dev/full", {})
+        EventFile("/dev/full", {})
 
 
 @POSIX
@@ -199,12 +206,12 @@ def test_a_disk_that_fills_up_is_told_and_closing_adds_no_other_error(tmp_path: 
     path = tmp_path / "e.jsonl"
     with (
         pytest.raises(UserError, match=r"e.jsonl \(No space left on device\)\. Make room"),
-        EventWriter(str(path), {}) as writer,
+        closing(EventFile(str(path), {})) as writer,
     ):
         full = os.open("/dev/full", os.O_WRONLY)
         os.dup2(full, writer._file.fileno())
         os.close(full)
-        writer.event(START)
+        writer.show(result(START), STATE)
     assert len(read(path)) == 1
 
 
@@ -213,7 +220,7 @@ def test_a_reader_who_leaves_is_no_error_of_ours(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    with pytest.raises(BrokenPipeError), EventWriter(str(pipe), {}) as writer:
+    with pytest.raises(BrokenPipeError), closing(EventFile(str(pipe), {})) as writer:
         assert strict(os.read(reader, 1000).decode()) == [{"type": "header", "version": 1}]
         os.close(reader)
-        writer.event(START)
+        writer.show(result(START), STATE)

@@ -18,8 +18,9 @@ import pytest
 import realtime.hands.detector
 import realtime.hands.geometry
 from realtime.hands.detector import HandDetector, encoder_inputs
+from realtime.live.state import State
 from realtime.types import Frame, FrameResult
-from realtime.views.overlay import Status, draw
+from realtime.views.overlay import draw, make_strip
 from tests.cli import hand_picture
 
 FRAME = np.random.default_rng(0).integers(0, 256, (1080, 1920, 3), np.uint8)
@@ -42,8 +43,8 @@ def flips(work: Callable[[], object]) -> float:
 
 def test_drawing_copies_the_frame_once() -> None:
     result = FrameResult(Frame(FRAME, 0, 0.0), (), (), (), (), {})
-    status = Status("gestures", 0.01, 30.0, 20.0)
-    assert flips(lambda: draw(result, status)) < 25  # two reversed slices: about 65
+    state, strip = State("gestures", far=0.01), make_strip(())
+    assert flips(lambda: draw(result, state, strip)) < 25  # two reversed slices: about 65
 
 
 def test_the_detector_gets_its_colours_without_a_slow_copy(hand_model_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 from engines.errors import UserError
 from realtime import picture_files as picture_file
 from realtime.picture_files import list_pictures, read_picture, write_picture
-from realtime.sources import open as sources
+from realtime.sources import pictures, video
 from realtime.sources.open import open_source
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -55,7 +55,8 @@ def half_of(path: Path) -> Path:
 @pytest.fixture
 def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     said: list[str] = []
-    monkeypatch.setattr(sources, "warn", said.append)
+    for module in (video, pictures):
+        monkeypatch.setattr(module, "warn", said.append)
     return said
 
 
@@ -124,7 +125,8 @@ def test_closing_ends_the_frames_without_a_warning(tmp_path: Path, warnings: lis
 def test_opencv_is_quiet_about_broken_files(tmp_path: Path) -> None:
     path = half_of(write_video(tmp_path / "a.mp4", 30))
     script = (
-        "import sys; from engines.errors import UserError; from realtime.sources.open import *\n"
+        "import sys; from engines.errors import UserError\n"
+        "from realtime.sources.open import open_source\n"
         "try: open_source(sys.argv[1])\n"
         "except UserError as error: print(error)"
     )

@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from realtime.live.state import State
 from realtime.types import Frame, FrameResult, GestureEvent, Hand, Match, Square
-from realtime.views.overlay import STRIP, Status, draw, draw_prompt, make_strip
+from realtime.views.canvas import Canvas
+from realtime.views.overlay import STRIP, draw, draw_help, draw_prompt, make_strip
 from tests.cli import (
     ROOT,
     environment,
@@ -30,7 +32,8 @@ from tests.cli import (
 LINE = re.compile(
     r" +(\d+\.\d\d) s  (left |right)  (start|end  )  ([^ ].*?)(?: after (\d+\.\d) s)?"
 )
-STATUS = Status("gestures", 0.01, 30.0, 20.0)
+STATE = State("gestures", far=0.01, fps=30.0, latency_ms=20.0)
+EMPTY = make_strip(())
 THUMBNAIL = np.full((50, 50, 3), 200, np.uint8)
 
 
@@ -56,13 +59,15 @@ def test_terminal_view_without_a_terminal(
     assert "\x1b" not in run.stderr
     _, gestures, frames = parsed(run.stdout)
     assert [line["kind"] for line in gestures] == ["start", "end"] and frames == []
-    for line, event in zip(said(run), gestures, strict=True):
+    gallery, *lines = said(run)
+    assert gallery == "1 recorded gesture in gestures"
+    for line, event in zip(lines, gestures, strict=True):
         match = LINE.fullmatch(line)
         assert match is not None, line
         assert float(match[1]) == pytest.approx(event["time_s"], abs=0.0051)
         assert (match[2], match[3].rstrip(), match[4]) == ("right", event["kind"], "Victory")
         assert (match[5] is None) == (event["kind"] == "start")
-    held = LINE.fullmatch(said(run)[1])
+    held = LINE.fullmatch(lines[1])
     assert held is not None and float(held[5]) == pytest.approx(gestures[1]["held_s"], abs=0.051)
 
 
@@ -107,7 +112,7 @@ def changed(a: np.ndarray, b: np.ndarray) -> tuple[int, int, int, int]:
 def test_the_hand_is_drawn_mirrored() -> None:
     result = a_result(("right",), "Fist")
     before = result.frame.image.copy()
-    x0, y0, x1, y1 = changed(draw(result, STATUS), draw(a_result(), STATUS))
+    x0, y0, x1, y1 = changed(draw(result, STATE, EMPTY), draw(a_result(), STATE, EMPTY))
     assert x0 >= 640 - 1 - 140 - 8 and x1 <= 639  # joints at 60…140 of 640, title above them
     assert 130 < y0 < 200 and 326 <= y1 <= 336
     assert np.array_equal(result.frame.image, before)  # whoever else has the frame sees it clean
@@ -124,7 +129,7 @@ def test_the_hand_is_drawn_mirrored() -> None:
     ids=["another gesture", "unknown", "another side", "another script"],
 )
 def test_titles_differ(one: FrameResult, other: FrameResult) -> None:
-    x0, y0, _, y1 = changed(draw(one, STATUS), draw(other, STATUS))
+    x0, y0, _, y1 = changed(draw(one, STATE, EMPTY), draw(other, STATE, EMPTY))
     assert x0 > 320 and 130 < y0
     if one.gestures[0] is not None and other.gestures[0] is not None:
         assert y1 < 200  # only the title above the hand
@@ -138,21 +143,56 @@ def test_titles_differ(one: FrameResult, other: FrameResult) -> None:
         ({"message": "Recorded Fist."}, (450, 480)),
         ({"countdown": 3}, (160, 320)),
         ({"paused": True}, (200, 280)),
-        ({"help": True}, (120, 360)),
-        ({"strip": make_strip([("Fist", THUMBNAIL)])}, (480, 480 + STRIP)),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_the_status_shows(change: dict[str, object], rows: tuple[int, int]) -> None:
-    other = dataclasses.replace(STATUS, **change)  # type: ignore[arg-type]
-    _, y0, _, y1 = changed(draw(a_result(), STATUS), draw(a_result(), other))
+def test_the_state_shows(change: dict[str, object], rows: tuple[int, int]) -> None:
+    other = dataclasses.replace(STATE, **change)  # type: ignore[arg-type]
+    _, y0, _, y1 = changed(draw(a_result(), STATE, EMPTY), draw(a_result(), other, EMPTY))
     assert rows[0] <= y0 and y1 < rows[1]
 
 
-def test_the_prompt_shows_what_is_typed() -> None:
-    picture = np.full((120, 160, 3), 90, np.uint8)  # small pictures are shown larger
-    assert draw_prompt(picture, "").shape == (480 + STRIP, 640, 3)
-    changed(draw_prompt(picture, "Two"), draw_prompt(picture, "Two W"))
+def test_recorded_gestures_show_below() -> None:
+    strip = make_strip([("Fist", THUMBNAIL)])
+    _, y0, _, y1 = changed(draw(a_result(), STATE, EMPTY), draw(a_result(), STATE, strip))
+    assert 480 <= y0 and y1 < 480 + STRIP
+
+
+def test_help_shows() -> None:
+    canvas = draw(a_result(), STATE, EMPTY)
+    before = canvas.copy()
+    draw_help(canvas)
+    _, y0, _, y1 = changed(before, canvas)
+    assert 120 <= y0 and y1 < 360
+
+
+def test_the_prompt_shows_the_shot_and_what_is_typed() -> None:
+    shot = np.full((120, 160, 3), 255, np.uint8)
+
+    def prompted(text: str) -> np.ndarray:
+        canvas = draw(a_result(), STATE, EMPTY)
+        draw_prompt(canvas, shot, text)
+        return canvas
+
+    assert prompted("").shape == (480 + STRIP, 640, 3)
+    assert (prompted("")[60:150, 20:100] == 255).all()
+    changed(prompted("Two"), prompted("Two W"))
+
+
+def test_a_moment_is_drawn_once_and_a_reference_read_once() -> None:
+    read: list[str] = []
+
+    def picture(id: str) -> np.ndarray | None:
+        read.append(id)
+        return None if id == "gone" else THUMBNAIL
+
+    canvas, result = Canvas(picture), a_result()
+    one = dataclasses.replace(STATE, references=(("A", "1"), ("B", "gone")))
+    drawn = canvas.draw(result, one)
+    assert canvas.draw(result, one) is drawn and read == ["1", "gone"]
+    two = dataclasses.replace(one, references=(*one.references, ("C", "2")))
+    changed(drawn, canvas.draw(result, two))
+    assert read == ["1", "gone", "2"]
 
 
 def test_version_and_help(tmp_path: Path) -> None:
@@ -220,7 +260,7 @@ def test_the_library_example_runs(tmp_path: Path, hand_model_path: Path) -> None
 
 
 def test_recognize_ends_what_is_held(tmp_path: Path, hand_model_path: Path) -> None:
-    from realtime.recognition.recognizer import recognize
+    from realtime import recognize
 
     gallery = teach(tmp_path / "gestures", "Victory")
     video = write_video(tmp_path / "v.avi", [hand_picture("Victory")] * 10, 15)

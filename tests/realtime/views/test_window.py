@@ -128,7 +128,9 @@ class Program:
         out, err = self.process.communicate(timeout=WAIT_S)
         assert (self.process.returncode, out) == (0, "")
         # What the demo's hand does when it is recorded depends on the moment.
-        assert [line for line in err.splitlines() if not line.startswith("warning: ")] == []
+        gallery, *rest = err.splitlines()
+        assert gallery.endswith("in gestures") and gallery.startswith("1 recorded")
+        assert [line for line in rest if not line.startswith("warning: ")] == []
         return parsed(self.events.read_text())[1]
 
 
@@ -177,6 +179,7 @@ def test_recording(start: Callable[..., Program], tmp_path: Path) -> None:
 
     window.key("r")
     until(window.prompted, "the prompt")
+    window.goes_on()  # recognition doesn't wait for the name
     window.type("Peace And QUIET 2!")
     window.key("Return")
     until(lambda: window.labels() == {"Odd One": 1, "Peace And QUIET 2!": 1}, "the reference")
@@ -192,10 +195,17 @@ def test_recording(start: Callable[..., Program], tmp_path: Path) -> None:
 
     window.key("d")
     until(lambda: window.labels() == {"Odd One": 1}, "the deletion")
+    window.key("u")
+    until(lambda: window.labels() == {"Odd One": 1, "Peace And QUIET 2!": 1}, "the undoing")
+    window.key("d")
+    until(lambda: window.labels() == {"Odd One": 1}, "the deletion")
     window.goes_on()
     window.key("q")
-    assert [line["kind"] for line in window.end()] == ["start", "end"]
-    assert window.started() == ["Peace And QUIET 2!"]
+    events = window.end()
+    assert {line["label"] for line in events} == {"Peace And QUIET 2!"}
+    # The hand that is recorded holds nothing meanwhile, and every start has its end.
+    kinds = [line["kind"] for line in events]
+    assert kinds == ["start", "end"] * (len(kinds) // 2) and len(kinds) >= 4
 
 
 def test_names_are_typed_and_corrected(start: Callable[..., Program]) -> None:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from realtime.views.video_writer import VideoWriter
+from realtime.views.video import VideoWriter
 from tests.cli import read_video
 
 

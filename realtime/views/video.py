@@ -9,6 +9,9 @@ import cv2
 import numpy as np
 
 from engines.errors import UserError
+from realtime.live.state import State
+from realtime.types import FrameResult
+from realtime.views.canvas import Canvas
 
 LONGEST_GAP_S = 1.0
 
@@ -73,3 +76,23 @@ class VideoWriter:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class SavedVideo:
+    """`--save` as an output: every frame that it is shown, as the window would show it.
+
+    fps: of the file, see VideoWriter. Raises UserError where the file can't be written.
+    """
+
+    def __init__(self, path: Path, fps: float, canvas: Canvas) -> None:
+        self._writer = VideoWriter(path, fps)
+        self._canvas = canvas
+        self._last = -1  # a frame's index: the last result may repeat one
+
+    def show(self, result: FrameResult | None, state: State) -> None:
+        if result is not None and result.frame.index > self._last:
+            self._last = result.frame.index
+            self._writer.write(self._canvas.draw(result, state), result.frame.time_s)
+
+    def close(self) -> None:
+        self._writer.close()

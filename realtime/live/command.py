@@ -1,0 +1,68 @@
+"""What a front-end may ask of a session. Each command has an id, which the state answers."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+
+COUNTDOWN_S = 3.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    id: str = field(default_factory=lambda: secrets.token_hex(8))
+
+
+@dataclass(frozen=True)
+class Record(Command):
+    """Count down, then choose the best frame of half a second; it is named with `Name`."""
+
+    countdown_s: float = COUNTDOWN_S
+
+
+@dataclass(frozen=True)
+class Name(Command):
+    """Store the shot that is being named as a reference of `label`.
+
+    replace: the gesture's other references go to the trash.
+    """
+
+    label: str
+    replace: bool = False
+
+
+@dataclass(frozen=True)
+class Discard(Command):
+    """Stop recording, and drop the shot that is being named."""
+
+
+@dataclass(frozen=True)
+class Delete(Command):
+    """Move a gesture, one reference, or the newest reference (neither given) to the trash."""
+
+    label: str | None = None
+    reference: str | None = None
+
+
+@dataclass(frozen=True)
+class Undo(Command):
+    """Bring back what was deleted last."""
+
+
+@dataclass(frozen=True)
+class Pause(Command):
+    """Stop or go on taking frames; None: whichever it is not."""
+
+    paused: bool | None = None
+
+
+@dataclass(frozen=True)
+class Loosen(Command):
+    """Move the operating point: more false accepts for positive steps, fewer for negative."""
+
+    steps: int
+
+
+@dataclass(frozen=True)
+class Quit(Command):
+    """End the session's run."""

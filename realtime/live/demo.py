@@ -1,0 +1,50 @@
+"""What is special about `--camera demo`: a gallery of its own, taught by the drawn teacher."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from engines.errors import UserError
+from realtime.gallery.reference import make_reference
+from realtime.hands.detector import HandDetector, cut_hand, detect_picture
+from realtime.live.enrol import with_twin
+from realtime.recognition.recognizer import Recognizer
+from realtime.settings import Settings
+from realtime.sources.demo import DEMO_GESTURES, demo_reference
+
+DEMO = "demo"
+
+
+@contextmanager
+def own_gallery(settings: Settings) -> Iterator[Settings]:
+    """Give the demo a temporary gallery, unless one is named. Other sources keep theirs."""
+    if settings.camera != DEMO or settings.gallery is not None:
+        yield settings
+        return
+    with tempfile.TemporaryDirectory(prefix="demo-gestures-") as folder:
+        yield dataclasses.replace(settings, gallery=folder)
+
+
+def teach(recognizer: Recognizer) -> None:
+    """Record one reference per gesture, drawn by the demo's teacher, into an empty gallery.
+
+    Raises UserError where the hand model finds no hand in a drawing.
+    """
+    if recognizer.settings.camera != DEMO or recognizer.gallery.labels():
+        return
+    size, mirror = recognizer.encoder.spec.crop_size, recognizer.settings.mirror_hands
+    with HandDetector(recognizer.model, video=False) as detector:
+        for label in DEMO_GESTURES:
+            image = demo_reference(label)
+            detection = detect_picture(detector, image)
+            if detection is None:
+                raise UserError(
+                    f"The hand model finds no hand in the drawing of {label!r}. Try without "
+                    "--hand-model."
+                )
+            hand = cut_hand(image, detection, size, mirror)
+            recognizer.gallery.add(with_twin(make_reference(image, hand, label), detector))
+    recognizer.refresh()

@@ -1,0 +1,124 @@
+"""Where results go: one protocol for every front-end and sink, and a thread for slow ones."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Protocol
+
+from realtime.live.state import State
+from realtime.types import FrameResult
+
+Moment = tuple[FrameResult | None, State]
+
+
+class Output(Protocol):
+    """A front-end or a sink. What it wants of the session it posts as a command."""
+
+    def show(self, result: FrameResult | None, state: State) -> None:
+        """Take in a frame's result, or a state that changed without a frame (None).
+
+        Called by the session's thread; returns at once. A UserError ends the session.
+        """
+
+    def close(self) -> None:
+        """The session is over; release what is held. Raises UserError."""
+
+
+class Mailbox:
+    """Room for the newest moment. What isn't taken in time is replaced."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._moment: Moment | None = None
+        self._closed = False
+
+    def put(self, result: FrameResult | None, state: State, wait: bool = False) -> None:
+        """wait: until the moment before has been taken."""
+        with self._changed:
+            self._changed.wait_for(lambda: not wait or self._moment is None or self._closed)
+            if result is None and self._moment is not None:
+                result = self._moment[0]  # a state without a frame doesn't push one out
+            self._moment = (result, state)
+            self._changed.notify_all()
+
+    def take(self, timeout_s: float | None = None) -> Moment | None:
+        """Take the newest moment; None where none came in time, or after close()."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._moment is not None or self._closed, timeout_s)
+            moment, self._moment = self._moment, None
+            self._changed.notify_all()
+            return moment
+
+    def close(self) -> None:
+        """What is in it can still be taken; nobody waits any more."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+
+class Threaded:
+    """A slow output, in a thread of its own.
+
+    lossless: the session waits for the output rather than leave a frame out. That suits a source
+    that can wait, such as a file; a camera's newest frame wins.
+    """
+
+    def __init__(self, output: Output, lossless: bool) -> None:
+        self._output = output
+        self._lossless = lossless
+        self._mailbox = Mailbox()
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name=type(output).__name__, daemon=True)
+        self._thread.start()
+
+    def show(self, result: FrameResult | None, state: State) -> None:
+        if self._failure is None:
+            self._mailbox.put(result, state, wait=self._lossless and result is not None)
+        if self._failure is not None:
+            raise self._failure
+
+    def close(self) -> None:
+        self._mailbox.close()
+        self._thread.join()
+        self._output.close()
+
+    def _run(self) -> None:
+        while (moment := self._mailbox.take()) is not None:
+            try:
+                self._output.show(*moment)
+            except BaseException as error:  # told by the session's thread, at the next show
+                self._failure = error
+                self._mailbox.close()
+                return
+
+
+def run_beside(
+    run: Callable[[], None], stop: Callable[[], object], here: Callable[[], None]
+) -> None:
+    """Call `run` in a thread of its own while `here` runs on this one; wait for both.
+
+    Args:
+        run: the session's loop. What it raises is raised here.
+        stop: asks `run` to end; called where `here` ends early, by Ctrl-C too.
+        here: what needs this thread, such as a window's events.
+    """
+    failure: list[BaseException] = []
+
+    def guarded() -> None:
+        try:
+            run()
+        except BaseException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=guarded, name="session", daemon=True)
+    thread.start()
+    try:
+        here()
+        while thread.is_alive():
+            thread.join(0.25)  # Windows notices Ctrl-C only between two waits
+    finally:
+        stop()
+        thread.join()
+    if failure:
+        raise failure[0]

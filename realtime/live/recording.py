@@ -1,0 +1,94 @@
+"""From the countdown to the name: one shot at a time."""
+
+from __future__ import annotations
+
+import math
+
+from engines.errors import UserError
+from realtime.live.burst import Burst, Shot
+from realtime.live.command import Name, Record
+from realtime.live.enrol import enrol
+from realtime.live.state import Answer
+from realtime.recognition.recognizer import Recognizer
+from realtime.types import FrameResult
+
+
+class Recording:
+    """What is being recorded. Meanwhile the hand in question starts no gesture.
+
+    Attributes:
+        countdown: seconds left before the burst, 0 during it; None where nothing is recorded.
+        naming: the shot that waits for a name.
+    """
+
+    def __init__(self, recognizer: Recognizer) -> None:
+        self.countdown: int | None = None
+        self.naming: Shot | None = None
+        self._recognizer = recognizer
+        self._burst: Burst | None = None
+        self._command: Record | None = None  # the one that the burst answers
+
+    @property
+    def busy(self) -> bool:
+        """From the countdown to the name."""
+        return self._burst is not None or self.naming is not None
+
+    def refuse_if_busy(self) -> None:
+        """Raise UserError while something is recorded."""
+        if self.busy:
+            raise UserError("A gesture is being recorded: name it or drop it first.")
+
+    def start(self, command: Record, seen: FrameResult | None) -> None:
+        """Begin the countdown. seen: the last frame's result. Raises UserError while recording."""
+        self.refuse_if_busy()
+        self._burst, self._command = Burst(command.countdown_s), command
+        self.countdown = math.ceil(command.countdown_s)
+        self._mute(seen)
+
+    def advance(self, result: FrameResult) -> Answer | None:
+        """Take in a frame. Returns the answer to `Record` once its burst is over."""
+        if self._burst is None:
+            return None
+        self._mute(result)
+        self._burst.update(result.frame, result.hands)
+        self.countdown = math.ceil(self._burst.seconds_left(result.frame.time_s))
+        return self._take_shot() if self._burst.shot or self._burst.given_up else None
+
+    def finish(self) -> Answer | None:
+        """The source is over: choose from the frames there were."""
+        if self._burst is None:
+            return None
+        self._burst.finish()
+        return self._take_shot()
+
+    def name(self, command: Name) -> list[str]:
+        """Store the shot. Returns what the person should be warned of. Raises UserError."""
+        if self.naming is None:
+            raise UserError("There is no recording to name: record a gesture first.")
+        warnings = enrol(self._recognizer, self.naming, command.label.strip(), command.replace)
+        self.naming = None
+        self._recognizer.unmute()
+        return warnings
+
+    def drop(self) -> Answer | None:
+        """Forget the burst or the shot. Returns the answer to a `Record` that is cut short."""
+        cut_short = None if self._command is None else Answer(self._command.id, False, "")
+        self._burst = self._command = self.countdown = self.naming = None
+        self._recognizer.unmute()
+        return cut_short
+
+    def _take_shot(self) -> Answer:
+        burst, command = self._burst, self._command
+        assert burst is not None and command is not None
+        self._burst = self._command = self.countdown = None
+        self.naming = burst.shot
+        if burst.shot is None:
+            self._recognizer.unmute()
+            text = "No hand was seen: nothing was recorded. Record again."
+            return Answer(command.id, False, text)
+        return Answer(command.id, True, "")
+
+    def _mute(self, result: FrameResult | None) -> None:
+        """The largest hand is the one that is recorded."""
+        if result is not None and result.hands:
+            self._recognizer.mute(result.hands[0])

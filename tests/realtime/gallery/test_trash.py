@@ -1,0 +1,131 @@
+"""What was deleted can be brought back."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from engines.errors import UserError
+from realtime.gallery import trash
+from realtime.gallery.gallery import Gallery
+from tests.realtime.gallery.fixtures import a_reference, files_in
+
+
+@pytest.fixture
+def gallery(tmp_path: Path) -> Gallery:
+    gallery = Gallery(tmp_path / "gallery")
+    for seed, label in enumerate(["A", "A", "B"]):
+        gallery.add(a_reference(label, seed))
+    return gallery
+
+
+def contents(gallery: Gallery) -> dict[str, bytes]:
+    paths = [path for path in files_in(gallery.folder) if (gallery.folder / path).is_file()]
+    return {path: (gallery.folder / path).read_bytes() for path in paths}
+
+
+def test_a_gesture_comes_back_as_it_was(gallery: Gallery) -> None:
+    before = contents(gallery)
+    gallery.delete("A")
+    assert gallery.labels() == {"B": 1}
+    assert gallery.undo() == "A"
+    assert contents(gallery) == before and gallery.labels() == {"A": 2, "B": 1}
+    with pytest.raises(UserError, match="Nothing was deleted"):
+        gallery.undo()
+
+
+def test_a_reference_comes_back_as_it_was(gallery: Gallery) -> None:
+    before = contents(gallery)
+    gallery.delete_reference(gallery.references()[0].id)
+    assert gallery.labels() == {"A": 1, "B": 1}
+    assert gallery.undo() == "A" and contents(gallery) == before
+
+
+def test_the_last_deletion_comes_back_first(gallery: Gallery) -> None:
+    gallery.delete("A")
+    gallery.delete("B")
+    assert (gallery.undo(), gallery.labels()) == ("B", {"B": 1})
+    assert (gallery.undo(), gallery.labels()) == ("A", {"A": 2, "B": 1})
+
+
+def test_what_was_replaced_comes_back_too(gallery: Gallery) -> None:
+    gallery.add(a_reference("A", 7), replace=True)
+    assert gallery.labels() == {"A": 1, "B": 1}
+    assert gallery.undo() == "A" and gallery.labels() == {"A": 3, "B": 1}
+
+
+def test_it_joins_a_gesture_that_was_recorded_anew(gallery: Gallery) -> None:
+    gallery.delete("B")
+    gallery.add(a_reference("B", 9))
+    assert gallery.undo() == "B" and gallery.labels() == {"A": 2, "B": 2}
+
+
+def test_another_program_brings_it_back(gallery: Gallery) -> None:
+    gallery.delete("B")
+    assert Gallery(gallery.folder).undo() == "B" and gallery.labels() == {"A": 2, "B": 1}
+
+
+def test_the_last_fifty_are_kept(gallery: Gallery, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trash, "KEPT", 3)
+    for seed in range(5):
+        gallery.add(a_reference(f"gesture {seed}", seed))
+        gallery.delete(f"gesture {seed}")
+    assert [gallery.undo() for _ in range(3)] == ["gesture 4", "gesture 3", "gesture 2"]
+    with pytest.raises(UserError):
+        gallery.undo()
+
+
+def test_where_folders_can_not_be_renamed(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """overlayfs renames files, and refuses folders of its lower layer."""
+    before, rename = contents(gallery), os.rename
+
+    def refusing(old: Path, new: Path) -> None:
+        if Path(old).is_dir() and trash.TRASH in Path(new).parts:
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        rename(old, new)
+
+    monkeypatch.setattr(os, "rename", refusing)
+    gallery.delete("A")
+    assert gallery.labels() == {"B": 1}
+    assert gallery.undo() == "A" and contents(gallery) == before
+
+
+@pytest.mark.parametrize("step", ["copyfile", "replace", "unlink"])
+def test_a_deletion_cut_short_loses_nothing(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Stopped at any step, the reference is in the gallery or comes back."""
+    before = gallery.ids()
+    home = {"copyfile": shutil, "replace": os, "unlink": Path}[step]
+    real = getattr(home, step)
+
+    def stopped(path: object, *rest: object, **named: object) -> object:
+        if str(path).endswith((".json", ".png")):
+            raise KeyboardInterrupt
+        return real(path, *rest, **named)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(home, step, stopped)
+        gallery.delete_reference(max(before))
+    if gallery.ids() != before:
+        gallery.undo()
+    assert gallery.ids() == before and len(gallery.references()) == 3
+
+
+def test_a_gesture_without_gesture_json_keeps_its_name(gallery: Gallery) -> None:
+    (gallery.folder / "B" / "gesture.json").unlink()
+    gallery.delete("B")
+    assert gallery.undo() == "B" and gallery.labels() == {"A": 2, "B": 1}
+
+
+def test_undo_tells_what_can_not_be_written(gallery: Gallery) -> None:
+    gallery.delete("B")
+    (gallery.folder / "B").write_text("a file in the way")
+    assert gallery.undo() == "B"  # under another folder's name
+    assert gallery.labels() == {"A": 2, "B": 1}
