@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,6 +20,7 @@ from realtime.drawn.pose import GESTURES, HandPose, joints, mirrored, mix, view_
 ROOT = Path(__file__).resolve().parent.parent
 RUN = ROOT / "run.py"
 PATIENCE_S = 120  # for one run; it ends far sooner
+GALLERY_LINE = re.compile(r"\d+ recorded gestures? in .*")
 PERFORMER = HandLook(skin=(104, 134, 186), cloth=(74, 92, 66), wall=(190, 186, 178), scenery=5)
 
 
@@ -59,8 +61,9 @@ def run_py(
 
 
 def said(run: subprocess.CompletedProcess[str] | str) -> list[str]:
-    """The lines on stderr."""
-    return (run if isinstance(run, str) else run.stderr).splitlines()
+    """The lines on stderr, without the one that says which gallery is used."""
+    lines = (run if isinstance(run, str) else run.stderr).splitlines()
+    return [line for line in lines if not GALLERY_LINE.fullmatch(line)]
 
 
 def fine(run: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:

@@ -15,7 +15,6 @@ from realtime.gallery.labels import check_label
 from realtime.hands.detector import cut_hand, detect_picture
 from realtime.live.burst import Shot
 from realtime.live.command import COUNTDOWN_S, Command, Name, Quit, Record
-from realtime.live.demo import DEMO
 from realtime.live.enrol import enrol
 from realtime.live.opening import open_session
 from realtime.live.output import run_beside
@@ -41,12 +40,7 @@ def run_record(settings: Settings, label: str, image: Path | None, replace: bool
             warnings = enrol(recognizer, _find_hand(recognizer, picture, image), label, replace)
             _tell_recorded(recognizer, label, warnings)
         return
-    if settings.camera == DEMO and settings.gallery is None:
-        raise UserError(
-            "The demo never touches your own gestures: say where to record its hand, with "
-            "--gallery DIR."
-        )
-    with open_session(settings) as session:
+    with open_session(settings, recording=True) as session:
         assert session.source is not None
         live = session.source.live
         if live:

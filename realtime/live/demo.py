@@ -19,11 +19,19 @@ DEMO = "demo"
 
 
 @contextmanager
-def own_gallery(settings: Settings) -> Iterator[Settings]:
-    """Give the demo a temporary gallery, unless one is named. Other sources keep theirs."""
+def own_gallery(settings: Settings, recording: bool) -> Iterator[Settings]:
+    """Give the demo a temporary gallery, unless one is named. Other sources keep theirs.
+
+    recording: the gallery is to be kept. Raises UserError where the demo's isn't named then.
+    """
     if settings.camera != DEMO or settings.gallery is not None:
         yield settings
         return
+    if recording:
+        raise UserError(
+            "The demo never touches your own gestures: say where to record its hand, with "
+            "--gallery DIR."
+        )
     with tempfile.TemporaryDirectory(prefix="demo-gestures-") as folder:
         yield dataclasses.replace(settings, gallery=folder)
 

@@ -16,14 +16,19 @@ from realtime.types import FrameResult
 
 
 @contextmanager
-def open_session(settings: Settings) -> Iterator[Session]:
-    """A session over the source that the settings name. Raises UserError."""
+def open_session(settings: Settings, recording: bool = False) -> Iterator[Session]:
+    """A session over the source that the settings name.
+
+    recording: it is opened to record only; the demo's teacher stays out of the gallery.
+    Raises UserError.
+    """
     with ExitStack() as stack:
         hand_model(settings.hand_model)  # may take a minute, without the camera's light on
-        settings = stack.enter_context(demo.own_gallery(settings))
+        settings = stack.enter_context(demo.own_gallery(settings, recording))
         source = stack.enter_context(source_of(settings))
         recognizer = stack.enter_context(Recognizer(settings, video=not source.unrelated))
-        demo.teach(recognizer)
+        if not recording:
+            demo.teach(recognizer)
         yield Session(recognizer, source)
 
 

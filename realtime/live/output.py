@@ -69,6 +69,7 @@ class Threaded:
         self._lossless = lossless
         self._mailbox = Mailbox()
         self._failure: BaseException | None = None
+        self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name=type(output).__name__, daemon=True)
         self._thread.start()
 
@@ -80,17 +81,18 @@ class Threaded:
 
     def close(self) -> None:
         self._mailbox.close()
-        self._thread.join()
+        self._done.wait()
         self._output.close()
 
     def _run(self) -> None:
-        while (moment := self._mailbox.take()) is not None:
-            try:
+        try:
+            while (moment := self._mailbox.take()) is not None:
                 self._output.show(*moment)
-            except BaseException as error:  # told by the session's thread, at the next show
-                self._failure = error
-                self._mailbox.close()
-                return
+        except BaseException as error:  # raised by the next show
+            self._failure = error
+            self._mailbox.close()
+        finally:
+            self._done.set()
 
 
 def run_beside(
@@ -104,21 +106,23 @@ def run_beside(
         here: what needs this thread, such as a window's events.
     """
     failure: list[BaseException] = []
+    done = threading.Event()  # Ctrl-C during Thread.join makes a running thread look stopped
 
     def guarded() -> None:
         try:
             run()
         except BaseException as error:
             failure.append(error)
+        finally:
+            done.set()
 
-    thread = threading.Thread(target=guarded, name="session", daemon=True)
-    thread.start()
+    threading.Thread(target=guarded, name="session", daemon=True).start()
     try:
         here()
-        while thread.is_alive():
-            thread.join(0.25)  # Windows notices Ctrl-C only between two waits
+        while not done.wait(0.25):  # Windows notices Ctrl-C only between two waits
+            pass
     finally:
         stop()
-        thread.join()
+        done.wait()
     if failure:
         raise failure[0]

@@ -87,7 +87,7 @@ def test_a_failure_is_raised_by_the_next_show() -> None:
     failing = Failing()
     threaded = Threaded(failing, lossless=True)
     threaded.show(result(0), STATE)
-    threaded._thread.join(LONG_S)
+    assert threaded._done.wait(LONG_S)
     with pytest.raises(UserError, match="disk is full"):
         threaded.show(result(1), STATE)
     threaded.close()
