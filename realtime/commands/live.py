@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -10,8 +9,8 @@ from pathlib import Path
 
 from engines.errors import UserError
 from engines.say import tell
+from realtime.live import demo
 from realtime.live.command import Quit
-from realtime.live.demo import DEMO
 from realtime.live.events import EventFile
 from realtime.live.opening import open_session
 from realtime.live.output import Output, Threaded, run_beside
@@ -38,8 +37,8 @@ def run_live(settings: Settings, wanted: Outputs, program: str) -> None:
     """Recognise until the source ends, --max-frames, `q`, or Ctrl-C. Raises UserError."""
     if wanted.log_frames and wanted.events is None:
         raise UserError("--log-frames adds lines to --events: say where, with --events FILE or -.")
-    if settings.camera == DEMO and wanted.view != "none":
-        settings = dataclasses.replace(settings, realtime=True)  # for eyes, at its own pace
+    if wanted.view != "none":
+        settings = demo.pace(settings)
     with ExitStack() as stack:
         session = stack.enter_context(open_session(settings))
         source = session.source

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,8 +32,6 @@ def run_record(settings: Settings, label: str, image: Path | None, replace: bool
     """
     label = check_label(label)
     if image is not None:
-        # The demo's gallery is its own; a picture is meant for the user's.
-        settings = dataclasses.replace(settings, camera="picture")
         picture = read_picture(image)
         with Recognizer(settings, video=False) as recognizer:
             warnings = enrol(recognizer, _find_hand(recognizer, picture, image), label, replace)

@@ -36,6 +36,11 @@ def own_gallery(settings: Settings, recording: bool) -> Iterator[Settings]:
         yield dataclasses.replace(settings, gallery=folder)
 
 
+def pace(settings: Settings) -> Settings:
+    """Give the demo its own speed, for people to look at. Other sources keep theirs."""
+    return dataclasses.replace(settings, realtime=True) if settings.camera == DEMO else settings
+
+
 def teach(recognizer: Recognizer) -> None:
     """Record one reference per gesture, drawn by the demo's teacher, into an empty gallery.
 

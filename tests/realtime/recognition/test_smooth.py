@@ -246,3 +246,73 @@ def test_starts_and_ends_alternate_whatever_comes(runs) -> None:
     if frame:
         follow(smoother.finish())
     assert not any(held.values())
+
+
+HANDS = st.tuples(st.integers(0, 3), st.sampled_from(["left", "right"]))
+STEPS = st.one_of(
+    st.lists(st.tuples(HANDS, st.sampled_from(["A", "B", None])), max_size=2),
+    HANDS,  # mute it
+    st.just("unmute"),
+)
+
+
+@settings(deadline=None)
+@given(st.lists(STEPS, max_size=60), st.sampled_from([1 / 30, 0.2]))
+def test_a_muted_hand_is_silent_and_every_start_has_one_end(steps: list, dt: float) -> None:
+    smoother, events, now = Smoother(), [], 0.0
+    muted: set[tuple[int, str]] = set()
+    for frame, step in enumerate(steps):
+        if step == "unmute":
+            smoother.unmute()
+            muted.clear()
+            continue
+        if isinstance(step, tuple):
+            smoother.mute(*step)
+            muted.add(step)
+            ends = smoother._early
+            assert {event.kind for event in ends} <= {"end"}
+            continue
+        seen = {track: (track, side, match(label)) for (track, side), label in step}
+        now += dt
+        new = smoother.update(list(seen.values()), frame, now)
+        sides = {side for _, side in muted}
+        assert [e for e in new if e.kind == "start" and e.side in sides] == []
+        for track, side in seen and {(t, s) for t, s, _ in seen.values()}:
+            if track in {t for t, _ in muted} or side in sides:
+                assert smoother.active(track) is None
+        events += new
+    events += smoother.finish()
+    held: dict[tuple[str, str], int] = defaultdict(int)
+    for event in events:
+        held[event.side, event.label] += 1 if event.kind == "start" else -1
+        assert held[event.side, event.label] >= 0
+    assert not any(held.values())
+
+
+def test_muting_ends_at_once_and_unmuting_starts_from_nothing() -> None:
+    smoother = Smoother()
+    assert kinds(frames(smoother, ["A"] * 10, 1 / 15)) == [("start", "A")]
+    smoother.mute(0, "right")
+    assert smoother.active(0) is None
+    assert kinds(frames(smoother, ["A"] * 10, 1 / 15, 1.0)) == [("end", "A")]
+    # Gone and back as another track: still the hand that is muted. The other hand isn't.
+    left = smoother.update([(7, "right", match("A")), (8, "left", match("B"))], 20, 2.0)
+    left += [
+        event
+        for i in range(1, 10)
+        for event in smoother.update(
+            [(7, "right", match("A")), (8, "left", match("B"))], 20 + i, 2.0 + i / 15
+        )
+    ]
+    assert kinds(left) == [("start", "B")]
+    smoother.unmute()
+    later = [smoother.update([(7, "right", match("A"))], 40 + i, 2.7 + i / 15) for i in range(8)]
+    starts = [i for i, events in enumerate(later) if ("start", "A") in kinds(events)]
+    assert len(starts) == 1 and starts[0] / 15 >= START_S - 1e-3 - 1 / 15
+
+
+def test_a_clock_that_is_set_back_proves_nothing() -> None:
+    smoother = Smoother()
+    events = frames(smoother, ["A"] * 2, 1 / 15, 100.0) + frames(smoother, ["A"] * 2, 1 / 15)
+    assert events == []
+    assert kinds(frames(smoother, ["A"] * 6, 1 / 15, 0.2)) == [("start", "A")]

@@ -1,0 +1,33 @@
+"""docs/architecture.md names the folders that there are."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.test_rooms import ROOMS, ROOT, SUB_ROOMS
+
+
+def test_the_tree_is_the_one_on_disk() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    [tree] = re.findall(r"^```\n(run\.py .*?)^```", text, re.M | re.S)
+    room, named = "", {}
+    for line in tree.splitlines()[1:]:
+        if match := re.match(r"(\w+)/", line):
+            room = match[1]
+            named[room] = []
+        elif match := re.match(r"  \(?(\w+)(?:/|\.py\))", line):
+            named[room].append(match[1])
+    assert [name for name in named if name in ROOMS] == list(ROOMS)
+    for name in ROOMS:
+        folders = {p.parent.name for p in (ROOT / name).glob("*/__init__.py")}
+        assert {n for n in named[name] if (ROOT / name / n).is_dir()} == folders
+        assert tuple(named[name]) == SUB_ROOMS[name]
+    assert all((ROOT / name).is_dir() for name in named)
+
+
+def test_files_that_it_names_exist() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    homes = [Path("."), *(Path(room) for room in ROOMS)]
+    for name in re.findall(r"`((?:[\w]+/)+[\w]+\.py)`", text):
+        assert any((ROOT / home / name).is_file() for home in homes), name
