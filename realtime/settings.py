@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+GALLERY = "gestures"  # the folder, in the current one
+CALIBRATED_FAR = 0.01  # the false-accept rate that a threshold is fitted at
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -14,10 +17,10 @@ class Settings:
     fps: float | None = None
     mirrored: bool = False
     realtime: bool = False
-    gallery: str | None = None  # None: gestures/, or a temporary one for the demo
+    gallery: str | None = None  # None: GALLERY, or a temporary one for the demo
     encoder: str = "default"
     engine: str = "auto"
     hand_model: str | None = None
     hands: int = 2
     mirror_hands: bool = True
-    far: float | None = None
+    far: float | None = None  # None: what the encoder was calibrated at

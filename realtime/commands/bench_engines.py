@@ -13,26 +13,32 @@ from typing import TYPE_CHECKING
 
 from engines.errors import UserError
 from engines.files import writable
+from realtime.commands.options import encoder_option, names
 
 if TYPE_CHECKING:
     from engines.encoder import Encoder
     from engines.selftest.bench import Bench, Row
 
+NAME = "bench-engines"
+HELP = "time every engine that is here"
 BATCHES = (1, 2, 8)
 
 
 def options(parser: argparse.ArgumentParser) -> None:
+    encoder_option(parser)
     add = parser.add_argument
-    add("--encoder", default="default", metavar="default|landmarks|FILE.onnx",
-        help="what embeds hands (default)")  # fmt: skip
-    add("--engines", type=lambda text: text.split(","), metavar="A,B,…",
+    add(
+        "--engines",
+        type=names,
+        metavar="A,B,…",
         help="onnx:cpu, onnx:cuda, …, FILE.plan or another ONNX file of the encoder; the first is "
-        "what ratios are to (all that work here)")  # fmt: skip
-    add("--rounds", type=int, default=100, metavar="N", help="turns of every engine (100)")
-    add("--json", type=Path, metavar="FILE")
+        "what ratios are to (all that work here)",
+    )
+    add("--rounds", type=int, default=100, metavar="N", help="turns of every engine (%(default)s)")
+    add("--json", type=Path, metavar="FILE", help="write the figures there, too")
 
 
-def bench_engines(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> None:
     """Raises UserError where an engine that was named can't be had, or nothing can be written."""
     from rich.progress import Progress
 
@@ -64,8 +70,13 @@ def bench_engines(arguments: argparse.Namespace) -> None:
         hands = drawn_crops(max(BATCHES), size.pop() if size else 1)
         with Progress(console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
             task = bar.add_task("Timing", total=arguments.rounds)
-            made = bench(engines, hands, BATCHES, arguments.rounds,
-                         progress=lambda done: bar.update(task, completed=done))  # fmt: skip
+            made = bench(
+                engines,
+                hands,
+                BATCHES,
+                arguments.rounds,
+                progress=lambda done: bar.update(task, completed=done),
+            )
     finally:
         for encoder in engines.values():
             encoder.close()

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import run
 from engines.encoder import ENCODERS
 from engines.errors import UserError
 from engines.onnx_file import save_encoder
@@ -176,9 +177,7 @@ def test_bad_input_is_told(engines: list[str], options, sentence: str) -> None:
 
 
 def command(*words: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    bench_command.options(parser)
-    return parser.parse_args(words)
+    return run.parse(["bench-engines", *words])
 
 
 @pytest.fixture
@@ -197,7 +196,7 @@ def test_the_command_times_all_that_is_here(folder: Path, capsys) -> None:
     (folder / "e-fp16.plan").unlink()
     json_file = folder / "bench.json"
     words = ("--encoder", str(folder / "e.onnx"), "--rounds", "4", "--json", str(json_file))
-    bench_command.bench_engines(command(*words))
+    bench_command.run(command(*words))
     shown = capsys.readouterr().out
     assert "e-int8.onnx" in shown and "to that of onnx:cpu" in shown and "over 4 rounds" in shown
     left = json.loads(json_file.read_text("utf-8"))
@@ -211,7 +210,7 @@ def test_the_default_encoder_against_itself(tmp_path: Path, capsys) -> None:
     """Real times of one engine twice: whatever the machine does, the ratio stays near 1."""
     json_file = tmp_path / "bench.json"
     words = ("--engines", "onnx:cpu,onnx:cpu", "--rounds", "12", "--json", str(json_file))
-    bench_command.bench_engines(command("--encoder", "landmarks", *words))
+    bench_command.run(command("--encoder", "landmarks", *words))
     assert "onnx:cpu (2)" in capsys.readouterr().out
     rows = [r for r in json.loads(json_file.read_text())["rows"] if r["engine"] != "onnx:cpu"]
     assert len(rows) == 3 and all(0.2 < row["ratio"]["value"] < 5 for row in rows)
@@ -232,7 +231,7 @@ def test_the_default_encoder_against_itself(tmp_path: Path, capsys) -> None:
 )
 def test_bad_options_are_told(words: tuple[str, ...], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
-        bench_command.bench_engines(command(*words))
+        bench_command.run(command(*words))
 
 
 def test_what_does_not_open_is_left_out_unless_it_was_named(folder: Path, monkeypatch, capsys):
@@ -246,8 +245,8 @@ def test_what_does_not_open_is_left_out_unless_it_was_named(folder: Path, monkey
     monkeypatch.setattr(bench_command, "opened", only_onnx)
     (folder / "e.plan").write_bytes(b"rubbish")
     encoder = ("--encoder", str(folder / "e.onnx"), "--rounds", "2")
-    bench_command.bench_engines(command(*encoder))
+    bench_command.run(command(*encoder))
     said = capsys.readouterr()
     assert "e.plan needs an NVIDIA GPU." in said.err and "e-int8.onnx" in said.out
     with pytest.raises(UserError, match=r"e.plan needs an NVIDIA GPU"):
-        bench_command.bench_engines(command(*encoder, "--engines", f"onnx,{folder / 'e.plan'}"))
+        bench_command.run(command(*encoder, "--engines", f"onnx,{folder / 'e.plan'}"))

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+import run
 from engines import files as atomic
 from engines.encoder import ENCODERS
 from engines.errors import UserError
@@ -57,11 +58,7 @@ def files(tmp_path: Path) -> Path:
 
 
 def arguments(folder: Path, *words: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--encoder", default="default")
-    parser.add_argument("--engine")
-    selftest_command.options(parser)
-    return parser.parse_args([*words, "--json", str(folder / "report.json")])
+    return run.parse(["doctor", *words, "--json", str(folder / "report.json")])
 
 
 @rtx
