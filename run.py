@@ -23,6 +23,7 @@ COMMANDS = {
     "embed": "realtime.commands.embed",
     "evaluate": "realtime.commands.evaluate",
     "calibrate": "realtime.commands.calibrate",
+    "replay": "realtime.commands.replay",
     "prepare": "train.commands.prepare",
     "train": "train.commands.train",
     "cross-validate": "train.commands.cross_validate",
