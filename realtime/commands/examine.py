@@ -1,4 +1,4 @@
-"""`run.py doctor`: what is here, what is missing, and what to do about it."""
+"""What `run.py doctor` finds: what the live loop needs, what is missing, and what to do."""
 
 from __future__ import annotations
 
@@ -7,69 +7,59 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing
 
 import numpy as np
 
 from calibration.threshold import calibration_path, load
 from engines.encoder import Encoder, encoder_path, open_encoder
-from engines.errors import UserError
-from engines.finding import Finding
-from engines.onnx_runtime.providers import PACKAGES as ONNX_RUNTIMES
-from engines.selftest.machine import find_gpu
+from engines.finding import Finding, guarded
+from engines.selftest.machine import examine_machine, find_gpu
 from realtime.hands import model as hand_model
 
-PACKAGES = {
-    "numpy": "", "opencv-python": "", "mediapipe": "0.10.31", "rich": "", "platformdirs": "",
+REQUIREMENTS = "requirements.txt"
+PACKAGES = {  # the release that is needed, where another won't do
+    "numpy": "",
+    "opencv-python": "",
+    "mediapipe": "0.10.31",
+    "rich": "",
+    "platformdirs": "",
     "pygame-ce": "",
-}  # fmt: skip
+}
 
 
 def examine(encoder: str, engine: str, model: str | None) -> Iterator[Finding]:
-    """All findings, cheap ones first. Opens no network connection and no camera on Linux."""
+    """Examine this machine, then what the live loop needs on it.
+
+    Opens no network connection, and no camera on Linux. The arguments are those of --encoder,
+    --engine and --hand-model.
+    """
     yield _python()
     for package, wanted in PACKAGES.items():
         yield _package(package, wanted)
-    yield _onnx_runtime()
-    yield _guarded("hand model", lambda: _hand_model(model))
-    yield _guarded("cameras", _cameras)
-    yield _display()
-    yield _guarded("encoder", lambda: _encoder(encoder, engine))
-    yield _gpu()
+    yield from examine_machine(find_gpu())
+    yield guarded("hand model", lambda: _hand_model(model), REQUIREMENTS)
+    yield guarded("cameras", _cameras, REQUIREMENTS)
+    yield guarded("display", _display, REQUIREMENTS)
+    yield guarded("encoder", lambda: _encoder(encoder, engine), REQUIREMENTS)
 
 
 def _python() -> Finding:
     version = platform.python_version()
     ok = (3, 10) <= sys.version_info[:2]
-    return Finding("Python", ok, f"{version} on {platform.platform(terse=True)}",
-                   "" if ok else "install Python 3.10 or later")  # fmt: skip
+    found = f"{version} on {platform.platform(terse=True)}"
+    return Finding("Python", ok, found, "" if ok else "install Python 3.10 or later")
 
 
 def _package(name: str, wanted: str) -> Finding:
     try:
         version = importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
-        return Finding(name, False, "not installed", "pip install -r requirements.txt")
+        return Finding(name, False, "not installed", f"pip install -r {REQUIREMENTS}")
     if wanted and version != wanted:
         return Finding(name, False, version, f"pip install {name}=={wanted}")
     return Finding(name, True, version)
-
-
-def _onnx_runtime() -> Finding:
-    """Any of the packages that bring it will do, but only one of them."""
-    versions = {}
-    for name in ONNX_RUNTIMES:
-        with suppress(importlib.metadata.PackageNotFoundError):
-            versions[name] = importlib.metadata.version(name)
-    if not versions:
-        return Finding("onnxruntime", False, "not installed", "pip install -r requirements.txt")
-    found = ", ".join(f"{version} ({name})" for name, version in versions.items())
-    if len(versions) > 1:
-        last = list(versions)[-1]
-        return Finding("onnxruntime", None, f"{found}: they overwrite each other's files",
-                       f"pip uninstall -y {' '.join(versions)} && pip install {last}")  # fmt: skip
-    return Finding("onnxruntime", True, found)
 
 
 def _hand_model(override: str | None) -> Finding:
@@ -106,8 +96,8 @@ def _encoder(name: str, engine: str) -> Finding:
         path = calibration_path(encoder_path(name))
         what = encoder.spec.name
         if not path.is_file():
-            return Finding("encoder", False, f"{what}, not calibrated",
-                           f"python run.py calibrate DIR --encoder {name}")  # fmt: skip
+            advice = f"python run.py calibrate DIR --encoder {name}"
+            return Finding("encoder", False, f"{what}, not calibrated", advice)
         far = load(path, encoder.fingerprint).far
         speed = _milliseconds(encoder)
     found = f"{what} on {encoder.engine}, calibrated at {far:g}, {speed} per hand"
@@ -125,17 +115,3 @@ def _milliseconds(encoder: Encoder) -> str:
         encoder.encode(*hand)
         times.append(time.perf_counter() - began)
     return f"{1000 * float(np.median(times[10:])):.1f} ms"
-
-
-def _gpu() -> Finding:
-    gpu = find_gpu()
-    if gpu is None:
-        return Finding("GPU", None, "no NVIDIA driver with a GPU answers", "the CPU is used")
-    return Finding("GPU", None, f"{gpu.name}, {gpu.capability}, driver {gpu.driver or 'unknown'}")
-
-
-def _guarded(what: str, look: Callable[[], Finding]) -> Finding:
-    try:
-        return look()
-    except (UserError, ImportError) as error:
-        return Finding(what, False, "doesn't work", str(error))

@@ -26,12 +26,13 @@ def encoder_options(parser: argparse.ArgumentParser) -> None:
     hand_model_option(parser)
 
 
-def encoder_option(parser: argparse.ArgumentParser) -> None:
+def encoder_option(
+    parser: argparse.ArgumentParser,
+    default: str = Settings.encoder,
+    help: str = "what embeds hands (%(default)s)",
+) -> None:
     parser.add_argument(
-        "--encoder",
-        default=Settings.encoder,
-        metavar="default|landmarks|FILE.onnx",
-        help="what embeds hands (%(default)s)",
+        "--encoder", default=default, metavar="default|landmarks|FILE.onnx", help=help
     )
 
 

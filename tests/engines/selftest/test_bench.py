@@ -16,6 +16,7 @@ from engines.encoder import ENCODERS
 from engines.errors import UserError
 from engines.onnx_file import save_encoder
 from engines.onnx_runtime.encoder import OnnxEncoder
+from engines.selftest import candidates
 from engines.selftest.bench import BURN_IN, CALLS, Bench, Row, bench, ratio_of
 from engines.spec import EncoderSpec
 from realtime.commands import bench_engines as bench_command
@@ -190,7 +191,7 @@ def folder(tmp_path: Path) -> Path:
 def test_the_command_times_all_that_is_here(folder: Path, capsys) -> None:
     (folder / "e-fp16.plan").write_bytes(b"rubbish")
     (folder / "eel.plan").write_bytes(b"of another encoder")
-    found = bench_command.there(folder / "e.onnx")
+    found = candidates.find_engines(folder / "e.onnx")
     assert found[0] == "onnx:cpu" and "eel.plan" not in str(found)
     assert found[-2:] == [str(folder / "e-int8.onnx"), str(folder / "e-fp16.plan")]
     (folder / "e-fp16.plan").unlink()
@@ -235,14 +236,14 @@ def test_bad_options_are_told(words: tuple[str, ...], sentence: str) -> None:
 
 
 def test_what_does_not_open_is_left_out_unless_it_was_named(folder: Path, monkeypatch, capsys):
-    opened = bench_command.opened
+    open_engine = candidates.open_engine
 
     def only_onnx(name: str, onnx: Path) -> OnnxEncoder:
         if name.endswith(".plan"):
             raise UserError(f"{Path(name).name} needs an NVIDIA GPU.")
-        return opened(name, onnx)
+        return open_engine(name, onnx)
 
-    monkeypatch.setattr(bench_command, "opened", only_onnx)
+    monkeypatch.setattr(candidates, "open_engine", only_onnx)
     (folder / "e.plan").write_bytes(b"rubbish")
     encoder = ("--encoder", str(folder / "e.onnx"), "--rounds", "2")
     bench_command.run(command(*encoder))
