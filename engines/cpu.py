@@ -1,10 +1,21 @@
-"""What this machine's processor can do with 8-bit numbers."""
+"""What this machine's processor is called, and what it can do with 8-bit numbers."""
 
 from __future__ import annotations
 
+import contextlib
+import platform
 from pathlib import Path
 
 INFO = Path("/proc/cpuinfo")
+
+
+def processor_name() -> str:
+    """Its maker's name for it, or its architecture where the system doesn't tell."""
+    with contextlib.suppress(OSError):  # not Linux
+        for line in INFO.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def multiplies_8_bits() -> bool | None:

@@ -47,6 +47,26 @@ def encoder_path(name: str) -> Path:
     return path
 
 
+def engine_kind(engine: str) -> tuple[str, str]:
+    """What an engine's name stands for.
+
+    Returns:
+        Its kind and what it names: ("auto", ""), ("onnx", a provider), ("plan", a file),
+        ("triton", an address), ("encoder", an ONNX file), or ("", the name) for anything else.
+    """
+    first, _, provider = engine.partition(":")
+    if engine == "auto":
+        return "auto", ""
+    if first == "onnx":
+        return "onnx", provider or "cpu"
+    if engine.startswith("triton://"):
+        return "triton", engine
+    for suffix, kind in ((".plan", "plan"), (".onnx", "encoder")):
+        if engine.endswith(suffix):
+            return kind, engine
+    return "", engine
+
+
 def open_encoder(name: str = "default", engine: str = "auto") -> Encoder:
     """Open `--encoder NAME` in `--engine ENGINE`. Raises UserError.
 
@@ -54,19 +74,20 @@ def open_encoder(name: str = "default", engine: str = "auto") -> Encoder:
     another engine than the one it names.
     """
     path = encoder_path(name)
-    if engine == "auto":
+    kind, value = engine_kind(engine)
+    if kind == "auto":
         return _plan_beside(path) or _onnx(path)
-    if engine == "onnx" or engine.startswith("onnx:"):
-        return _onnx(path, engine.partition(":")[2] or "cpu")
-    if engine.endswith(".plan"):
+    if kind == "onnx":
+        return _onnx(path, value)
+    if kind == "plan":
         from engines.tensorrt.encoder import open_plan
 
-        return open_plan(Path(engine), _onnx(path).fingerprint)
-    if engine.startswith("triton://"):
+        return open_plan(Path(value), _onnx(path).fingerprint)
+    if kind == "triton":
         from engines.triton.encoder import open_triton
 
-        return open_triton(engine, _onnx(path).fingerprint)
-    hint = " An ONNX file goes with --encoder." if engine.endswith(".onnx") else ""
+        return open_triton(value, _onnx(path).fingerprint)
+    hint = " An ONNX file goes with --encoder." if kind == "encoder" else ""
     raise UserError(f"--engine takes {ENGINES}; got {engine!r}.{hint}")
 
 

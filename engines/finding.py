@@ -23,15 +23,22 @@ class Finding:
     figures: Mapping[str, Any] = field(default_factory=dict)
 
 
-def guarded(what: str, look: Callable[[], Finding]) -> Finding:
-    """What `look` finds, or that it fails: no fault of one step may hide what others find."""
+def guarded(
+    what: str, look: Callable[[], Finding], requirements: str = "requirements-gpu.txt"
+) -> Finding:
+    """What `look` finds, or that it fails: no fault of one step may hide what others find.
+
+    requirements: the file that brings the packages which `look` needs.
+    """
     try:
         return look()
     except UserError as error:
         return Finding(what, False, "doesn't work", str(error))
     except ModuleNotFoundError as error:
         missing = f"the package {error.name} isn't installed"
-        return Finding(what, False, missing, "pip install -r requirements-gpu.txt")
+        return Finding(what, False, missing, f"pip install -r {requirements}")
+    except ImportError as error:
+        return Finding(what, False, "doesn't work", str(error))
     except Exception as error:
         text = (str(error).strip().splitlines() or ["no reason given"])[0]
         advice = "this is a fault of the program: report it"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-GALLERY = "gestures"  # in the current folder
+GALLERY = "gestures"  # the folder, in the current one
+CALIBRATED_FAR = 0.01  # the false-accept rate that a threshold is fitted at
 
 
 @dataclass(frozen=True)
@@ -22,4 +23,4 @@ class Settings:
     hand_model: str | None = None
     hands: int = 2
     mirror_hands: bool = True
-    far: float | None = None
+    far: float | None = None  # None: what the encoder was calibrated at

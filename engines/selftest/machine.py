@@ -11,9 +11,9 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
+from engines.cpu import processor_name
 from engines.errors import UserError
 from engines.finding import Finding, guarded
 from engines.onnx_runtime.providers import PACKAGES
@@ -80,20 +80,11 @@ def facts() -> dict[str, Any]:
             versions[name] = importlib.metadata.version(name)
     return {
         "system": platform.platform(terse=True),
-        "processor": _processor(),
+        "processor": processor_name(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "packages": versions,
     }
-
-
-def _processor() -> str:
-    with contextlib.suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-        if names:
-            return names[0]
-    return platform.processor() or platform.machine()
 
 
 def examine_machine(gpu: Gpu | None) -> Iterator[Finding]:
@@ -136,7 +127,19 @@ def _pycuda() -> Finding:
 
 
 def _onnx_runtime() -> Finding:
-    from engines.onnx_runtime.session import available, runtime
+    """Any of the packages that bring it will do, but only one of them."""
+    from engines.onnx_runtime.session import available
 
-    found = f"{runtime().__version__}, with {', '.join(available())}"
+    versions = {}
+    for name in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    if not versions:
+        return Finding("ONNX Runtime", False, "not installed", "pip install -r requirements.txt")
+    found = ", ".join(f"{version} ({name})" for name, version in versions.items())
+    if len(versions) > 1:
+        last = list(versions)[-1]
+        advice = f"pip uninstall -y {' '.join(versions)} && pip install {last}"
+        return Finding("ONNX Runtime", None, f"{found}: they overwrite each other's files", advice)
+    found = f"{found}, with {', '.join(available())}"
     return Finding("ONNX Runtime", True, found, "", {"providers": list(available())})

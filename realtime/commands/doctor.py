@@ -1,141 +1,82 @@
-"""`run.py doctor`: what is here, what is missing, and what to do about it."""
+"""`run.py doctor`: what is here, what is missing, and what to do about it.
+
+`doctor` examines the machine for the live loop, `doctor engine FILE` an encoder's engines on it.
+"""
 
 from __future__ import annotations
 
-import importlib.metadata
-import os
-import platform
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+import argparse
+from pathlib import Path
 
-import numpy as np
-
-from calibration.threshold import calibration_path, load
-from engines.encoder import Encoder, encoder_path, open_encoder
 from engines.errors import UserError
-from engines.finding import Finding
-from engines.onnx_runtime.providers import PACKAGES as ONNX_RUNTIMES
-from engines.selftest.machine import find_gpu
-from realtime.hands import model as hand_model
+from realtime.commands.options import encoder_option, encoder_options
 
-PACKAGES = {
-    "numpy": "", "opencv-python": "", "mediapipe": "0.10.31", "rich": "", "platformdirs": "",
-    "pygame-ce": "",
-}  # fmt: skip
+NAME = "doctor"
+HELP = "check this machine, or an engine on it, and say what to do"
+REPORT = Path("engine-report.json")
 
 
-def examine(encoder: str, engine: str, model: str | None) -> Iterator[Finding]:
-    """All findings, cheap ones first. Opens no network connection and no camera on Linux."""
-    yield _python()
-    for package, wanted in PACKAGES.items():
-        yield _package(package, wanted)
-    yield _onnx_runtime()
-    yield _guarded("hand model", lambda: _hand_model(model))
-    yield _guarded("cameras", _cameras)
-    yield _display()
-    yield _guarded("encoder", lambda: _encoder(encoder, engine))
-    yield _gpu()
+def options(parser: argparse.ArgumentParser) -> None:
+    encoder_options(parser)
+    text = "test what runs an encoder here, with a report for a bug report"
+    checks = parser.add_subparsers(dest="check", metavar="[engine]")
+    engine = checks.add_parser("engine", help=text, description=text)
+    add = engine.add_argument
+    add("file", type=Path, metavar="FILE", help="an encoder's ONNX file, or a TensorRT plan")
+    encoder_option(engine, default=argparse.SUPPRESS, help="the encoder that a plan is of")
+    add(
+        "--int8",
+        type=Path,
+        metavar="FILE.onnx",
+        help="with an ONNX file: the same encoder, quantised (FILE-int8.onnx, if there)",
+    )
+    add(
+        "--json",
+        type=Path,
+        default=REPORT,
+        metavar="FILE",
+        help="where the report goes (%(default)s)",
+    )
 
 
-def _python() -> Finding:
-    version = platform.python_version()
-    ok = (3, 10) <= sys.version_info[:2]
-    return Finding("Python", ok, f"{version} on {platform.platform(terse=True)}",
-                   "" if ok else "install Python 3.10 or later")  # fmt: skip
+def run(arguments: argparse.Namespace) -> None:
+    fine = _test_engine(arguments) if arguments.check == "engine" else _examine(arguments)
+    if not fine:
+        raise UserError("Something doesn't work that should: see what is marked wrong above.")
 
 
-def _package(name: str, wanted: str) -> Finding:
-    try:
-        version = importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return Finding(name, False, "not installed", "pip install -r requirements.txt")
-    if wanted and version != wanted:
-        return Finding(name, False, version, f"pip install {name}=={wanted}")
-    return Finding(name, True, version)
+def _examine(arguments: argparse.Namespace) -> bool:
+    """Examine the machine; → whether nothing is wrong."""
+    from engines.encoder import engine_kind
+    from realtime.commands.examine import examine
+    from realtime.measuring.report import print_finding
+
+    if engine_kind(arguments.engine)[0] in ("plan", "encoder"):
+        raise UserError(
+            f"A file is tested with: python run.py doctor engine {arguments.engine} (doctor's "
+            "--engine takes the name of an engine, such as onnx or onnx:cuda)."
+        )
+    fine = True
+    for finding in examine(arguments.encoder, arguments.engine, arguments.hand_model):
+        print_finding(finding)
+        fine = fine and finding.ok is not False
+    return fine
 
 
-def _onnx_runtime() -> Finding:
-    """Any of the packages that bring it will do, but only one of them."""
-    versions = {}
-    for name in ONNX_RUNTIMES:
-        with suppress(importlib.metadata.PackageNotFoundError):
-            versions[name] = importlib.metadata.version(name)
-    if not versions:
-        return Finding("onnxruntime", False, "not installed", "pip install -r requirements.txt")
-    found = ", ".join(f"{version} ({name})" for name, version in versions.items())
-    if len(versions) > 1:
-        last = list(versions)[-1]
-        return Finding("onnxruntime", None, f"{found}: they overwrite each other's files",
-                       f"pip uninstall -y {' '.join(versions)} && pip install {last}")  # fmt: skip
-    return Finding("onnxruntime", True, found)
+def _test_engine(arguments: argparse.Namespace) -> bool:
+    """Test an encoder's engines, or one plan; → whether nothing is wrong."""
+    from engines.encoder import engine_kind
+    from engines.files import writable
+    from engines.say import tell
+    from engines.selftest.trials import Effort
+    from realtime.commands.selftest import self_test
 
-
-def _hand_model(override: str | None) -> Finding:
-    cached = hand_model.cached_path()
-    named = override or os.environ.get(hand_model.ENVIRONMENT)
-    if named is None and not cached.is_file():
-        return Finding("hand model", None, "not fetched yet", "any start of run.py fetches it")
-    path = hand_model.hand_model(override)
-    from realtime.hands.detector import HandDetector
-
-    HandDetector(path, video=False).close()
-    return Finding("hand model", True, str(path))
-
-
-def _cameras() -> Finding:
-    from realtime.sources.camera import list_cameras
-
-    cameras = list_cameras()
-    if cameras:
-        return Finding("cameras", True, ", ".join(cameras))
-    return Finding("cameras", None, "none", "plug one in, or use --camera demo")
-
-
-def _display() -> Finding:
-    from realtime.views.window import has_display
-
-    if has_display():
-        return Finding("display", True, "there is one")
-    return Finding("display", None, "none", "the terminal view is used")
-
-
-def _encoder(name: str, engine: str) -> Finding:
-    with closing(open_encoder(name, engine)) as encoder:
-        path = calibration_path(encoder_path(name))
-        what = encoder.spec.name
-        if not path.is_file():
-            return Finding("encoder", False, f"{what}, not calibrated",
-                           f"python run.py calibrate DIR --encoder {name}")  # fmt: skip
-        far = load(path, encoder.fingerprint).far
-        speed = _milliseconds(encoder)
-    found = f"{what} on {encoder.engine}, calibrated at {far:g}, {speed} per hand"
-    return Finding("encoder", True, found)
-
-
-def _milliseconds(encoder: Encoder) -> str:
-    """Median time of one hand over a hundred, after a few to warm up."""
-    size, rng = encoder.spec.crop_size, np.random.default_rng(0)
-    points = rng.random((2, 1, 21, 3), np.float32)
-    hand = (rng.integers(0, 256, (1, size, size, 3), np.uint8), *points)
-    times = []
-    for _ in range(110):
-        began = time.perf_counter()
-        encoder.encode(*hand)
-        times.append(time.perf_counter() - began)
-    return f"{1000 * float(np.median(times[10:])):.1f} ms"
-
-
-def _gpu() -> Finding:
-    gpu = find_gpu()
-    if gpu is None:
-        return Finding("GPU", None, "no NVIDIA driver with a GPU answers", "the CPU is used")
-    return Finding("GPU", None, f"{gpu.name}, {gpu.capability}, driver {gpu.driver or 'unknown'}")
-
-
-def _guarded(what: str, look: Callable[[], Finding]) -> Finding:
-    try:
-        return look()
-    except (UserError, ImportError) as error:
-        return Finding(what, False, "doesn't work", str(error))
+    if engine_kind(arguments.file.name)[0] not in ("plan", "encoder"):
+        raise UserError(f"doctor engine takes FILE.onnx or FILE.plan; got {arguments.file}.")
+    for file in (arguments.file, *([arguments.int8] if arguments.int8 else [])):
+        if not file.is_file():
+            raise UserError(f"There is no {file} to test: name an ONNX file or a plan.")
+    writable(arguments.json)
+    fine = self_test(arguments.file, arguments.encoder, arguments.int8, arguments.json, Effort())
+    tell(f"Wrote {arguments.json}: it names no people or folders; attach it to a bug report.")
+    return fine

@@ -1,108 +1,58 @@
-"""`run.py live`: a source, recognised frame by frame, shown, logged, and steered by keys."""
+"""`run.py live`, or just `run.py`: recognise gestures from a camera."""
 
 from __future__ import annotations
 
-import time
-from contextlib import ExitStack
-from dataclasses import dataclass
+import argparse
 from pathlib import Path
 
-from engines.errors import UserError
-from engines.say import tell
-from realtime.live import demo
-from realtime.live.command import Quit
-from realtime.live.events import EventFile
-from realtime.live.opening import open_session
-from realtime.live.output import Output, Threaded, run_beside
-from realtime.live.session import Session
+from realtime.commands.options import (
+    camera_options,
+    encoder_options,
+    far_option,
+    gallery_option,
+    mirror_hands_option,
+    settings_of,
+)
 from realtime.settings import Settings
-from realtime.views.canvas import Canvas
-from realtime.views.terminal import Terminal
-from realtime.views.video import SavedVideo
-from realtime.views.window import Window, has_display
+
+NAME = "live"
+HELP = "recognise gestures from a camera (also without naming a command)"
 
 
-@dataclass(frozen=True)
-class Outputs:
-    """Where results go. view: "window", "terminal", "none"; None: a window where there is one."""
-
-    view: str | None = None
-    events: str | None = None
-    log_frames: bool = False
-    save: Path | None = None
-    max_frames: int | None = None
-
-
-def run_live(settings: Settings, wanted: Outputs, program: str) -> None:
-    """Recognise until the source ends, --max-frames, `q`, or Ctrl-C. Raises UserError."""
-    if wanted.log_frames and wanted.events is None:
-        raise UserError("--log-frames adds lines to --events: say where, with --events FILE or -.")
-    if wanted.view != "none":
-        settings = demo.pace(settings)
-    with ExitStack() as stack:
-        session = stack.enter_context(open_session(settings))
-        source = session.source
-        assert source is not None
-        canvas = Canvas(session.recognizer.gallery.picture)
-        outputs: list[Output] = []
-
-        def add(output: Output) -> None:
-            outputs.append(output)
-            stack.callback(output.close)
-
-        if wanted.events is not None:
-            header = {"program": program, **_header(session)}
-            add(EventFile(wanted.events, header, log_frames=wanted.log_frames))
-        if wanted.save is not None:
-            video = SavedVideo(wanted.save, source.fps or 30.0, canvas)
-            add(Threaded(video, lossless=not source.live))
-        view = _open_view(wanted.view)
-        if view is not None:
-            add(view)
-        _tell_gallery(session)
-
-        def here() -> None:
-            if isinstance(view, Window):
-                view.canvas = canvas
-                view.run(session.post)
-
-        run_beside(
-            run=lambda: session.run(outputs, wanted.max_frames),
-            stop=lambda: session.post(Quit()),
-            here=here,
-        )
+def options(parser: argparse.ArgumentParser) -> None:
+    camera_options(parser)
+    add = parser.add_argument
+    add("--realtime", action="store_true", help="pace a video like a camera")
+    add("--hands", type=int, choices=(1, 2), default=Settings.hands, help="hands at most")
+    gallery_option(parser)
+    mirror_hands_option(parser)
+    far_option(parser)
+    encoder_options(parser)
+    add(
+        "--view",
+        choices=("window", "terminal", "none"),
+        help="default: a window where there is a display, else the terminal",
+    )
+    add("--events", metavar="FILE|-", help="write JSON Lines; - is stdout")
+    add("--log-frames", action="store_true", help="a line per frame as well")
+    add("--save", type=Path, metavar="FILE.mp4", help="save what is shown")
+    add("--max-frames", type=_count, metavar="N", help="stop after N frames")
 
 
-def _open_view(name: str | None) -> Window | Terminal | None:
-    if name == "none":
-        return None
-    if name == "window":
-        return Window()
-    if name is None and has_display():
-        try:
-            return Window()
-        except UserError as error:
-            tell(str(error))
-    return Terminal()
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"a number from 0 on is expected; got {text!r}")
+    return int(text)
 
 
-def _tell_gallery(session: Session) -> None:
-    count = len(session.state.references)
-    plural = "" if count == 1 else "s"
-    tell(f"{count} recorded gesture{plural} in {session.state.gallery}")
+def run(arguments: argparse.Namespace) -> None:
+    from realtime.views.live import Wanted, run_live
 
-
-def _header(session: Session) -> dict[str, object]:
-    recognizer, source = session.recognizer, session.source
-    assert source is not None
-    calibration = recognizer.calibration
-    return {
-        "source": source.name,
-        "fps": source.fps,
-        "encoder": recognizer.encoder.spec.name,
-        "fingerprint": recognizer.encoder.fingerprint,
-        "gestures": [label for label, _ in session.state.references],
-        "far": calibration.far,
-        "threshold": round(calibration.threshold, 4),
-        "started_at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-    }
+    wanted = Wanted(
+        view=arguments.view,
+        events=arguments.events,
+        log_frames=arguments.log_frames,
+        save=arguments.save,
+        max_frames=arguments.max_frames,
+    )
+    run_live(settings_of(arguments), wanted, arguments.program)

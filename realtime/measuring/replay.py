@@ -1,24 +1,21 @@
-"""Measure the live loop on a video whose segments are labelled.
+"""The live loop, measured on a video whose segments are labelled.
 
-    python -m realtime.measuring.replay VIDEO.mp4 SEGMENTS.json [--encoder E]
-        [--leave-out A,F,…] [--other-hand] [--references DIR]
-
-SEGMENTS.json: {"segments": [{"label", "first_frame", "last_frame"}, …]}. Each gesture is enrolled
-from the middle frame of its first segment, as `run.py record --image` does; then the video is
-replayed as `run.py --camera VIDEO --view none` does; with --other-hand as its mirror image, so that
-the gestures come from the hand they were not taught with; with --references from one photograph
-each of another person, DIR/…/<label>/<image>.
+Each gesture is enrolled from the middle frame of its first segment, as `run.py record --image`
+does it; then the video is recognised as by `run.py --camera VIDEO --view none`.
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import tempfile
 import time
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from engines.errors import UserError
 from realtime.live.burst import Shot
 from realtime.live.enrol import enrol
 from realtime.picture_files import list_pictures, read_picture
@@ -28,102 +25,173 @@ from realtime.sources.open import source_of
 from realtime.types import Frame
 
 
-def replay(
-    video: str,
-    segments: list[dict],
-    encoder: str,
-    leave_out: set[str],
-    other_hand: bool = False,
-    references: Path | None = None,
-) -> dict:
-    """→ the figures of one replay."""
-    recorded = {s["label"]: s for s in reversed(segments) if s["label"] not in leave_out}
-    middles = {(s["first_frame"] + s["last_frame"]) // 2: label for label, s in recorded.items()}
-    with tempfile.TemporaryDirectory() as gallery:
-        settings = Settings(camera=video, gallery=gallery, encoder=encoder)
-        with source_of(settings) as source, Recognizer(settings, video=False) as recognizer:
-            if references is None:
-                shown = ((middles[f.index], f) for f in source if f.index in middles)
-            else:
-                paths = [p for p in list_pictures(references, True) if p.parent.name in recorded]
-                shown = ((p.parent.name, Frame(read_picture(p), 0, 0.0)) for p in paths)
-            for label, frame in shown:
-                hands = recognizer.detector.detect(Frame(frame.image, 0, 0.0))
-                if not hands:
-                    raise SystemExit(f"no hand in the reference of {label}")
-                enrol(recognizer, Shot(frame, hands[0]), label)
-        truth = {
-            index: s["label"]
-            for s in segments
-            for index in range(s["first_frame"], s["last_frame"] + 1)
-        }
-        starts: list[tuple[int, str]] = []
-        rows: list[tuple[int, str | None, str | None]] = []  # frame, nearest, label
-        began = time.perf_counter()
-        settings = dataclasses.replace(settings, mirrored=other_hand)
-        with source_of(settings) as source, Recognizer(settings) as recognizer:
-            for frame in source:
-                result = recognizer.step(frame)
-                starts += [(e.frame, e.label) for e in result.events if e.kind == "start"]
-                if result.matches:
-                    match = result.matches[0]
-                    rows.append((frame.index, match.nearest, match.label))
-        seconds = time.perf_counter() - began
-    rows = [row for row in rows if row[0] in truth]
-    known = [row for row in rows if truth[row[0]] not in leave_out]
-    unknown = [row for row in rows if truth[row[0]] in leave_out]
-    exact, wrong, missed = 0, [], []
-    for segment in segments:
-        inside = [
-            label
-            for frame_index, label in starts
-            if segment["first_frame"] <= frame_index <= segment["last_frame"]
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of a video that shows one gesture.
+
+    Attributes:
+        label: The gesture.
+        first_frame: Index of its first frame; the video's first is 0.
+        last_frame: Index of its last frame.
+    """
+
+    label: str
+    first_frame: int
+    last_frame: int
+
+    def __contains__(self, frame: int) -> bool:
+        return self.first_frame <= frame <= self.last_frame
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """What the live loop made of a video.
+
+    Attributes:
+        starts: Frame and label of each gesture that started.
+        hands: Frame, nearest label and accepted label (None: unknown) of each frame with a hand.
+        seconds: How long it took.
+    """
+
+    starts: Sequence[tuple[int, str]]
+    hands: Sequence[tuple[int, str | None, str | None]]
+    seconds: float
+
+
+def read_segments(path: Path) -> list[Segment]:
+    """Read {"segments": [{"label": …, "first_frame": …, "last_frame": …}, …]}.
+
+    Raises:
+        UserError: If the file isn't that.
+    """
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))["segments"]
+        segments = [
+            Segment(str(row["label"]), int(row["first_frame"]), int(row["last_frame"]))
+            for row in rows
         ]
-        wrong += [(segment["label"], label) for label in inside if label != segment["label"]]
-        wanted = [] if segment["label"] in leave_out else [segment["label"]]
-        exact += inside == wanted
-        if inside != wanted:
-            missed.append((segment["label"], inside))
-    left = {}
-    for label in sorted(leave_out):
-        labels = [row[2] for row in unknown if truth[row[0]] == label]
-        left[label] = round(sum(x is None for x in labels) / max(len(labels), 1), 3)
+        if not segments or any(not 0 <= s.first_frame <= s.last_frame for s in segments):
+            raise ValueError("there are none, or frames are out of order")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path} holds no labelled segments ({error}). It takes JSON: "
+            '{"segments": [{"label": "A", "first_frame": 0, "last_frame": 29}]}'
+        ) from None
+    return segments
+
+
+def replay(
+    settings: Settings,
+    segments: Sequence[Segment],
+    leave_out: Collection[str] = (),
+    references: Path | None = None,
+    other_hand: bool = False,
+) -> dict[str, Any]:
+    """Enrol the gestures of a video once each, then recognise the video.
+
+    Args:
+        settings: `camera` is the video file; its `gallery` isn't used.
+        segments: What the video shows, and when.
+        leave_out: Labels that aren't enrolled and should stay unknown.
+        references: A folder …/<label>/<image> of somebody's pictures to enrol instead.
+        other_hand: Recognise the video's mirror image, which shows gestures by the hand that
+            wasn't enrolled.
+
+    Returns:
+        The figures, by name.
+
+    Raises:
+        UserError: If the video or a reference can't be used.
+    """
+    if not Path(settings.camera).is_file():
+        raise UserError(f"There is no video {settings.camera}.")
+    unknown = set(leave_out) - {segment.label for segment in segments}
+    if unknown:
+        raise UserError(f"No segment shows {', '.join(sorted(unknown))}, which you leave out.")
+    recorded = {s.label: s for s in reversed(segments) if s.label not in leave_out}
+    with tempfile.TemporaryDirectory() as gallery:
+        settings = dataclasses.replace(settings, gallery=gallery)
+        if references is None:
+            shown = _middles(settings, recorded)
+        else:
+            shown = _pictures(references, recorded)
+        missing = set(recorded)
+        with Recognizer(settings, video=False) as recognizer:
+            for label, frame in shown:
+                _enrol(recognizer, label, frame)
+                missing.discard(label)
+        if missing and (references is None or missing == set(recorded)):
+            raise UserError(
+                f"{references or settings.camera} doesn't show {', '.join(sorted(missing))}, so "
+                "there is nothing to enrol."
+            )
+        recognised = _recognise(dataclasses.replace(settings, mirrored=other_hand))
+    return {"encoder": settings.encoder} | figures(segments, leave_out, recognised)
+
+
+def _middles(settings: Settings, recorded: dict[str, Segment]) -> Iterator[tuple[str, Frame]]:
+    """Each label with the middle frame of its segment."""
+    labels = {(s.first_frame + s.last_frame) // 2: label for label, s in recorded.items()}
+    with source_of(settings) as source:
+        for frame in source:
+            if frame.index in labels:
+                yield labels[frame.index], frame
+
+
+def _pictures(folder: Path, recorded: Collection[str]) -> Iterator[tuple[str, Frame]]:
+    for path in list_pictures(folder, recursive=True):
+        if path.parent.name in recorded:
+            yield path.parent.name, Frame(read_picture(path), 0, 0.0)
+
+
+def _enrol(recognizer: Recognizer, label: str, frame: Frame) -> None:
+    hands = recognizer.detector.detect(Frame(frame.image, 0, 0.0))
+    if not hands:
+        raise UserError(f"No hand is found in the reference of {label}.")
+    enrol(recognizer, Shot(frame, hands[0]), label)
+
+
+def _recognise(settings: Settings) -> Recognised:
+    starts, hands = [], []
+    began = time.perf_counter()
+    with source_of(settings) as source, Recognizer(settings) as recognizer:
+        for frame in source:
+            result = recognizer.step(frame)
+            starts += [(e.frame, e.label) for e in result.events if e.kind == "start"]
+            if result.matches:
+                match = result.matches[0]
+                hands.append((frame.index, match.nearest, match.label))
+    return Recognised(starts, hands, time.perf_counter() - began)
+
+
+def figures(
+    segments: Sequence[Segment], leave_out: Collection[str], recognised: Recognised
+) -> dict[str, Any]:
+    """Compare what was recognised with what was shown.
+
+    A segment is exact if its gesture starts in it once, and no other does; one that is left out,
+    if none does.
+    """
+    truth = {i: s.label for s in segments for i in range(s.first_frame, s.last_frame + 1)}
+    hands = [(truth[i], nearest, label) for i, nearest, label in recognised.hands if i in truth]
+    known = [nearest == shown for shown, nearest, _ in hands if shown not in leave_out]
+    wrong, missed = [], []
+    for segment in segments:
+        started = [label for frame, label in recognised.starts if frame in segment]
+        wrong += [(segment.label, label) for label in started if label != segment.label]
+        if started != ([] if segment.label in leave_out else [segment.label]):
+            missed.append((segment.label, started))
+    rejected = {}
+    for left in sorted(leave_out):
+        labels = [label for shown, _, label in hands if shown == left]
+        rejected[left] = round(labels.count(None) / max(len(labels), 1), 3)
     return {
-        "encoder": encoder,
         "frames": len(truth),
-        "frames_with_hand": len(rows),
-        "nearest_right": round(sum(truth[i] == n for i, n, _ in known) / len(known), 4),
-        "segments_exact": f"{exact} of {len(segments)}",
+        "frames_with_hand": len(hands),
+        "nearest_right": round(sum(known) / len(known), 4) if known else None,
+        "segments_exact": f"{len(segments) - len(missed)} of {len(segments)}",
         "wrong_starts": wrong,
         "segments_not_exact": missed,
-        "unknown_share_of_left_out": left,
-        "frames_per_second": round(len(truth) / seconds, 1),
+        "unknown_share_of_left_out": rejected,
+        "frames_per_second": round(len(truth) / recognised.seconds, 1),
     }
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("video")
-    parser.add_argument("segments", type=Path)
-    parser.add_argument("--encoder", default="default")
-    parser.add_argument("--leave-out", type=lambda text: set(text.split(",")), default=set())
-    parser.add_argument("--other-hand", action="store_true")
-    parser.add_argument("--references", type=Path)
-    arguments = parser.parse_args()
-    try:
-        segments = json.loads(arguments.segments.read_text())["segments"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SystemExit(f"{arguments.segments} holds no labelled segments ({error}).") from None
-    figures = replay(
-        arguments.video,
-        segments,
-        arguments.encoder,
-        arguments.leave_out,
-        arguments.other_hand,
-        arguments.references,
-    )
-    print(json.dumps(figures, indent=2))
-
-
-if __name__ == "__main__":
-    main()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -14,6 +14,38 @@ from engines.finding import Finding
 from realtime.measuring.evaluate import Report
 
 
+def print_table(
+    words: Sequence[str], figures: Sequence[str], rows: Iterable[Sequence[str]]
+) -> None:
+    """Print rows of words, then figures.
+
+    Args:
+        words: Heads of the first columns.
+        figures: Heads of the other columns, which aren't broken over lines.
+        rows: Of each row, as many texts as there are columns.
+    """
+    table = Table(*words)
+    for head in figures:
+        table.add_column(head, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    Console(highlight=False).print(table)
+
+
+def print_left_out(sentences: Iterable[str]) -> None:
+    for sentence in sentences:
+        Console(highlight=False).print(Text(f"left out – {sentence}"))
+
+
+def print_finding(finding: Finding) -> None:
+    """Whether it is well, what was found, and below that what to do."""
+    console = Console(highlight=False)
+    mark = {True: ("ok   ", "green"), False: ("wrong", "red"), None: ("–    ", "")}[finding.ok]
+    console.print(Text.assemble(mark, f"  {finding.what}: {finding.found}"), soft_wrap=True)
+    if finding.advice:
+        console.print(Text(f"       → {finding.advice}"), soft_wrap=True)
+
+
 def print_report(report: Report) -> None:
     """A row per figure, a column per encoder; then what is missing and why."""
     console = Console(highlight=False)
@@ -23,17 +55,14 @@ def print_report(report: Report) -> None:
         f"no hand found in {missing} ({missing / report.pictures:.1%})"
     )
     names = list(dict.fromkeys(name for row in report.rows.values() for name in row))
-    table = Table("")
-    for name in names:
-        table.add_column(name, no_wrap=True)
-    for row, figures in report.rows.items():
-        cells = [Text(str(figures[name]) if name in figures else "–") for name in names]
-        table.add_row(row, *cells)
-    console.print(table)
+    rows = [
+        [row, *(str(figures[name]) if name in figures else "–" for name in names)]
+        for row, figures in report.rows.items()
+    ]
+    print_table([""], names, rows)
     if report.rows:
         console.print("In brackets: 95 % intervals, bootstrap over (person, label) groups.")
-    for sentence in report.left_out:
-        console.print(Text(f"left out – {sentence}"))
+    print_left_out(report.left_out)
     if report.not_found:
         worst = sorted(report.not_found.items(), key=lambda item: -item[1])[:12]
         counts = ", ".join(f"{label} {count}" for label, count in worst)
@@ -53,17 +82,3 @@ def print_calibration(calibration: Calibration, path: Path) -> None:
             f"Wrote {path}."
         )
     )
-
-
-def print_findings(findings: Iterable[Finding]) -> bool:
-    """→ whether nothing is wrong."""
-    table = Table("", "")
-    table.add_column("found", overflow="fold")
-    table.add_column("what to do", overflow="fold")
-    fine = True
-    for finding in findings:
-        fine = fine and finding.ok is not False
-        mark = {True: "[green]ok[/]", False: "[red]wrong[/]", None: "–"}[finding.ok]
-        table.add_row(Text(finding.what), mark, Text(finding.found), Text(finding.advice))
-    Console(highlight=False).print(table)
-    return fine

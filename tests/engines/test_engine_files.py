@@ -10,7 +10,7 @@ import onnx
 import pytest
 
 from engines import files as atomic
-from engines.encoder import ENCODERS, encoder_path, open_encoder
+from engines.encoder import ENCODERS, encoder_path, engine_kind, open_encoder
 from engines.errors import UserError
 from engines.onnx_file import save_encoder
 from engines.onnx_runtime.encoder import OnnxEncoder
@@ -142,3 +142,19 @@ def test_an_engine_that_is_none_is_told() -> None:
         open_encoder("landmarks", "gpu")
     with pytest.raises(UserError, match="--encoder takes default"):
         open_encoder("best")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("auto", ("auto", "")),
+        ("onnx", ("onnx", "cpu")),
+        ("onnx:cuda", ("onnx", "cuda")),
+        ("plans/mine.plan", ("plan", "plans/mine.plan")),
+        ("mine.onnx", ("encoder", "mine.onnx")),
+        ("triton://host:8001/x", ("triton", "triton://host:8001/x")),
+        ("gpu", ("", "gpu")),
+    ],
+)
+def test_what_an_engines_name_stands_for(name: str, kind: tuple[str, str]) -> None:
+    assert engine_kind(name) == kind

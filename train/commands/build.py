@@ -1,18 +1,85 @@
-"""The commands of `run.py` that make engines of encoders: they join what no room may join."""
+"""`run.py build`: a TensorRT plan of an encoder, a model for Triton, or both."""
 
 from __future__ import annotations
 
 import argparse
-import os
-import sys
-import tempfile
 from pathlib import Path
 
 from engines.errors import UserError
-from engines.files import writable
+from realtime.commands.options import hand_model_option
+from train.commands.options import name_option, training_packages
+
+NAME = "build"
+HELP = "make a TensorRT plan of an encoder, for an NVIDIA GPU"
+MOST_HANDS = 256  # in a batch, whose memory is reserved when a plan is opened
 
 
-def build(arguments: argparse.Namespace) -> None:
+def options(parser: argparse.ArgumentParser) -> None:
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--onnx", type=Path, metavar="FILE", help="an encoder's ONNX file")
+    source.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="FILE.pt",
+        help="what `train` left; its ONNX file goes beside the plan",
+    )
+    add = parser.add_argument
+    add("--engine", type=Path, metavar="FILE.plan", help="where the plan goes")
+    add(
+        "--triton",
+        type=Path,
+        metavar="DIR",
+        help="a repository of Triton Inference Server: add the plan, or the ONNX file",
+    )
+    add(
+        "--precision",
+        default="fp16",
+        metavar="fp32|fp16|int8",
+        help="of the arithmetic (%(default)s)",
+    )
+    add("--runtime", metavar="tensorrt|tensorrt-rtx", help="what will run it (the one installed)")
+    add(
+        "--batch",
+        type=_counts,
+        default="1,2",
+        metavar="1,2,8",
+        help="numbers of hands to be fast at, the last the most it takes (%(default)s)",
+    )
+    add(
+        "--target",
+        type=lambda text: tuple(text.lower().split(",")),
+        default=(),
+        metavar="sm89,sm120",
+        help="GPUs to build for (this machine's)",
+    )
+    add(
+        "--pictures",
+        type=Path,
+        metavar="DIR|FILE.npz",
+        help="with int8: people to quantise with, see `quantize`",
+    )
+    hand_model_option(parser)
+    add(
+        "--portable",
+        action="store_true",
+        help="a plan that newer releases of TensorRT run, too, and the lean runtime",
+    )
+    name_option(parser)
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    numbers = [int(part) if part.isdecimal() else 0 for part in text.split(",")]
+    if not 1 <= min(numbers) <= max(numbers) <= MOST_HANDS:
+        raise argparse.ArgumentTypeError(
+            f"numbers from 1 to {MOST_HANDS} are expected, as 1,2,8; got {text!r}"
+        )
+    return tuple(sorted(set(numbers)))
+
+
+def run(arguments: argparse.Namespace) -> None:
+    from engines.files import writable
+    from engines.say import tell
+
     plan: Path | None = arguments.engine
     if plan is None and arguments.triton is None:
         raise UserError("build makes --engine FILE.plan, a model in --triton DIR, or both.")
@@ -29,8 +96,13 @@ def build(arguments: argparse.Namespace) -> None:
     writable(plan)
     if arguments.pictures and arguments.precision != "int8":
         raise UserError("--pictures are what --precision int8 is calibrated with: name both.")
-    wish = Wish(arguments.runtime, arguments.precision, arguments.batch, arguments.target,
-                arguments.portable)  # fmt: skip
+    wish = Wish(
+        arguments.runtime,
+        arguments.precision,
+        arguments.batch,
+        arguments.target,
+        arguments.portable,
+    )
     wish = definite(wish)  # faults come before a checkpoint is exported, which takes a while
     if arguments.triton and wish.runtime != "tensorrt":
         raise UserError(
@@ -42,20 +114,18 @@ def build(arguments: argparse.Namespace) -> None:
 
         check_place(arguments.triton, plan.stem)
     if arguments.pictures:
-        onnx = _quantised(arguments, plan)
+        onnx = _quantize(arguments, plan)
     else:
         onnx = _encoder(arguments, plan.with_suffix(".onnx"))
     made = build(onnx, plan, wish)
-    print(
+    tell(
         f"{plan}: {made.plan_bytes / 1e6:.1f} MB in {made.build_s:.1f} s, encoder "
-        f"{made.fingerprint[:12]}, for {', '.join(made.targets)}.",
-        file=sys.stderr,
+        f"{made.fingerprint[:12]}, for {', '.join(made.targets)}."
     )
     if onnx != arguments.onnx:
-        print(
+        tell(
             f"Its ONNX file is {onnx}; use both with: python run.py --encoder {onnx}. Fit its "
-            f"threshold with: python run.py calibrate DIR --encoder {onnx}",
-            file=sys.stderr,
+            f"threshold with: python run.py calibrate DIR --encoder {onnx}"
         )
     if arguments.triton:
         _serve(arguments, plan)
@@ -63,16 +133,19 @@ def build(arguments: argparse.Namespace) -> None:
 
 def _encoder(arguments: argparse.Namespace, made: Path) -> Path:
     """The ONNX file that is asked for, or that a checkpoint gives: it is left as `made`."""
+    from engines.files import writable
+
     if arguments.onnx:
         return arguments.onnx
     writable(made)
-    return _exported(arguments.checkpoint, made, arguments.name)
+    return _export(arguments.checkpoint, made, arguments.name)
 
 
-def _quantised(arguments: argparse.Namespace, plan: Path) -> Path:
+def _quantize(arguments: argparse.Namespace, plan: Path) -> Path:
     """The encoder in 8 bits, beside the plan: it is another one than the float encoder."""
+    from engines.say import tell
     from realtime.hands.model import hand_model
-    from train.commands.quantize import lines, quantized
+    from train.evaluation.quantize import lines, quantize_encoder
 
     made = plan.with_suffix(".onnx")
     if made.exists():
@@ -81,29 +154,32 @@ def _quantised(arguments: argparse.Namespace, plan: Path) -> Path:
             f"that is the one, build from it without --pictures: --onnx {made}"
         )
     exact = _encoder(arguments, plan.with_name(f"{plan.stem}-float.onnx"))
-    report = quantized(exact, arguments.pictures, made, lambda: hand_model(arguments.hand_model))
-    print("\n".join(lines(report)), file=sys.stderr)
+    model = arguments.hand_model
+    report = quantize_encoder(exact, arguments.pictures, made, lambda: hand_model(model))
+    tell("\n".join(lines(report)))
     return made
 
 
 def _serve(arguments: argparse.Namespace, source: Path) -> None:
+    from engines.say import tell
     from engines.triton.repository import write_repository
 
     model = write_repository(arguments.triton, source.stem, source, arguments.batch)
-    print(
+    tell(
         f"{model}: a model for Triton. Start the server on {arguments.triton}, then: python run.py "
-        f"--engine triton://localhost:8001/{model.name}",
-        file=sys.stderr,
+        f"--engine triton://localhost:8001/{model.name}"
     )
 
 
-def _exported(checkpoint: Path, onnx: Path, name: str) -> Path:
+def _export(checkpoint: Path, onnx: Path, name: str) -> Path:
     """The checkpoint's ONNX file: galleries and calibrations belong to it.
 
     Raises UserError where another encoder stands there already.
     """
+    import os
+    import tempfile
+
     from engines.onnx_file import load_encoder
-    from train.commands.training import training_packages
 
     with training_packages():
         from train.encoder.export import export

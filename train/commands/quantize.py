@@ -1,211 +1,58 @@
-"""`run.py quantize`: an encoder in 8 bits, with what it was calibrated on and what it costs.
-
-It joins what no room may join: pictures (realtime, train), calibration, engines.
-"""
+"""`run.py quantize`: an encoder in 8 bits, with its manifest and its report."""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import json
-import os
-import sys
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from engines.errors import UserError
-from engines.files import writable
+from realtime.commands.options import hand_model_option
 
-CROPS, HELD_BACK = 256, 64  # to find ranges with, and to choose layers and method by
-MEASURED = 4000  # hands at most; more tell little more
-SEED = 0
+NAME = "quantize"
+HELP = "make an 8-bit encoder of a float one, with a report"
 
 
 def options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--onnx", type=Path, required=True, metavar="FILE", help="a float encoder's ONNX file")
-    add("--pictures", type=Path, required=True, metavar="DIR|FILE.npz",
+    add(
+        "--pictures",
+        type=Path,
+        required=True,
+        metavar="DIR|FILE.npz",
         help="people to calibrate with and to measure on: <subject>/<label>/<image>, or what "
-             "`prepare` wrote")  # fmt: skip
-    add("--out", type=Path, required=True, metavar="FILE.onnx",
-        help="where it goes, with its manifest and its report beside it")  # fmt: skip
-    add("--folds", type=Path, metavar="DIR",
+        "`prepare` wrote",
+    )
+    add(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FILE.onnx",
+        help="where it goes, with its manifest and its report beside it",
+    )
+    add(
+        "--folds",
+        type=Path,
+        metavar="DIR",
         help="what `cross-validate` left: measure on people whom no encoder was trained on, and "
-             "fit the threshold")  # fmt: skip
-    add("--hand-model", metavar="FILE", help="MediaPipe's hand_landmarker.task")
+        "fit the threshold",
+    )
+    hand_model_option(parser)
 
 
-def quantize(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> None:
+    from engines.say import tell
     from realtime.hands.model import hand_model
+    from train.evaluation.quantize import lines, manifest_path, quantize_encoder, report_path
 
-    try:
-        report = quantized(
-            arguments.onnx,
-            arguments.pictures,
-            arguments.out,
-            lambda: hand_model(arguments.hand_model),
-            arguments.folds,
-        )
-    except ModuleNotFoundError as error:
-        raise UserError(
-            f"Quantising needs the package {error.name}, which isn't installed. Install it with: "
-            'pip install "onnx>=1.18,<2"'
-        ) from None
-    print("\n".join(lines(report)))
     out: Path = arguments.out
-    beside = f"{manifest_path(out).name}, {report_path(out).name}"
-    print(f"Wrote {out}, and beside it {beside}.", file=sys.stderr)
+    report = quantize_encoder(
+        arguments.onnx,
+        arguments.pictures,
+        out,
+        lambda: hand_model(arguments.hand_model),
+        arguments.folds,
+    )
+    print("\n".join(lines(report)))
+    tell(f"Wrote {out}, and beside it {manifest_path(out).name}, {report_path(out).name}.")
     if arguments.folds is None:
-        print(
-            f"Fit its threshold with: python run.py calibrate DIR --encoder {out}", file=sys.stderr
-        )
-
-
-def manifest_path(encoder: Path) -> Path:
-    return encoder.with_suffix(".manifest.json")
-
-
-def report_path(encoder: Path) -> Path:
-    return encoder.with_suffix(".report.json")
-
-
-def quantized(
-    onnx: Path,
-    pictures: Path,
-    out: Path,
-    hand_model: Callable[[], Path],
-    folds: Path | None = None,
-    crops: int = CROPS,
-) -> dict[str, Any]:
-    """Write `out`, an encoder with a fingerprint of its own, with its manifest and its report
-    beside it, all or none; → the report.
-
-    pictures: FILE.npz of `prepare`, or a folder <subject>/<label>/<image>. Every second person
-    calibrates, the others measure. folds: what `cross-validate` left; then people whom no encoder
-    was trained on measure, too, and fit the threshold, which goes beside `out` as well (pictures
-    must be a FILE.npz for that). hand_model: gives MediaPipe's, asked only for a folder.
-    Raises UserError.
-    """
-    if out.suffix != ".onnx" or out.resolve() == onnx.resolve():
-        raise UserError(f"--out takes the name of a new file that ends in .onnx; got {out}.")
-    if folds is not None and pictures.suffix != ".npz":
-        raise UserError("--folds takes the pictures that the folds were trained on: --pictures "
-                        "FILE.npz, as cross-validate's --data.")  # fmt: skip
-    writable(out)
-    try:
-        with tempfile.TemporaryDirectory(prefix=".", dir=out.parent) as folder:
-            made = Path(folder) / out.name
-            report = _made(onnx, pictures, made, hand_model, folds, crops)
-            for path in sorted(Path(folder).iterdir(), key=lambda path: path.suffix == ".onnx"):
-                os.replace(path, out.with_name(path.name))
-    except OSError as error:
-        raise UserError(f"{out} can't be written ({error.strerror}).") from None
-    return report
-
-
-def _made(
-    onnx: Path,
-    pictures: Path,
-    out: Path,
-    hand_model: Callable[[], Path],
-    folds: Path | None,
-    crops: int,
-) -> dict[str, Any]:
-    import numpy as np
-
-    from calibration import threshold
-    from calibration.int8.crops import balanced, enough, manifest, two_groups
-    from calibration.int8.graph import FloatGraph
-    from calibration.int8.qdq import quantised
-    from calibration.int8.quantize import choose
-    from calibration.int8.report import compared, embedded, latencies, sizes
-    from engines.cpu import multiplies_8_bits
-    from engines.encoder import open_encoder
-    from engines.onnx_file import load_encoder, save_encoder
-    from train.evaluation.int8_folds import calibration_of, tried_on_folds
-    from train.pictures.prepared import load_prepared
-    from train.pictures.sources import source
-
-    model, spec, mark = load_encoder(onnx)
-    graph = FloatGraph(model, str(onnx))
-    shown = source(pictures, spec.crop_size, hand_model)
-    first, second = two_groups(shown.subjects)
-
-    def fetched(among: np.ndarray, count: int) -> np.ndarray:
-        rows = np.flatnonzero(among)
-        return rows[balanced(shown.labels[rows], shown.subjects[rows], count, SEED)]
-
-    used = fetched(first, crops + crops * HELD_BACK // CROPS)
-    hands = enough(shown.fetch(used), str(pictures))
-    back = np.arange(len(hands)) % (CROPS // HELD_BACK + 1) == CROPS // HELD_BACK
-    calibrating = hands.rows(~back)
-    choice, ranges = choose(model, graph, spec, calibrating, hands.rows(back))
-    new_spec = dataclasses.replace(spec, name=f"{spec.name}-int8")
-    new_mark = save_encoder(quantised(model, graph, choice.layers, ranges), new_spec, out)
-    left = second.copy()
-    left[used] = False
-    measured = shown.fetch(fetched(left, MEASURED)) if left.any() else hands
-    before, after = open_encoder(str(onnx), "onnx"), open_encoder(str(out), "onnx")
-    report: dict[str, Any] = {
-        "float": {"name": spec.name, "fingerprint": mark},
-        "int8": {"name": new_spec.name, "fingerprint": new_mark},
-        "choice": choice.report,
-        "measured_on_others": bool(len(np.unique(shown.subjects)) > 1),
-        "measured": compared(before, after, embedded(before, measured), embedded(after, measured)),
-        "size": sizes(onnx, out),
-        "latency": latencies(before, after, measured),
-        "cpu_multiplies_8_bits_in_one_step": multiplies_8_bits(),
-    }
-    if folds is not None:
-        results = tried_on_folds(folds, load_prepared([pictures]), choice, crops, SEED)
-        report["folds"] = {result.test: result.report for result in results}
-        fitted = calibration_of(results, new_mark)
-        threshold.save(fitted, threshold.calibration_path(out))
-    _save(manifest(calibrating, SEED), manifest_path(out))
-    _save(report, report_path(out))
-    return report
-
-
-def _save(what: dict[str, Any], path: Path) -> None:
-    path.write_text(json.dumps(what, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def lines(report: dict[str, Any]) -> list[str]:
-    """The report, for people."""
-    choice, size = report["choice"], report["size"]
-    methods = ", ".join(f"{name} {drift:.4f}" for name, drift in choice["drift_by_method"].items())
-    said = [
-        f"{choice['layers_in_8_bits']} of {choice['layers']} layers in 8 bits; in float as "
-        f"sensitive: {', '.join(choice['left_in_float_as_sensitive']) or 'none'}; between these: "
-        f"{', '.join(choice['left_in_float_between']) or 'none'}.",
-        f"Drift (1 − cosine) by how ranges are found: {methods}; taken: {choice['method']}.",
-        f"{size['float_bytes'] / 1e6:.1f} → {size['int8_bytes'] / 1e6:.1f} MB.",
-    ]
-    for count, one in report["latency"].items():
-        ratio, low, high = one["times_as_fast"]
-        said.append(
-            f"{count} hands at once: {one['float_ms']:.2f} → {one['int8_ms']:.2f} ms, "
-            f"{ratio:.2f} times as fast ({low:.2f}–{high:.2f})."
-        )
-    whose = "people not calibrated with" if report["measured_on_others"] else "the same person"
-    said += _figures(f"measured on {whose}", report["measured"])
-    for name, one in report.get("folds", {}).items():
-        said += _figures(f"{name}, by encoders trained without it", one)
-    return said
-
-
-def _figures(what: str, one: dict[str, Any]) -> list[str]:
-    said = [
-        f"{what} ({one['hands']} hands, {one['people']} people): cosine {one['cosine_mean']:.4f}, "
-        f"1 % below {one['cosine_first_percentile']:.4f}, least {one['cosine_least']:.4f}"
-    ]
-    for name, row in one["figures"].items():
-        old, new = (f"{100 * row[i][0]:.1f} %" for i in (0, 1))
-        change = ""
-        if len(row) > 2:
-            value, low, high = (100 * number for number in row[2])
-            change = f", change {value:+.2f} ({low:+.2f} to {high:+.2f})"
-        said.append(f"  {name}: {old} → {new}{change}")
-    return said
+        tell(f"Fit its threshold with: python run.py calibrate DIR --encoder {out}")

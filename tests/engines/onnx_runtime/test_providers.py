@@ -23,7 +23,7 @@ from engines.onnx_runtime import session as onnx_session
 from engines.onnx_runtime.encoder import OnnxEncoder
 from engines.onnx_runtime.providers import ENOUGH, PROVIDERS, not_in_this_build
 from engines.onnx_runtime.session import available, reason
-from realtime.commands.doctor import _onnx_runtime
+from engines.selftest.machine import _onnx_runtime
 from tests.engines.test_engines import MATRIX, PICTURE, hands, picture_model
 
 LANDMARKS = ENCODERS["landmarks"]

@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import run
 from engines.encoder import ENCODERS
 from engines.errors import UserError
 from engines.onnx_file import save_encoder
 from engines.onnx_runtime.encoder import OnnxEncoder
+from engines.selftest import candidates
 from engines.selftest.bench import BURN_IN, CALLS, Bench, Row, bench, ratio_of
 from engines.spec import EncoderSpec
 from realtime.commands import bench_engines as bench_command
@@ -176,9 +178,7 @@ def test_bad_input_is_told(engines: list[str], options, sentence: str) -> None:
 
 
 def command(*words: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    bench_command.options(parser)
-    return parser.parse_args(words)
+    return run.parse(["bench-engines", *words])
 
 
 @pytest.fixture
@@ -191,13 +191,13 @@ def folder(tmp_path: Path) -> Path:
 def test_the_command_times_all_that_is_here(folder: Path, capsys) -> None:
     (folder / "e-fp16.plan").write_bytes(b"rubbish")
     (folder / "eel.plan").write_bytes(b"of another encoder")
-    found = bench_command.there(folder / "e.onnx")
+    found = candidates.find_engines(folder / "e.onnx")
     assert found[0] == "onnx:cpu" and "eel.plan" not in str(found)
     assert found[-2:] == [str(folder / "e-int8.onnx"), str(folder / "e-fp16.plan")]
     (folder / "e-fp16.plan").unlink()
     json_file = folder / "bench.json"
     words = ("--encoder", str(folder / "e.onnx"), "--rounds", "4", "--json", str(json_file))
-    bench_command.bench_engines(command(*words))
+    bench_command.run(command(*words))
     shown = capsys.readouterr().out
     assert "e-int8.onnx" in shown and "to that of onnx:cpu" in shown and "over 4 rounds" in shown
     left = json.loads(json_file.read_text("utf-8"))
@@ -211,7 +211,7 @@ def test_the_default_encoder_against_itself(tmp_path: Path, capsys) -> None:
     """Real times of one engine twice: whatever the machine does, the ratio stays near 1."""
     json_file = tmp_path / "bench.json"
     words = ("--engines", "onnx:cpu,onnx:cpu", "--rounds", "12", "--json", str(json_file))
-    bench_command.bench_engines(command("--encoder", "landmarks", *words))
+    bench_command.run(command("--encoder", "landmarks", *words))
     assert "onnx:cpu (2)" in capsys.readouterr().out
     rows = [r for r in json.loads(json_file.read_text())["rows"] if r["engine"] != "onnx:cpu"]
     assert len(rows) == 3 and all(0.2 < row["ratio"]["value"] < 5 for row in rows)
@@ -232,22 +232,22 @@ def test_the_default_encoder_against_itself(tmp_path: Path, capsys) -> None:
 )
 def test_bad_options_are_told(words: tuple[str, ...], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
-        bench_command.bench_engines(command(*words))
+        bench_command.run(command(*words))
 
 
 def test_what_does_not_open_is_left_out_unless_it_was_named(folder: Path, monkeypatch, capsys):
-    opened = bench_command.opened
+    open_engine = candidates.open_engine
 
     def only_onnx(name: str, onnx: Path) -> OnnxEncoder:
         if name.endswith(".plan"):
             raise UserError(f"{Path(name).name} needs an NVIDIA GPU.")
-        return opened(name, onnx)
+        return open_engine(name, onnx)
 
-    monkeypatch.setattr(bench_command, "opened", only_onnx)
+    monkeypatch.setattr(candidates, "open_engine", only_onnx)
     (folder / "e.plan").write_bytes(b"rubbish")
     encoder = ("--encoder", str(folder / "e.onnx"), "--rounds", "2")
-    bench_command.bench_engines(command(*encoder))
+    bench_command.run(command(*encoder))
     said = capsys.readouterr()
     assert "e.plan needs an NVIDIA GPU." in said.err and "e-int8.onnx" in said.out
     with pytest.raises(UserError, match=r"e.plan needs an NVIDIA GPU"):
-        bench_command.bench_engines(command(*encoder, "--engines", f"onnx,{folder / 'e.plan'}"))
+        bench_command.run(command(*encoder, "--engines", f"onnx,{folder / 'e.plan'}"))

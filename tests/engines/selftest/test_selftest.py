@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+import run
 from engines import files as atomic
 from engines.encoder import ENCODERS
 from engines.errors import UserError
@@ -29,6 +30,7 @@ from engines.selftest.trials import Effort, Hands
 from engines.tensorrt import build as tensorrt_build
 from engines.tensorrt import gpu, sidecar
 from engines.tensorrt.build import Wish, build
+from realtime.commands import doctor
 from realtime.commands import selftest as selftest_command
 from realtime.measuring.drawn_crops import drawn_crops
 from tests.engines.onnx_runtime.test_providers import quantised
@@ -57,18 +59,14 @@ def files(tmp_path: Path) -> Path:
 
 
 def arguments(folder: Path, *words: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--encoder", default="default")
-    parser.add_argument("--engine")
-    selftest_command.options(parser)
-    return parser.parse_args([*words, "--json", str(folder / "report.json")])
+    return run.parse(["doctor", "engine", *words, "--json", str(folder / "report.json")])
 
 
 @rtx
 def test_the_default_encoder_without_a_gpu(tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.setattr(machine, "find_gpu", lambda: None)
     report = tmp_path / "report.json"
-    assert selftest_command.examine(DEFAULT, "default", None, report, EFFORT)
+    assert selftest_command.self_test(DEFAULT, "default", None, report, EFFORT)
     found = {f["what"]: f for f in json.loads(report.read_text("utf-8"))["findings"]}
     assert found["GPU"]["ok"] is None and found["ONNX Runtime, cpu: two threads"]["ok"]
     assert list(found["ONNX Runtime, cpu: speed"]["figures"]["latency_ms"]) == ["1", "2"]
@@ -87,22 +85,24 @@ def test_the_default_encoder_without_a_gpu(tmp_path: Path, monkeypatch, capsys) 
 def test_the_command_line(files: Path, monkeypatch, capsys) -> None:
     monkeypatch.setattr(machine, "find_gpu", lambda: None)
     monkeypatch.setattr("engines.selftest.trials.Effort", lambda: EFFORT)
-    selftest_command.selftest(arguments(files, "--engine", str(files / "e.onnx")))
+    doctor.run(arguments(files, str(files / "e.onnx")))
     text = (files / "report.json").read_text("utf-8")
     found = {f["what"]: f for f in json.loads(text)["findings"]}
     assert found["ONNX Runtime, cpu, int8: right"]["ok"]  # the file beside it was taken
     assert "attach it to a bug report" in capsys.readouterr().err
     (files / "e.onnx").write_bytes(b"rubbish")
     with pytest.raises(UserError, match="Something doesn't work that should"):
-        selftest_command.selftest(arguments(files, "--engine", str(files / "e.onnx")))
+        doctor.run(arguments(files, str(files / "e.onnx")))
     shown = capsys.readouterr().out
     assert "wrong  encoder: doesn't work" in shown and "can't be opened as an ONNX file" in shown
     with pytest.raises(UserError, match=r"There is no none.plan to test"):
-        selftest_command.selftest(arguments(files, "--engine", "none.plan"))
-    bad = arguments(files, "--engine", str(files / "e.onnx"))
+        doctor.run(arguments(files, "none.plan"))
+    with pytest.raises(UserError, match=r"takes FILE.onnx or FILE.plan; got e.png"):
+        doctor.run(arguments(files, "e.png"))
+    bad = arguments(files, str(files / "e.onnx"))
     bad.json = files / "no" / "report.json"
     with pytest.raises(UserError, match="no folder you may write to"):
-        selftest_command.selftest(bad)
+        doctor.run(bad)
 
 
 def test_int8_that_is_too_far_off_is_found(files: Path, monkeypatch) -> None:
@@ -349,7 +349,7 @@ def test_what_was_found_survives_the_program(tmp_path: Path, monkeypatch) -> Non
 
     monkeypatch.setattr(selftest_command, "_findings", dies)
     with pytest.raises(SystemExit):
-        selftest_command.examine(DEFAULT, "default", None, tmp_path / "r.json", EFFORT)
+        selftest_command.self_test(DEFAULT, "default", None, tmp_path / "r.json", EFFORT)
     left = json.loads((tmp_path / "r.json").read_text("utf-8"))
     assert left["finished"] is False and [f["what"] for f in left["findings"]] == ["GPU"]
     assert left["tested"] == "default.onnx" and left["machine"]["packages"]["onnxruntime"]

@@ -280,5 +280,11 @@ def test_a_step_that_fails_is_a_finding() -> None:
     found = guarded("it", missing)
     assert found.ok is False and found.found == "the package onnx isn't installed"
     assert found.advice == "pip install -r requirements-gpu.txt"
+    assert guarded("it", missing, "requirements.txt").advice == "pip install -r requirements.txt"
+
+    def unloadable() -> Finding:
+        raise ImportError("libGL.so.1: cannot open shared object file")
+
+    assert "libGL.so.1" in guarded("it", unloadable).advice
     for error, text in ((ValueError("a\nb"), "ValueError: a"), (ValueError(), "no reason given")):
         assert text in guarded("it", lambda e=error: (_ for _ in ()).throw(e)).found

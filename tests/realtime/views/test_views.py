@@ -1,4 +1,4 @@
-"""What a person gets to see beside the window: lines, pictures, a saved video, the doctor."""
+"""What a person gets to see beside the window: lines, pictures, a saved video."""
 
 from __future__ import annotations
 
@@ -220,24 +220,6 @@ def test_no_frames_wanted(
     options = ("--view", "none", "--max-frames", 0, "--events", "-", "--save", "none.mp4")
     run = fine(run_py("--camera", seen[0] / "victory.avi", *options, cwd=tmp_path))
     assert len(run.stdout.splitlines()) == 1 and list(tmp_path.iterdir()) == []
-
-
-def test_doctor(tmp_path: Path, hand_model_path: Path) -> None:
-    run = fine(run_py("doctor", "--hand-model", hand_model_path, cwd=tmp_path))
-    rows = [row.split("│")[1:3] for row in run.stdout.splitlines() if row.startswith("│")]
-    found = {what.strip(): mark.strip() for what, mark in rows if what.strip()}
-    for what in ("Python", "numpy", "mediapipe", "hand model", "encoder"):
-        assert found[what] == "ok", run.stdout
-    assert found["display"] == "–"
-
-
-def test_doctor_finds_what_is_wrong(tmp_path: Path, hand_model_path: Path) -> None:
-    (tmp_path / "broken.onnx").write_text("not ONNX")
-    run = run_py("doctor", "--encoder", "broken.onnx", cwd=tmp_path)
-    assert run.returncode == 1
-    assert said(run) == ["error: Something needs mending: see the right-hand column above."]
-    [row] = [row for row in run.stdout.splitlines() if row.startswith("│ encoder ")]
-    assert "wrong" in row and "doesn't work" in row
 
 
 def library_example() -> str:

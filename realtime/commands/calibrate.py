@@ -1,0 +1,59 @@
+"""`run.py calibrate`: an encoder's threshold and probabilities, fitted on people's pictures."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import closing
+from pathlib import Path
+
+from engines.errors import UserError
+from realtime.commands.options import encoder_options, labels_option
+from realtime.settings import CALIBRATED_FAR
+
+NAME = "calibrate"
+HELP = "fit an encoder's threshold and probabilities"
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "sources",
+        type=Path,
+        nargs="+",
+        metavar="DIR|FILE.npz",
+        help="people to fit it on: folders of pictures, or what `embed` wrote",
+    )
+    add("--out", type=Path, metavar="FILE.json", help="default: beside the encoder")
+    add(
+        "--far",
+        type=float,
+        default=CALIBRATED_FAR,
+        help="share of false accepts to allow (%(default)s)",
+    )
+    labels_option(parser)
+    encoder_options(parser)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    from calibration.threshold import calibration_path, save
+    from engines.encoder import encoder_path, open_encoder
+    from engines.files import writable
+    from realtime.hands.model import hand_model
+    from realtime.measuring.evaluate import calibrate
+    from realtime.measuring.report import print_calibration
+
+    path = arguments.out or calibration_path(encoder_path(arguments.encoder))
+    writable(path)
+    with closing(open_encoder(arguments.encoder, arguments.engine)) as encoder:
+        fitted = calibrate(
+            arguments.sources,
+            encoder,
+            lambda: hand_model(arguments.hand_model),
+            arguments.far,
+            arguments.labels,
+        )
+    try:
+        save(fitted, path)
+    except OSError as error:
+        raise UserError(f"The calibration can't be written to {path} ({error.strerror}).") from None
+    print_calibration(fitted, path)

@@ -1,0 +1,35 @@
+"""`run.py embed`: the embeddings of a folder of pictures."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import closing
+from pathlib import Path
+
+from realtime.commands.options import encoder_options, mirror_hands_option
+
+NAME = "embed"
+HELP = "embed a folder of pictures into an .npz"
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("dir", type=Path, metavar="DIR", help="folder of pictures")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE.npz")
+    mirror_hands_option(parser)
+    encoder_options(parser)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    from engines.encoder import open_encoder
+    from engines.files import folder, writable
+    from engines.say import tell
+    from realtime.hands.model import hand_model
+    from realtime.measuring.folder import embed_folder, save_embeddings
+
+    writable(arguments.out)
+    with closing(open_encoder(arguments.encoder, arguments.engine)) as encoder:
+        model = hand_model(arguments.hand_model)
+        hands = embed_folder(folder(arguments.dir), [encoder], model, arguments.mirror_hands)
+    save_embeddings(hands, encoder, arguments.out)
+    found = int(hands.found.sum())
+    tell(f"{found} of {len(hands.paths)} pictures show a hand; wrote {arguments.out}.")

@@ -1,0 +1,58 @@
+"""`run.py evaluate`: one-shot figures of an encoder on people's pictures."""
+
+from __future__ import annotations
+
+import argparse
+from contextlib import closing
+from pathlib import Path
+
+from engines.errors import UserError
+from realtime.commands.options import (
+    encoder_options,
+    far_option,
+    labels_option,
+    mirror_hands_option,
+)
+
+NAME = "evaluate"
+HELP = "measure one-shot accuracy and rejection on people's pictures"
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("dir", type=Path, metavar="DIR", help="folder of pictures: DIR/<subject>/<label>/<image>")
+    add("--references", type=Path, metavar="DIR", help="take the references from these people")
+    labels_option(parser)
+    add("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    far_option(parser)
+    mirror_hands_option(parser)
+    encoder_options(parser)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    import json
+
+    from engines.encoder import open_encoder
+    from engines.files import folder, writable
+    from realtime.hands.model import hand_model
+    from realtime.measuring.evaluate import evaluate
+    from realtime.measuring.report import print_report
+    from realtime.recognition.recognizer import open_calibration
+
+    writable(arguments.json)
+    with closing(open_encoder(arguments.encoder, arguments.engine)) as encoder:
+        report = evaluate(
+            folder(arguments.dir),
+            folder(arguments.references) if arguments.references else None,
+            encoder,
+            hand_model(arguments.hand_model),
+            arguments.mirror_hands,
+            arguments.labels,
+            open_calibration(arguments.encoder, encoder, arguments.far),
+        )
+    print_report(report)
+    if arguments.json:
+        try:
+            arguments.json.write_text(json.dumps(report.to_json(), indent=2) + "\n")
+        except OSError as error:
+            raise UserError(f"--json can't write {arguments.json} ({error.strerror}).") from None

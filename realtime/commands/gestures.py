@@ -1,0 +1,81 @@
+"""`run.py gestures`: what is in the gallery, and changes to it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from realtime.commands.options import gallery_option
+from realtime.settings import GALLERY
+
+if TYPE_CHECKING:
+    from realtime.gallery.gallery import Gallery
+
+NAME = "gestures"
+HELP = "list, rename, delete, undo, export and import recorded gestures"
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    gallery_option(parser)
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for name, (_, text, positional) in ACTIONS.items():
+        action = actions.add_parser(name, help=text, description=text)
+        for argument in positional:
+            action.add_argument(argument)
+        gallery_option(action, default=argparse.SUPPRESS)  # before the action or behind it
+
+
+def run(arguments: argparse.Namespace) -> None:
+    from engines.say import tell
+    from realtime.gallery.gallery import Gallery
+
+    act, _, positional = ACTIONS[arguments.action]
+    given = [getattr(arguments, name) for name in positional]
+    sentence = act(Gallery(Path(arguments.gallery or GALLERY)), *given)
+    if sentence:
+        tell(sentence)
+
+
+def _list(gallery: Gallery) -> str | None:
+    for label, count in gallery.labels().items():
+        print(f"{label}\t{count}")
+    return None if gallery.labels() else f"No gesture is recorded in {gallery.folder}."
+
+
+def _rename(gallery: Gallery, old: str, new: str) -> str:
+    gallery.rename(old, new)
+    return f"{old!r} is {new!r} now."
+
+
+def _delete(gallery: Gallery, label: str) -> str:
+    gallery.delete(label)
+    return f"Deleted {label!r}."
+
+
+def _undo(gallery: Gallery) -> str:
+    return f"Brought back {gallery.undo()!r}."
+
+
+def _export(gallery: Gallery, file: str) -> str:
+    from realtime.gallery.archive import export_zip
+
+    return f"References in {file}: {export_zip(gallery, Path(file))}."
+
+
+def _import(gallery: Gallery, file: str) -> str:
+    from realtime.gallery.archive import import_zip
+
+    return f"New references: {import_zip(gallery, Path(file))}."
+
+
+# Of each action: what it does and gives to tell, its help, its arguments besides the gallery.
+ACTIONS: dict[str, tuple[Callable[..., str | None], str, tuple[str, ...]]] = {
+    "list": (_list, "print each gesture with its number of references", ()),
+    "rename": (_rename, "give a gesture another name", ("old", "new")),
+    "delete": (_delete, "delete a gesture with all its references", ("label",)),
+    "undo": (_undo, "bring back what was deleted last", ()),
+    "export": (_export, "write all gestures into a .zip file", ("file",)),
+    "import": (_import, "add the gestures of an exported .zip file", ("file",)),
+}

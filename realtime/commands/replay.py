@@ -1,0 +1,58 @@
+"""`run.py replay`: the live loop, measured on a video whose segments are labelled."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from realtime.commands.options import encoder_options, names, settings_of
+
+NAME = "replay"
+HELP = "measure the live loop on a video whose gestures are labelled"
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("video", metavar="VIDEO", help="each gesture is recorded from it, then recognised in it")
+    add(
+        "segments",
+        type=Path,
+        metavar="SEGMENTS.json",
+        help='{"segments": [{"label", "first_frame", "last_frame"}, …]}',
+    )
+    add(
+        "--leave-out",
+        type=names,
+        default=[],
+        metavar="A,B,…",
+        help="labels that aren't recorded, and should stay unknown",
+    )
+    add(
+        "--references",
+        type=Path,
+        metavar="DIR",
+        help="record from these pictures instead: DIR/…/<label>/<image>",
+    )
+    add(
+        "--other-hand",
+        action="store_true",
+        help="recognise the mirror image: the hand that wasn't recorded",
+    )
+    encoder_options(parser)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    import json
+    from dataclasses import replace
+
+    from engines.files import folder
+    from realtime.measuring.replay import read_segments, replay
+
+    figures = replay(
+        replace(settings_of(arguments), camera=arguments.video),
+        read_segments(arguments.segments),
+        arguments.leave_out,
+        folder(arguments.references) if arguments.references else None,
+        arguments.other_hand,
+    )
+    print(json.dumps(figures, indent=2, ensure_ascii=False))

@@ -1,0 +1,116 @@
+"""The live program: a session with the outputs that are wanted, and its view on this thread."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from engines.errors import UserError
+from engines.say import tell
+from realtime.live import demo
+from realtime.live.command import Quit
+from realtime.live.events import EventFile
+from realtime.live.opening import open_session
+from realtime.live.output import Output, Threaded, run_beside
+from realtime.live.session import Session
+from realtime.settings import Settings
+from realtime.views.canvas import Canvas
+from realtime.views.terminal import Terminal
+from realtime.views.video import SavedVideo
+from realtime.views.window import Window, has_display
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Where results are to go.
+
+    Attributes:
+        view: "window", "terminal" or "none"; None: a window where there is a display.
+        events: file of gesture events, "-" for stdout.
+        log_frames: a line per frame as well.
+        save: video of what the window shows.
+        max_frames: stop after so many.
+    """
+
+    view: str | None = None
+    events: str | None = None
+    log_frames: bool = False
+    save: Path | None = None
+    max_frames: int | None = None
+
+
+def run_live(settings: Settings, wanted: Wanted, program: str) -> None:
+    """Recognise until the source ends, --max-frames, `q`, or Ctrl-C. Raises UserError."""
+    if wanted.log_frames and wanted.events is None:
+        raise UserError("--log-frames adds lines to --events: say where, with --events FILE or -.")
+    if wanted.view != "none":
+        settings = demo.pace(settings)
+    with ExitStack() as stack:
+        session = stack.enter_context(open_session(settings))
+        source = session.source
+        assert source is not None
+        canvas = Canvas(session.recognizer.gallery.picture)
+        outputs: list[Output] = []
+
+        def add(output: Output) -> None:
+            outputs.append(output)
+            stack.callback(output.close)
+
+        if wanted.events is not None:
+            header = {"program": program, **_header(session)}
+            add(EventFile(wanted.events, header, log_frames=wanted.log_frames))
+        if wanted.save is not None:
+            video = SavedVideo(wanted.save, source.fps or 30.0, canvas)
+            add(Threaded(video, lossless=not source.live))
+        view = _open_view(wanted.view)
+        if view is not None:
+            add(view)
+        _tell_gallery(session)
+
+        def here() -> None:
+            if isinstance(view, Window):
+                view.canvas = canvas
+                view.run(session.post)
+
+        run_beside(
+            run=lambda: session.run(outputs, wanted.max_frames),
+            stop=lambda: session.post(Quit()),
+            here=here,
+        )
+
+
+def _open_view(name: str | None) -> Window | Terminal | None:
+    if name == "none":
+        return None
+    if name == "window":
+        return Window()
+    if name is None and has_display():
+        try:
+            return Window()
+        except UserError as error:
+            tell(str(error))
+    return Terminal()
+
+
+def _tell_gallery(session: Session) -> None:
+    count = len(session.state.references)
+    plural = "" if count == 1 else "s"
+    tell(f"{count} recorded gesture{plural} in {session.state.gallery}")
+
+
+def _header(session: Session) -> dict[str, object]:
+    recognizer, source = session.recognizer, session.source
+    assert source is not None
+    calibration = recognizer.calibration
+    return {
+        "source": source.name,
+        "fps": source.fps,
+        "encoder": recognizer.encoder.spec.name,
+        "fingerprint": recognizer.encoder.fingerprint,
+        "gestures": [label for label, _ in session.state.references],
+        "far": calibration.far,
+        "threshold": round(calibration.threshold, 4),
+        "started_at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }

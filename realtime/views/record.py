@@ -1,0 +1,111 @@
+"""Recording one reference without a window, from a camera or a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from engines.errors import UserError
+from engines.say import tell, warn
+from realtime.gallery.labels import check_label
+from realtime.hands.detector import cut_hand, detect_picture
+from realtime.live.burst import Shot
+from realtime.live.command import COUNTDOWN_S, Command, Name, Quit, Record
+from realtime.live.enrol import enrol
+from realtime.live.opening import open_session
+from realtime.live.output import run_beside
+from realtime.live.session import Session
+from realtime.live.state import Answer, State
+from realtime.picture_files import read_picture
+from realtime.recognition.recognizer import Recognizer
+from realtime.settings import Settings
+from realtime.types import Frame, FrameResult
+
+
+def run_record(settings: Settings, label: str, image: Path | None, replace: bool) -> None:
+    """Record, with a warning about a poor picture or a near twin; refuse only without a hand.
+
+    Raises UserError.
+    """
+    label = check_label(label)
+    if image is not None:
+        picture = read_picture(image)
+        with Recognizer(settings, video=False) as recognizer:
+            warnings = enrol(recognizer, _find_hand(recognizer, picture, image), label, replace)
+            _tell_recorded(recognizer, label, warnings)
+        return
+    with open_session(settings, recording=True) as session:
+        assert session.source is not None
+        live = session.source.live
+        if live:
+            tell(f"Show {label!r} and hold it.")
+        record = Record(countdown_s=COUNTDOWN_S if live else 0.0)
+        recording = _Recording(session, record, Name(label, replace))
+        run_beside(
+            run=lambda: session.run([recording]),
+            stop=lambda: session.post(Quit()),
+            here=lambda: None,
+        )
+        answer = recording.answer
+        if answer is None or not answer.done:
+            raise UserError(
+                answer.text
+                if answer is not None and recording.named
+                else f"No hand was seen in {session.source.name}, so nothing was recorded. Hold "
+                "the whole hand in view, with light on it, and record again."
+            )
+        _tell_recorded(session.recognizer, label, answer.warnings)
+
+
+class _Recording:
+    """An output that records one gesture: it counts down aloud, names the shot, and quits."""
+
+    def __init__(self, session: Session, record: Record, name: Name) -> None:
+        self.answer: Answer | None = None  # to the last command
+        self.named = False
+        self._session = session
+        self._name = name
+        self._waits_for: Command = record
+        self._said = int(record.countdown_s) + 1
+        session.post(record)
+
+    def show(self, result: FrameResult | None, state: State) -> None:
+        if state.countdown and state.countdown < self._said:
+            self._said = state.countdown
+            tell(f"{state.countdown} …")
+        answer = state.answer(self._waits_for.id)
+        if answer is None:
+            return
+        self.answer = answer
+        if answer.done and not self.named:
+            self.named, self._waits_for = True, self._name
+            self._session.post(self._name)
+        else:
+            self._session.post(Quit())
+
+    def close(self) -> None: ...
+
+
+def _find_hand(recognizer: Recognizer, picture: np.ndarray, path: Path) -> Shot:
+    settings = recognizer.settings
+    if settings.mirrored:
+        picture = cv2.flip(picture, 1)
+    detection = detect_picture(recognizer.detector, picture)
+    if detection is None:
+        raise UserError(
+            f"No hand was found in {path}, so nothing was recorded. Use a picture with the whole "
+            "hand in view, well lit, not too small."
+        )
+    size = recognizer.encoder.spec.crop_size
+    return Shot(Frame(picture, 0, 0.0), cut_hand(picture, detection, size, settings.mirror_hands))
+
+
+def _tell_recorded(recognizer: Recognizer, label: str, warnings: Sequence[str]) -> None:
+    for sentence in warnings:
+        warn(sentence)
+    count = recognizer.gallery.labels()[label]
+    plural = "" if count == 1 else "s"
+    tell(f"Recorded {label!r} ({count} reference{plural}) in {recognizer.gallery.folder}.")
