@@ -108,7 +108,7 @@ def _sentence(error: UserError | ImportError) -> str:
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, ModuleNotFoundError):
-        install = {"onnx": 'pip install "onnx>=1.18,<2"'}.get(
+        install = {"onnx": 'pip install "onnx>=1.21,<2"'}.get(
             str(error.name), "pip install -r requirements.txt"
         )
         return (

@@ -131,11 +131,11 @@ def _pip_download(folder: Path) -> None:
     version = re.match(r"(\d+)\.(\d+)", importlib.metadata.version("pip"))
     if version and (int(version[1]), int(version[2])) >= (24, 1):  # older ones can't tell others
         command += ["--progress-bar", "raw"]
-    with _progress() as progress:
+    started = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    )
+    with started as process, _progress() as progress:
         task = progress.add_task("hand model", total=None)
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
-        )
         lines = []
         try:
             assert process.stdout is not None

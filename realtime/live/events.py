@@ -40,7 +40,11 @@ class EventFile:
                 )
         except OSError as error:
             raise UserError(f"--events can't write {target} ({error.strerror}).") from None
-        self._write({"type": "header", "version": FORMAT_VERSION, **header})
+        try:
+            self._write({"type": "header", "version": FORMAT_VERSION, **header})
+        except BaseException:
+            self.close()
+            raise
 
     def show(self, result: FrameResult | None, state: State) -> None:
         """Write a frame's gesture lines, after its frame line if those are wanted."""

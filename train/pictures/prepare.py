@@ -206,7 +206,7 @@ def _kept(shards: Path) -> dict[str, StoredHand]:
     hands: dict[str, StoredHand] = {}
     for shard in shards.glob("*.shard.npz"):
         try:
-            with np.load(shard, allow_pickle=False) as file:
+            with open(shard, "rb") as stream, np.load(stream, allow_pickle=False) as file:
                 hands.update(zip(file["key"].tolist(), from_arrays(file), strict=True))
         except Exception:  # damaged, in a dozen ways: its pictures are looked at again
             continue

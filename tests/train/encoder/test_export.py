@@ -23,7 +23,7 @@ from engines.encoder import MODELS, open_encoder
 from engines.errors import UserError
 from engines.onnx_runtime.encoder import OnnxEncoder
 from engines.spec import FINGERPRINT_KEY, INPUTS, SPEC_KEY
-from tests.cli import fault, fine, run_py
+from tests.cli import fault, fine, main_py
 from tests.train.encoder.training import MODEL
 from train.backbone.backbone import load_backbone
 from train.encoder import export as module
@@ -227,7 +227,7 @@ def test_the_shipped_pair_is_one_encoder(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_export_from_the_command_line(small: Path, tmp_path: Path) -> None:
-    run = fine(run_py("export", small, "--out", "x.onnx", "--name", "mine", cwd=tmp_path))
+    run = fine(main_py("export", small, "--out", "x.onnx", "--name", "mine", cwd=tmp_path))
     encoder = open_encoder(str(tmp_path / "x.onnx"))
     assert run.stdout == "" and run.stderr.count("\n") == 1
     assert run.stderr.startswith(f"x.onnx: fingerprint {encoder.fingerprint[:12]}, largest")
@@ -236,10 +236,10 @@ def test_export_from_the_command_line(small: Path, tmp_path: Path) -> None:
 
 def test_slips_of_the_export_on_the_command_line(tmp_path: Path) -> None:
     (tmp_path / "text.pt").write_text(json.dumps({"format": 1}))
-    said = fault(run_py("export", "text.pt", "--out", "x.onnx", cwd=tmp_path))
+    said = fault(main_py("export", "text.pt", "--out", "x.onnx", cwd=tmp_path))
     assert "text.pt is no checkpoint of this project" in said and "run.py train" in said
     (tmp_path / "junk.pt").write_text("junk\n")
-    said = fault(run_py("export", "junk.pt", "--out", "x.onnx", cwd=tmp_path))
+    said = fault(main_py("export", "junk.pt", "--out", "x.onnx", cwd=tmp_path))
     assert "junk.pt is no checkpoint of this project (it is no file of PyTorch's)" in said
-    said = fault(run_py("export", "text.pt", "--out", "no/x.onnx", cwd=tmp_path))
+    said = fault(main_py("export", "text.pt", "--out", "no/x.onnx", cwd=tmp_path))
     assert "no is no folder you may write to" in said

@@ -86,6 +86,7 @@ def test_what_a_gallery_can_lack(tmp_path: Path) -> None:
         gallery.study(Study(enough, tmp_path / "file", "minute"))
 
 
+@pytest.mark.slow
 def test_a_study_from_end_to_end(tmp_path: Path) -> None:
     data = zipped(tmp_path / "faces.zip", folders(12, 4))
     study = Study(data, tmp_path / "out", "minute")
