@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
 from realtime.live.state import State
@@ -123,6 +124,8 @@ def run_beside(
             pass
     finally:
         stop()
-        done.wait()
+        while not done.is_set():  # what `run` uses may not be closed under it
+            with suppress(KeyboardInterrupt):
+                done.wait()
     if failure:
         raise failure[0]

@@ -124,11 +124,12 @@ class Session:
             self._note(self._recording.finish())
         outage = time.perf_counter() - self._last_s > OUTAGE_S
         if source.live and outage and not self._paused:
-            self._say("Waiting for the camera …")
+            self._say("Waiting for the camera …", 3 * WAIT_S)  # gone once frames come again
         self.state = self._snapshot()
 
     def _end(self, outputs: Sequence[Output]) -> None:
-        """Tell every output, whatever another one raises."""
+        """Answer what is still posted, and tell every output, whatever another one raises."""
+        self._obey()
         self._over = True
         self.state = self._snapshot()
         last, failures = self.finish(), []
@@ -186,8 +187,8 @@ class Session:
             if answer.text:
                 self._say(answer.text)
 
-    def _say(self, message: str) -> None:
-        self._message, self._message_until_s = message, time.monotonic() + MESSAGE_S
+    def _say(self, message: str, seconds: float = MESSAGE_S) -> None:
+        self._message, self._message_until_s = message, time.monotonic() + seconds
 
     def _record(self, command: Record) -> None:
         self._recording.start(command, self._result)

@@ -260,6 +260,37 @@ def test_every_start_that_went_out_has_its_end(session: Callable[..., Session]) 
     assert indices == [*range(indices[-1] + 1), indices[-1]]
 
 
+def test_what_is_posted_with_the_last_frame_is_answered(session: Callable[..., Session]) -> None:
+    one, last = session(None, None, None), Loosen(+1)
+    script = Script(one, {1: last})
+    one.run([script], max_frames=2)
+    assert script.answer(last).done
+
+
+def test_an_outage_is_told(
+    session: Callable[..., Session], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("realtime.live.session.OUTAGE_S", 0.0)
+    one = session(*[None] * FOREVER)
+    assert one.source is not None
+    one.source.live = True
+    frames = one.source._frames  # type: ignore[attr-defined]
+    silent = [True]
+    monkeypatch.setattr(one.source, "poll", lambda timeout_s: None if silent[0] else next(frames))
+
+    class Patient(Script):
+        def show(self, result: FrameResult | None, state: State) -> None:
+            super().show(result, state)
+            if state.message == "Waiting for the camera …":
+                silent[0] = False
+            if len(self.results) > 2 and not state.message:
+                self.session.post(Quit())
+
+    script = Patient(one)
+    one.run([script])
+    assert script.results and script.states[0].message == "Waiting for the camera …"
+
+
 def test_frames_wanted(session: Callable[..., Session]) -> None:
     one = session(*["Fist"] * 20)
     script = Script(one)
