@@ -84,7 +84,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     if argv[0] not in COMMANDS and not argv[0].startswith("-"):
         parser.error(f"there is no command {argv[0]!r}; there are {', '.join(COMMANDS)}")
-    for name in COMMANDS if argv[0] in ("-h", "--help") else COMMANDS.keys() & {argv[0]}:
+    for name in COMMANDS if argv[0] in ("-h", "--help") else set(COMMANDS) & {argv[0]}:
         module = importlib.import_module(COMMANDS[name])
         command = commands.add_parser(name, help=module.HELP, description=module.HELP)
         if name == argv[0]:

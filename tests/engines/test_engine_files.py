@@ -32,14 +32,19 @@ def test_a_fingerprint_knows_every_field_and_every_weight() -> None:
         *(
             (dataclasses.replace(PICTURE, **change), weights)
             for change in (
-                {"name": "picture-2"}, {"inputs": ("landmarks", "crop")}, {"dim": 9},
-                {"crop_size": 13}, {"crop_mean": (0.5, 0.4, 0.31)},
-                {"crop_std": (0.2, 0.3, 0.41)}, {"similarity_bias": 0.1},
-                {"similarity_weights": (1.0,)}, {"version": 2},
+                {"name": "picture-2"},
+                {"inputs": ("landmarks", "crop")},
+                {"dim": 9},
+                {"crop_size": 13},
+                {"crop_mean": (0.5, 0.4, 0.31)},
+                {"crop_std": (0.2, 0.3, 0.41)},
+                {"similarity_bias": 0.1},
+                {"similarity_weights": (1.0,)},
+                {"version": 2},
                 {"similarity": "weighted_l1", "similarity_weights": (1.0,) * 8},
             )
         ),
-    ]  # fmt: skip
+    ]
     marks = [fingerprint(spec, w) for spec, w in [(PICTURE, weights), *others]]
     assert len(set(marks)) == len(marks) == 16
     assert fingerprint(PICTURE, dict(reversed(weights.items()))) == marks[0]

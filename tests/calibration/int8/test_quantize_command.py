@@ -75,8 +75,11 @@ def test_a_file_of_its_own_with_manifest_and_report(hands, encoder, tmp_path: Pa
     assert report["size"]["int8_bytes"] == out.stat().st_size
     assert any("times as fast" in line for line in lines(report))
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "small-int8.manifest.json", "small-int8.onnx", "small-int8.report.json", "small.onnx",
-    ]  # fmt: skip
+        "small-int8.manifest.json",
+        "small-int8.onnx",
+        "small-int8.report.json",
+        "small.onnx",
+    ]
 
 
 def test_the_same_pictures_give_the_same_file(hands, encoder, tmp_path: Path) -> None:

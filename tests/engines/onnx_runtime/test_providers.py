@@ -80,9 +80,11 @@ def test_the_package_is_named_where_there_is_one(name: str, system: str, monkeyp
     monkeypatch.setattr(onnx_providers, "sys", SimpleNamespace(platform=system))
     text = str(not_in_this_build(name, "1.31", ["cpu"]))
     exists = {
-        "cuda": system != "darwin", "tensorrt": system != "darwin", "coreml": system == "darwin",
+        "cuda": system != "darwin",
+        "tensorrt": system != "darwin",
+        "coreml": system == "darwin",
         "directml": system == "win32",
-    }[name]  # fmt: skip
+    }[name]
     package = {"coreml": "onnxruntime", "directml": "onnxruntime-directml"}.get(
         name, "onnxruntime-gpu[cuda,cudnn]"
     )
@@ -135,8 +137,9 @@ class Runtime:
 
     def InferenceSession(self, path: str, options, providers, enable_fallback: int) -> None:
         assert enable_fallback == 0 and [name for name, _ in providers] == [
-            "CUDAExecutionProvider", "CPUExecutionProvider"
-        ]  # fmt: skip
+            "CUDAExecutionProvider",
+            "CPUExecutionProvider",
+        ]
         raise RuntimeError(
             "CUDA failure 100: no CUDA-capable device is detected ; GPU=-1 ; hostname=box ; "
             "file=/onnxruntime_src/x.cc ; line=134"
@@ -240,11 +243,14 @@ def quantised(model: onnx.ModelProto) -> onnx.ModelProto:
     """The same with its matrix product in INT8: Q/DQ pairs around what goes into it."""
     node, arrays = helper.make_node, numpy_helper.from_array
     scale = np.float32(np.abs(MATRIX).max() / 127)
-    model.graph.initializer.extend([
-        arrays(np.array(4 / 127, np.float32), "s"), arrays(np.array(0, np.int8), "z"),
-        arrays(np.array(scale), "ms"),
-        arrays(np.round(MATRIX / scale).astype(np.int8), "mq"),
-    ])  # fmt: skip
+    model.graph.initializer.extend(
+        [
+            arrays(np.array(4 / 127, np.float32), "s"),
+            arrays(np.array(0, np.int8), "z"),
+            arrays(np.array(scale), "ms"),
+            arrays(np.round(MATRIX / scale).astype(np.int8), "mq"),
+        ]
+    )
     at = [n.op_type for n in model.graph.node].index("MatMul")
     model.graph.node[at].input[:] = ["flat8", "matrix8"]
     for made in (

@@ -106,10 +106,14 @@ def test_the_command_line(files: Path, monkeypatch, capsys) -> None:
 
 
 def test_int8_that_is_too_far_off_is_found(files: Path, monkeypatch) -> None:
-    save_encoder(picture_model(), dataclasses.replace(PICTURE, crop_mean=(0.1, 0.1, 0.9)),
-                 files / "e-int8.onnx")  # fmt: skip
-    found = list(examine_encoder(files / "e.onnx", files / "e-int8.onnx", draw, None, files,
-                                 EFFORT))  # fmt: skip
+    save_encoder(
+        picture_model(),
+        dataclasses.replace(PICTURE, crop_mean=(0.1, 0.1, 0.9)),
+        files / "e-int8.onnx",
+    )
+    found = list(
+        examine_encoder(files / "e.onnx", files / "e-int8.onnx", draw, None, files, EFFORT)
+    )
     [right] = [f for f in found if f.what == "ONNX Runtime, cpu, int8: right"]
     assert right.ok is False and right.figures["limit"] == 0.99
 
@@ -200,8 +204,10 @@ def plan(files: Path) -> Path:
 
 def examined(plan: Path, gpu: Gpu | None, onnx: str = "e.onnx") -> dict[str, Finding]:
     found = list(examine_plan(plan, plan.with_name(onnx), draw, gpu, EFFORT))
-    return {f"{finding.what} {finding.found}" if finding.what == "plan" else finding.what: finding
-            for finding in found}  # fmt: skip
+    return {
+        f"{finding.what} {finding.found}" if finding.what == "plan" else finding.what: finding
+        for finding in found
+    }
 
 
 def test_a_plan_without_a_gpu(plan: Path) -> None:
@@ -306,6 +312,7 @@ def test_a_report_names_no_people_and_no_folders(tmp_path: Path, monkeypatch) ->
     monkeypatch.setattr(bug_report.getpass, "getuser", lambda: "jdoe")
     named = [home / "my hands" / "e.plan", Path("plans/jdoe/f.onnx")]
     hidden = bug_report.private(named)
+    again = "build it again: python run.py build --engine {} --batch 1,2"
     texts = {
         f"{named[0]} has 3 bytes": "e.plan has 3 bytes",
         f"{named[0]}.json can't be read": "e.plan.json can't be read",
@@ -317,9 +324,8 @@ def test_a_report_names_no_people_and_no_folders(tmp_path: Path, monkeypatch) ->
         "jdoe on janesbox": "… on …",
         "jdoes, 12 ms/hand, 24/7, and/or": "jdoes, 12 ms/hand, 24/7, and/or",
         f"{sys.prefix}/lib/x.py, line 3": "x.py, line 3",
-        "build it again: python run.py build --engine /a/b/e.plan --batch 1,2":
-            "build it again: python run.py build --engine e.plan --batch 1,2",
-    }  # fmt: skip
+        again.format("/a/b/e.plan"): again.format("e.plan"),
+    }
     for text, clean in texts.items():
         assert bug_report.scrubbed({"a": [text, 1.5, None, True]}, hidden) == {
             "a": [clean, 1.5, None, True]
