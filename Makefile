@@ -11,13 +11,13 @@ types:
 	mypy
 
 test:
-	$(PYTHON) -m pytest -rs
+	$(PYTHON) -m pytest -q -rs
 
 slow:  # training, studies at minute size, windows on a virtual display
-	$(PYTHON) -m pytest -rs -m slow
+	$(PYTHON) -m pytest -q -rs -m slow
 
 long:  # by hand: see CONTRIBUTING.md
-	$(PYTHON) -m pytest -rs -m long
+	$(PYTHON) -m pytest -q -rs -m long
 
 # At least six of the demo's gestures must start within 300 frames.
 demo:
@@ -28,7 +28,7 @@ demo:
 	[ $$started -ge 6 ]
 
 coverage:  # of the fast tests and the processes that they start
-	$(PYTHON) -m pytest --cov --cov-report=term:skip-covered
+	$(PYTHON) -m pytest -q --cov --cov-report=term:skip-covered
 
 # Known vulnerabilities of what each requirement file brings; a package that can't be looked up is
 # a fault, too. Needs pip-audit and the network.
