@@ -106,6 +106,9 @@ def drawn(count: int, size: int = 32, seed: int = 0) -> Hands:
     )
 
 
+HANDS = drawn(64)
+
+
 def write_prepared(path: Path, names: Sequence[tuple[str, str, str]], seed: int = 0) -> Path:
     """What `prepare` writes, of (set, subject, label): a label's pictures are blots of one colour
     pattern, each person's tinted, with noise."""

@@ -23,9 +23,10 @@ from engines.selftest.trials import (
     two_threads,
 )
 from engines.spec import EncoderSpec
+from tests.cli import PATIENCE_S
 
 SPEC = EncoderSpec("stub-1", ("landmarks",), 63)
-EFFORT = Effort(hands=12, encodes=48, repeats=20, patience_s=60.0)
+EFFORT = Effort(hands=12, encodes=48, repeats=20, patience_s=PATIENCE_S)
 
 
 def drawn(count: int = 12) -> Hands:

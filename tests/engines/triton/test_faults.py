@@ -11,11 +11,10 @@ import pytest
 from engines.onnx_runtime.encoder import OnnxEncoder
 from engines.triton import encoder as triton_encoder
 from engines.triton.encoder import open_triton
+from tests.cli import PATIENCE_S
 from tests.engines.test_engines import hands
-from tests.engines.triton.place import Place, a_place, an_encoder, failure, told  # noqa: F401
+from tests.engines.triton.place import Place, failure, told
 from tests.engines.triton.server import Refused, grpc
-
-PATIENCE_S = 60
 
 
 @pytest.mark.parametrize(

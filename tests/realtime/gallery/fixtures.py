@@ -15,6 +15,7 @@ from engines.spec import EncoderSpec
 from realtime.gallery.gallery import Reference, make_reference
 from realtime.hands.detector import cut_hand
 from realtime.types import Detection, Hand
+from tests.cli import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[3]
 CROP = 64
@@ -104,7 +105,7 @@ def program(code: str, *arguments: object) -> subprocess.Popen[str]:
 
 
 def output(process: subprocess.Popen[str]) -> str:
-    out, error = process.communicate(timeout=60)
+    out, error = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, error
     return out
 

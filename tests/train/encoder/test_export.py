@@ -33,11 +33,6 @@ from train.encoder.model import GestureEncoder, ModelConfig
 from train.runs.checkpoint import save_checkpoint
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 @pytest.fixture(scope="module")
 def default(hand_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained encoder of the default size, on MediaPipe's weights."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -29,14 +28,6 @@ TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-10}
 KINDS = st.sampled_from([torch.float32, torch.float64])
 FLAGS = st.lists(st.booleans(), min_size=1, max_size=12)
 SEEDS = st.integers(0, 10_000)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @settings(deadline=None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -41,14 +40,6 @@ LAYERS = {  # what is seen, what is flattened, features
     "residual-28": ([(1, 28), (32, 28), (32, 14), (32, 7), (64, 7), (64, 3), (128, 3), (128, 1)],
                     128, 256),
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def layer_by_layer(body: nn.Sequential, size: int) -> tuple[list[tuple[int, int]], int, int]:

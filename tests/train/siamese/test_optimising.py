@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +26,6 @@ from train.siamese.training import SiameseTraining, parameter_groups
 from train.siamese.verification import best_threshold, pair_scores, verify
 
 SGD = dataclasses.replace(SMALL, optimizer="sgd", learning_rate=1e-2)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,38 @@
+# The checks of a change, one by one; .ci/run calls them in fresh environments.
+PYTHON ?= python
+
+.PHONY: lint types test slow long demo coverage audit
+
+lint:
+	ruff check .
+	ruff format --check .
+
+types:
+	mypy
+
+test:
+	$(PYTHON) -m pytest -q -rs
+
+slow:  # training, studies at minute size, windows on a virtual display
+	$(PYTHON) -m pytest -q -rs -m slow
+
+long:  # by hand: see CONTRIBUTING.md
+	$(PYTHON) -m pytest -q -rs -m long
+
+# At least six of the demo's gestures must start within 300 frames.
+demo:
+	events=$$(mktemp) && trap 'rm -f $$events' EXIT && \
+	$(PYTHON) run.py --camera demo --view none --events $$events --max-frames 300 && \
+	started=$$(grep '"kind": "start"' $$events | grep -o '"label": "[^"]*"' | sort -u | wc -l) && \
+	echo "$$($(PYTHON) --version): $$started gestures started in 300 frames of the demo" && \
+	[ $$started -ge 6 ]
+
+coverage:  # of the fast tests and the processes that they start
+	$(PYTHON) -m pytest -q --cov --cov-report=term:skip-covered
+
+# Known vulnerabilities of what each requirement file brings; a package that can't be looked up is
+# a fault, too. Needs pip-audit and the network.
+audit:
+	for file in requirements*.txt; do \
+	    pip-audit --strict --progress-spinner off --requirement $$file || exit 1; \
+	done
