@@ -18,7 +18,7 @@ import torch
 from rich.progress import Progress
 
 from engines.errors import UserError
-from engines.files import replacing
+from engines.files import explain_errors, replace_file
 from engines.say import console
 from train.backbone.backbone import FEATURES as WIDTH
 from train.backbone.backbone import INPUT, Backbone
@@ -211,15 +211,14 @@ def _damaged(path: Path) -> UserError:
 
 
 def _save(path: Path, write: Callable[[object], None]) -> None:
-    try:
+    remedy = (
+        "Features take about 12 kB per picture and view: make room, or name another folder with "
+        "--features."
+    )
+    with explain_errors(f"{path} can't be written", remedy):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as file:
+        with replace_file(path) as file:
             write(file)
-    except OSError as error:
-        raise UserError(
-            f"{path} can't be written ({error.strerror}). Features take about 12 kB per picture "
-            "and view: make room, or name another folder with --features."
-        ) from None
 
 
 def _joined(parts: list[np.ndarray], back: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from engines.errors import UserError
-from engines.files import replacing
+from engines.files import explain_errors, replace_file
 from train.siamese.class_index import ClassIndex, places
 from train.siamese.pictures import Pictures
 
@@ -57,20 +57,16 @@ def save_pairs(path: Path, pictures: Pictures, pairs: Pairs) -> None:
 
     Raises UserError where it can't be written.
     """
-    try:
-        with replacing(path) as file:
-            np.savez_compressed(
-                file,
-                first=pictures.images[pairs.first],
-                second=pictures.images[pairs.second],
-                same=pairs.same,
-                first_label=pictures.labels[pairs.first],
-                second_label=pictures.labels[pairs.second],
-            )
-    except OSError as error:
-        raise UserError(
-            f"{path} can't be written ({error.strerror}). Make room, or name another file."
-        ) from None
+    remedy = "Make room, or name another file."
+    with explain_errors(f"{path} can't be written", remedy), replace_file(path) as file:
+        np.savez_compressed(
+            file,
+            first=pictures.images[pairs.first],
+            second=pictures.images[pairs.second],
+            same=pairs.same,
+            first_label=pictures.labels[pairs.first],
+            second_label=pictures.labels[pairs.second],
+        )
 
 
 def load_pairs(path: Path) -> tuple[Pictures, Pairs]:
