@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from calibration.episodes import Scores, joined
+from calibration.episodes import Scores
 from calibration.metrics import expected_calibration_error
+from engines.bundles import join
 from engines.errors import UserError, short_reason
 from engines.files import explain_errors, write_file
 
@@ -104,7 +105,7 @@ def fit_left_out(
             "nothing to calibrate on."
         )
     what = f"{', '.join(usable)}, within each person, each scored by {scorer} trained without it"
-    return fit(joined(list(usable.values())), far, fingerprint, what, draws)
+    return fit(join(list(usable.values())), far, fingerprint, what, draws)
 
 
 def fit(

@@ -140,8 +140,8 @@ def _made(
     used = fetched(first, crops + crops * HELD_BACK // CROPS)
     hands = enough(shown.fetch(used), str(pictures))
     back = np.arange(len(hands)) % (CROPS // HELD_BACK + 1) == CROPS // HELD_BACK
-    calibrating = hands.rows(~back)
-    choice, ranges = choose(model, graph, spec, calibrating, hands.rows(back))
+    calibrating = hands.take(~back)
+    choice, ranges = choose(model, graph, spec, calibrating, hands.take(back))
     new_spec = dataclasses.replace(spec, name=f"{spec.name}-int8")
     new_mark = save_encoder(quantised(model, graph, choice.layers, ranges), new_spec, out)
     left = second.copy()

@@ -114,7 +114,7 @@ def synthetic_features(
         with _progress() as progress:
             task = progress.add_task(f"drawn hands, {part}", total=classes * per_class)
             for start in range(0, classes, CLASSES):
-                chunk = drawn[start : start + CLASSES]
+                chunk = drawn.take(slice(start, start + CLASSES))
                 hands = pictures(rng, chunk, per_class, STORED, MARGIN)
                 inputs, sure = detected(backbone, hands.crops, hands.angles, size)
                 rows.append(_encode(network, *inputs)[sure])

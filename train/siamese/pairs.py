@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from engines.bundles import Bundle
 from engines.errors import UserError
 from engines.files import explain_errors, replace_file
 from train.siamese.class_index import ClassIndex, places
@@ -14,20 +15,13 @@ from train.siamese.pictures import Pictures
 
 
 @dataclass(frozen=True)
-class Pairs:
+class Pairs(Bundle):
     """P pairs of some pictures: first, second int64 (P,) their numbers; same bool (P,): whether
     the two are of one class."""
 
     first: np.ndarray
     second: np.ndarray
     same: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.same)
-
-    def take(self, rows: np.ndarray) -> Pairs:
-        """The pairs of an index array or a bool mask."""
-        return Pairs(self.first[rows], self.second[rows], self.same[rows])
 
 
 def draw_pairs(rng: np.random.Generator, index: ClassIndex, count: int) -> Pairs:
