@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from engines.errors import UserError
+from engines.errors import UserError, first_line
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,5 @@ def guarded(
     except ImportError as error:
         return Finding(what, False, "doesn't work", str(error))
     except Exception as error:
-        text = (str(error).strip().splitlines() or ["no reason given"])[0]
         advice = "this is a fault of the program: report it"
-        return Finding(what, False, f"{type(error).__name__}: {text}", advice)
+        return Finding(what, False, f"{type(error).__name__}: {first_line(str(error))}", advice)

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich.console import Console
-from rich.progress import Progress
 
 from calibration.int8.crops import Hands
 from calibration.int8.graph import FloatGraph
@@ -21,6 +19,7 @@ from calibration.int8.qdq import Ranges, quantised
 from engines.errors import UserError
 from engines.onnx_runtime.session import cpu_session
 from engines.onnx_runtime.session import runtime as onnx_runtime
+from engines.say import progress
 from engines.spec import EncoderSpec, preprocess
 
 if TYPE_CHECKING:
@@ -67,12 +66,12 @@ def choose(
         found = embeddings(quantised(model, graph, layers, using), spec, held_back)
         return 1.0 - float(cosines(expected, found).mean())
 
-    with _progress() as progress:
-        task = progress.add_task("layers", total=len(graph.layers))
+    with progress() as bar:
+        task = bar.add_task("layers", total=len(graph.layers))
         alone = {}
         for name in graph.layers:
             alone[name] = drifts([name], widest)
-            progress.advance(task)
+            bar.advance(task)
     worst_first = sorted(graph.layers, key=lambda name: -alone[name])
     together = 0.0
     for count in range(len(worst_first)):
@@ -138,15 +137,15 @@ def histograms(model: onnx.ModelProto, graph: FloatGraph, spec: EncoderSpec, han
     shown.graph.output.extend(onnx.helper.make_tensor_value_info(n, kind, None) for n in inside)
     run = _opened(shown)
     collector = HistogramCollector("entropy", False, BINS, LEVELS, PERCENTILE, "same")
-    with _progress() as progress:
-        task = progress.add_task("ranges", total=len(hands))
+    with progress() as bar:
+        task = bar.add_task("ranges", total=len(hands))
         for part in _batches(hands, BATCH):
             inputs = preprocess(spec, *part.inputs())
             values = dict(zip(inside, run(inside, inputs), strict=True))
             values |= {name: inputs[name] for name in graph.tensors() if name in given}
             with contextlib.redirect_stdout(io.StringIO()):  # it talks
                 collector.collect(values)
-            progress.advance(task, len(part))
+            bar.advance(task, len(part))
     return collector
 
 
@@ -176,14 +175,9 @@ def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def _batches(hands: Hands, size: int) -> Iterator[Hands]:
     for start in range(0, len(hands), size):
-        yield hands.rows(np.arange(start, min(start + size, len(hands))))
+        yield hands.take(slice(start, start + size))
 
 
 def _opened(model: onnx.ModelProto) -> Callable[..., list[np.ndarray]]:
     """What runs a graph as OnnxEncoder does."""
     return cpu_session(model.SerializeToString()).run
-
-
-def _progress() -> Progress:
-    console = Console(stderr=True)
-    return Progress(console=console, transient=True, disable=not console.is_terminal)

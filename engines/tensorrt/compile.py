@@ -7,14 +7,15 @@ precision, no calibrator, no implicit batch: TensorRT 11 has none of them.
 from __future__ import annotations
 
 import contextlib
-import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from engines.errors import UserError
-from engines.files import replacing
+from rich.progress import Progress, TimeElapsedColumn
+
+from engines.errors import UserError, first_line
+from engines.files import write_file
+from engines.say import progress
 from engines.tensorrt.runtimes import error_log, first_error, started
 from engines.tensorrt.sidecar import ranges
 
@@ -34,10 +35,9 @@ def compiled(
     others than the one that is there. timing: the file that keeps kernels' times between builds.
     Raises UserError where TensorRT refuses the graph or can't build it.
     """
-    logger, progress = error_log(trt), _progress(trt)
+    logger = error_log(trt)
     builder = started(trt.Builder, logger, what)
     config = builder.create_builder_config()
-    config.progress_monitor = progress
     config.clear_flag(trt.BuilderFlag.TF32)  # what is left in single precision needs all of it
     # Since TensorRT 11 every network is strongly typed; 10 has to be asked for it.
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
@@ -62,7 +62,10 @@ def compiled(
     if portable:
         config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
     times = _known_times(config, timing) if timing else None  # held until the plan is built
-    plan = builder.build_serialized_network(network, config)
+    with progress("{task.description}", TimeElapsedColumn()) as shown:
+        monitor = _monitor(trt, shown)  # in a variable: TensorRT doesn't keep it alive
+        config.progress_monitor = monitor
+        plan = builder.build_serialized_network(network, config)
     if plan is None:
         raise _refused(what, "can't build the encoder", first_error(logger))
     if timing and times is not None:
@@ -71,9 +74,9 @@ def compiled(
 
 
 def _refused(what: str, fault: str, reason: str) -> UserError:
-    first = (reason.strip().splitlines() or ["it gives no reason"])[0][:300].rstrip(".")
     return UserError(
-        f"{what} {fault} ({first}); without a plan the encoder runs with: --engine onnx"
+        f"{what} {fault} ({first_line(reason)}); without a plan the encoder runs with: --engine "
+        "onnx"
     )
 
 
@@ -88,32 +91,25 @@ def _known_times(config: Any, path: Path) -> Any:
 
 
 def _keep_times(cache: Any, path: Path) -> None:
-    with contextlib.suppress(OSError), replacing(path) as file:  # the plan matters more
-        file.write(bytes(cache.serialize()))
+    with contextlib.suppress(OSError):  # the plan matters more
+        write_file(path, bytes(cache.serialize()))
 
 
-def _progress(trt: Any) -> Any:
-    class Progress(trt.IProgressMonitor):
-        """The phase at hand and the seconds gone by, on one line of a terminal."""
+def _monitor(trt: Any, shown: Progress) -> Any:
+    """Shows the builder's phase at hand."""
 
+    class Monitor(trt.IProgressMonitor):
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
-            self._started = time.monotonic()
-            self._shown = sys.stderr.isatty()
+            self._task = shown.add_task("", total=None)
 
         def phase_start(self, name: str, parent: str | None, steps: int) -> None:
-            self._show(name)
+            shown.update(self._task, description=name)
 
         def step_complete(self, name: str, step: int) -> bool:
             return True  # go on
 
         def phase_finish(self, name: str) -> None:
-            self._show("")
+            shown.update(self._task, description="")
 
-        def _show(self, text: str) -> None:
-            if self._shown:
-                seconds = time.monotonic() - self._started
-                line = f"{seconds:6.1f} s  {text}" if text else ""
-                print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
-
-    return Progress()
+    return Monitor()

@@ -35,13 +35,13 @@ def run(arguments: argparse.Namespace) -> None:
     from rich.progress import Progress
 
     from engines.encoder import encoder_path
-    from engines.files import writable
+    from engines.files import check_writable
     from engines.say import console
     from engines.selftest.bench import bench
     from engines.selftest.candidates import open_engines
     from realtime.measuring.drawn_crops import drawn_crops
 
-    writable(arguments.json)
+    check_writable(arguments.json)
     with open_engines(encoder_path(arguments.encoder), arguments.engines) as engines:
         size = {encoder.spec.crop_size for encoder in engines.values()}
         if len(size) > 1:
@@ -90,12 +90,9 @@ def _write(path: Path, made: Bench) -> None:
     import dataclasses
     import json
 
-    from engines.files import replacing
+    from engines.files import explain_errors, write_file
     from engines.selftest.machine import facts
 
     text = json.dumps({"machine": facts(), **dataclasses.asdict(made)}, indent=2)
-    try:
-        with replacing(path) as file:
-            file.write((text + "\n").encode())
-    except OSError as error:
-        raise UserError(f"--json can't write {path} ({error.strerror}).") from None
+    with explain_errors(f"--json can't write {path}"):
+        write_file(path, text + "\n")

@@ -6,7 +6,6 @@ import argparse
 from contextlib import closing
 from pathlib import Path
 
-from engines.errors import UserError
 from realtime.commands.options import encoder_options, labels_option
 from realtime.settings import CALIBRATED_FAR
 
@@ -37,13 +36,13 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     from calibration.threshold import calibration_path, save
     from engines.encoder import encoder_path, open_encoder
-    from engines.files import writable
+    from engines.files import check_writable, explain_errors
     from realtime.hands.model import hand_model
     from realtime.measuring.evaluate import calibrate
     from realtime.measuring.report import print_calibration
 
     path = arguments.out or calibration_path(encoder_path(arguments.encoder))
-    writable(path)
+    check_writable(path)
     with closing(open_encoder(arguments.encoder, arguments.engine)) as encoder:
         fitted = calibrate(
             arguments.sources,
@@ -52,8 +51,6 @@ def run(arguments: argparse.Namespace) -> None:
             arguments.far,
             arguments.labels,
         )
-    try:
+    with explain_errors(f"The calibration can't be written to {path}"):
         save(fitted, path)
-    except OSError as error:
-        raise UserError(f"The calibration can't be written to {path} ({error.strerror}).") from None
     print_calibration(fitted, path)

@@ -66,7 +66,7 @@ def _examine(arguments: argparse.Namespace) -> bool:
 def _test_engine(arguments: argparse.Namespace) -> bool:
     """Test an encoder's engines, or one plan; → whether nothing is wrong."""
     from engines.encoder import engine_kind
-    from engines.files import writable
+    from engines.files import check_writable
     from engines.say import tell
     from engines.selftest.trials import Effort
     from realtime.commands.selftest import self_test
@@ -76,7 +76,7 @@ def _test_engine(arguments: argparse.Namespace) -> bool:
     for file in (arguments.file, *([arguments.int8] if arguments.int8 else [])):
         if not file.is_file():
             raise UserError(f"There is no {file} to test: name an ONNX file or a plan.")
-    writable(arguments.json)
+    check_writable(arguments.json)
     fine = self_test(arguments.file, arguments.encoder, arguments.int8, arguments.json, Effort())
     tell(f"Wrote {arguments.json}: it names no people or folders; attach it to a bug report.")
     return fine

@@ -21,15 +21,15 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     from engines.encoder import open_encoder
-    from engines.files import folder, writable
+    from engines.files import check_folder, check_writable
     from engines.say import tell
     from realtime.hands.model import hand_model
     from realtime.measuring.folder import embed_folder, save_embeddings
 
-    writable(arguments.out)
+    check_writable(arguments.out)
     with closing(open_encoder(arguments.encoder, arguments.engine)) as encoder:
         model = hand_model(arguments.hand_model)
-        hands = embed_folder(folder(arguments.dir), [encoder], model, arguments.mirror_hands)
+        hands = embed_folder(check_folder(arguments.dir), [encoder], model, arguments.mirror_hands)
     save_embeddings(hands, encoder, arguments.out)
     found = int(hands.found.sum())
     tell(f"{found} of {len(hands.paths)} pictures show a hand; wrote {arguments.out}.")

@@ -6,7 +6,6 @@ import argparse
 from contextlib import closing
 from pathlib import Path
 
-from engines.errors import UserError
 from realtime.commands.options import (
     encoder_options,
     far_option,
@@ -33,17 +32,17 @@ def run(arguments: argparse.Namespace) -> None:
     import json
 
     from engines.encoder import open_encoder
-    from engines.files import folder, writable
+    from engines.files import check_folder, check_writable, explain_errors, write_file
     from realtime.hands.model import hand_model
     from realtime.measuring.evaluate import evaluate
     from realtime.measuring.report import print_report
     from realtime.recognition.recognizer import open_calibration
 
-    writable(arguments.json)
+    check_writable(arguments.json)
     with closing(open_encoder(arguments.encoder, arguments.engine)) as encoder:
         report = evaluate(
-            folder(arguments.dir),
-            folder(arguments.references) if arguments.references else None,
+            check_folder(arguments.dir),
+            check_folder(arguments.references) if arguments.references else None,
             encoder,
             hand_model(arguments.hand_model),
             arguments.mirror_hands,
@@ -52,7 +51,5 @@ def run(arguments: argparse.Namespace) -> None:
         )
     print_report(report)
     if arguments.json:
-        try:
-            arguments.json.write_text(json.dumps(report.to_json(), indent=2) + "\n")
-        except OSError as error:
-            raise UserError(f"--json can't write {arguments.json} ({error.strerror}).") from None
+        with explain_errors(f"--json can't write {arguments.json}"):
+            write_file(arguments.json, json.dumps(report.to_json(), indent=2) + "\n")

@@ -45,14 +45,14 @@ def run(arguments: argparse.Namespace) -> None:
     import json
     from dataclasses import replace
 
-    from engines.files import folder
+    from engines.files import check_folder
     from realtime.measuring.replay import read_segments, replay
 
     figures = replay(
         replace(settings_of(arguments), camera=arguments.video),
         read_segments(arguments.segments),
         arguments.leave_out,
-        folder(arguments.references) if arguments.references else None,
+        check_folder(arguments.references) if arguments.references else None,
         arguments.other_hand,
     )
     print(json.dumps(figures, indent=2, ensure_ascii=False))

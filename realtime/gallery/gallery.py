@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from engines.encoder import Encoder
-from engines.errors import UserError
+from engines.errors import UserError, short_reason
+from engines.files import explain_errors
 from realtime.gallery import files, trash
 from realtime.gallery.files import CACHE, Stored
 from realtime.gallery.index import (
@@ -29,7 +30,7 @@ from realtime.gallery.index import (
     write_cache,
 )
 from realtime.gallery.labels import check_label, folder_key, free_name
-from realtime.gallery.reading import GalleryReader, reason, saying
+from realtime.gallery.reading import GalleryReader
 from realtime.gallery.reference import (
     DamagedReference,
     NewerFormat,
@@ -135,8 +136,8 @@ class Gallery:
         except OSError as error:
             file = path / Path(error.filename or id).name
             raise UserError(
-                f"{file} can't be written ({reason(error)}) and nothing was recorded: free some "
-                "space, or choose a --gallery folder you may write to."
+                f"{file} can't be written ({short_reason(error)}) and nothing was recorded: free "
+                "some space, or choose a --gallery folder you may write to."
             ) from None
         raise UserError(f"{path} can't be written: other programs keep changing it. Try again.")
 
@@ -150,7 +151,7 @@ class Gallery:
                 "Choose another name, or delete that one first."
             )
         for folder in folders:
-            with saying(folder, "can't be renamed"):
+            with explain_errors(f"{folder} can't be renamed"):
                 files.write_label(folder, new)  # from here on it has the new label
                 names = self._reader.names()
             others = {n for n in names if folder_key(n) != folder_key(folder.name)}
@@ -161,10 +162,12 @@ class Gallery:
         """Move a gesture to the trash. UserError where there is none, naming those there are."""
         label = check_label(label)
         folders = self._folders_of(label)
-        with saying(self.folder / trash.TRASH, "can't be written, so nothing was deleted"):
+        with explain_errors(
+            f"{self.folder / trash.TRASH} can't be written, so nothing was deleted"
+        ):
             entry = trash.new_entry(self.folder)
         for folder in folders:
-            with saying(folder, "can't be deleted"):
+            with explain_errors(f"{folder} can't be deleted"):
                 trash.put_gesture(entry, folder, label)
 
     def delete_reference(self, id: str) -> None:
@@ -179,7 +182,7 @@ class Gallery:
 
     def undo(self) -> str:
         """Bring back what was deleted last. Returns its label. Raises UserError."""
-        with saying(self.folder / trash.TRASH, "can't be read"):
+        with explain_errors(f"{self.folder / trash.TRASH} can't be read"):
             places = trash.newest(self.folder)
         if not places:
             raise UserError(f"Nothing was deleted from {self.folder} that could be brought back.")
@@ -187,13 +190,13 @@ class Gallery:
         for place in places:
             if place.id in there:
                 continue
-            with saying(place.json, "can't be brought back"):
+            with explain_errors(f"{place.json} can't be brought back"):
                 try:
                     _, png, record = files.read_files(place)
                 except (DamagedReference, NewerFormat) as error:
                     raise UserError(f"{place.json} can't be brought back: {error}.") from None
                 self.add_files(place.label, place.id, png, record)
-        with saying(places[0].folder, "can't be emptied"):
+        with explain_errors(f"{places[0].folder} can't be emptied"):
             trash.forget(places)
         return places[0].label
 
@@ -225,12 +228,19 @@ class Gallery:
         """Move references to the trash, as one deletion."""
         if not places:
             return
-        with saying(self.folder / trash.TRASH, "can't be written, so nothing was deleted"):
+        with explain_errors(
+            f"{self.folder / trash.TRASH} can't be written, so nothing was deleted"
+        ):
             entry = trash.new_entry(self.folder)
         for place in places:
-            with saying(place.json, "can't be deleted"):
+            with explain_errors(f"{place.json} can't be deleted"):
                 trash.put_reference(entry, place)
                 files.remove_if_empty(place.folder, place.label)
+
+    def _new_trash_entry(self) -> Path:
+        fault = f"{self.folder / trash.TRASH} can't be written, so nothing was deleted"
+        with explain_errors(fault):
+            return trash.new_entry(self.folder)
 
     def _folders_of(self, label: str) -> list[Path]:
         """The folders of a gesture that has references. Raises UserError where it has none."""

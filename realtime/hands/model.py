@@ -16,15 +16,13 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+from rich.progress import BarColumn, DownloadColumn, TextColumn
 
-from engines.errors import UserError
-from engines.files import replacing
-from engines.say import console, tell
+from engines.errors import UserError, short_reason
+from engines.files import explain_errors, replace_file
+from engines.say import progress, tell
 
 ENVIRONMENT = "GESTURES_HAND_MODEL"
 WHEEL = "mediapipe==0.10.21"
@@ -84,7 +82,8 @@ def bundle(wheel: Path, target: Path) -> None:
             networks = {name: archive.read(path) for name, (path, _) in NETWORKS.items()}
     except (OSError, KeyError, zipfile.BadZipFile) as error:
         raise UserError(
-            f"{wheel} doesn't hold MediaPipe's hand networks ({error}). Fetch it with: {BY_HAND}"
+            f"{wheel} doesn't hold MediaPipe's hand networks ({short_reason(error)}). Fetch it "
+            f"with: {BY_HAND}"
         ) from None
     for name, (path, expected) in NETWORKS.items():
         found = hashlib.sha256(networks[name]).hexdigest()
@@ -93,17 +92,15 @@ def bundle(wheel: Path, target: Path) -> None:
                 f"{path} in {wheel.name} has SHA-256 {found[:12]}…, expected {expected[:12]}…: "
                 f"it was altered on its way. Fetch it again from an index you trust: {BY_HAND}"
             )
-    try:
+    remedy = (
+        "Make room or give write permission there, or fetch it by hand and pass it with "
+        f"--hand-model: {BY_HAND}"
+    )
+    with explain_errors(f"The hand model can't be kept in {target.parent}", remedy):
         target.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(target) as file, zipfile.ZipFile(file, "w") as archive:
+        with replace_file(target) as file, zipfile.ZipFile(file, "w") as archive:
             for name, data in networks.items():  # stored: MediaPipe maps them in place
                 archive.writestr(name, data)
-    except OSError as error:
-        raise UserError(
-            f"The hand model can't be kept in {target.parent} ({error.strerror}). Make room or "
-            f"give write permission there, or fetch it by hand and pass it with --hand-model: "
-            f"{BY_HAND}"
-        ) from None
 
 
 def _fetch() -> None:
@@ -134,15 +131,16 @@ def _pip_download(folder: Path) -> None:
     started = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
     )
-    with started as process, _progress() as progress:
-        task = progress.add_task("hand model", total=None)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    with started as process, progress(*columns) as bar:
+        task = bar.add_task("hand model", total=None)
         lines = []
         try:
             assert process.stdout is not None
             for line in process.stdout:
                 step = re.match(r"Progress (\d+) of (\d+)", line)
                 if step:
-                    progress.update(task, completed=int(step[1]), total=int(step[2]))
+                    bar.update(task, completed=int(step[1]), total=int(step[2]))
                 elif line.strip():
                     lines.append(line.strip())
             code = process.wait()
@@ -150,7 +148,7 @@ def _pip_download(folder: Path) -> None:
             process.kill()
             process.wait()
             raise
-        progress.update(task, completed=WHEEL_BYTES, total=WHEEL_BYTES)
+        bar.update(task, completed=WHEEL_BYTES, total=WHEEL_BYTES)
     if code != 0:
         reason = next((x for x in reversed(lines) if x.startswith("ERROR")), "pip failed")
         raise UserError(
@@ -158,11 +156,3 @@ def _pip_download(folder: Path) -> None:
             f"the network and start again; or on a connected machine run `{BY_HAND}` and pass "
             "that file with --hand-model."
         )
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    hidden = not console.is_terminal  # it would leave an empty line in a log
-    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
-        yield progress

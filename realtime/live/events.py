@@ -6,11 +6,11 @@ import json
 import math
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import IO, Any
 
-from engines.errors import UserError
+from engines.files import explain_errors
 from realtime.live.state import State
 from realtime.types import FrameResult, GestureEvent
 
@@ -30,7 +30,7 @@ class EventFile:
         self._last = -1  # the last frame's index
         self._started: Counter[tuple[str, str]] = Counter()  # (side, label): ends to come
         self._file: IO[str]
-        try:
+        with self._explained():
             if target == "-":
                 self._file = sys.stdout
             else:
@@ -38,8 +38,6 @@ class EventFile:
                 self._file = open(  # noqa: SIM115
                     target, "w", encoding="utf-8", errors="backslashreplace", newline="\n"
                 )
-        except OSError as error:
-            raise UserError(f"--events can't write {target} ({error.strerror}).") from None
         try:
             self._write({"type": "header", "version": FORMAT_VERSION, **header})
         except BaseException:
@@ -58,7 +56,7 @@ class EventFile:
 
     def close(self) -> None:
         if self._target != "-":
-            with self._told():  # after a write that failed, closing fails again
+            with self._explained():  # after a write that failed, closing fails again
                 self._file.close()
 
     def _write_event(self, event: GestureEvent) -> None:
@@ -71,21 +69,13 @@ class EventFile:
 
     def _write(self, line: Mapping[str, Any]) -> None:
         text = json.dumps(line, ensure_ascii=self._target == "-", allow_nan=False)
-        with self._told():
+        with self._explained():
             self._file.write(text + "\n")
             self._file.flush()
 
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
-            yield
-        except BrokenPipeError:
-            raise  # whoever read stdout has left: not an error of ours
-        except OSError as error:
-            raise UserError(
-                f"--events can't write {self._target} ({error.strerror}). Make room, or name "
-                "another file."
-            ) from None
+    def _explained(self) -> AbstractContextManager[None]:
+        fault = f"--events can't write {self._target}"
+        return explain_errors(fault, "Make room, or name another file.")
 
 
 def event_line(event: GestureEvent) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import cv2
 
-from engines.errors import UserError
+from engines.errors import UserError, short_reason
 from engines.say import warn
 from realtime.picture_files import quiet_opencv
 from realtime.sources.camera import next_image
@@ -72,5 +72,5 @@ def _fault(path: Path) -> str:
         path.open("rb").close()
         empty = path.stat().st_size == 0
     except OSError as error:
-        return error.strerror or type(error).__name__
+        return short_reason(error)
     return "it is empty" if empty else "it is no video, or one whose end is missing"

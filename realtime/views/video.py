@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from engines.errors import UserError
+from engines.files import explain_errors
 from realtime.live.state import State
 from realtime.types import FrameResult
 from realtime.views.canvas import Canvas
@@ -66,10 +67,8 @@ class VideoWriter:
         if not whole:
             self._part.unlink(missing_ok=True)
             raise UserError(f"{self._path} could not be written whole: make room on the disk.")
-        try:
+        with explain_errors(f"--save can't write {self._path}"):
             os.replace(self._part, self._path)
-        except OSError as error:
-            raise UserError(f"--save can't write {self._path} ({error.strerror}).") from None
 
     def __enter__(self) -> VideoWriter:
         return self

@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from engines.errors import UserError
+from engines.errors import UserError, short_reason
 from realtime.live.command import Command, Delete, Discard, Loosen, Name, Pause, Quit, Record, Undo
 from realtime.live.output import Mailbox
 from realtime.live.state import State
@@ -179,7 +179,7 @@ class Window:
             write_picture(path, self._draw(self._result, self._state))
             self._note = f"Saved {path}."
         except OSError as error:
-            self._note = f"{path} can't be written ({error.strerror})."
+            self._note = f"{path} can't be written ({short_reason(error)})."
         self._note_until_s = time.monotonic() + NOTE_S
 
     def _paint(self, canvas: np.ndarray) -> None:

@@ -77,7 +77,7 @@ def _counts(text: str) -> tuple[int, ...]:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from engines.files import writable
+    from engines.files import check_writable
     from engines.say import tell
 
     plan: Path | None = arguments.engine
@@ -93,7 +93,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     if plan.suffix != ".plan":
         raise UserError(f"--engine takes the name of a plan, FILE.plan; got {plan}.")
-    writable(plan)
+    check_writable(plan)
     if arguments.pictures and arguments.precision != "int8":
         raise UserError("--pictures are what --precision int8 is calibrated with: name both.")
     wish = Wish(
@@ -133,11 +133,11 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _encoder(arguments: argparse.Namespace, made: Path) -> Path:
     """The ONNX file that is asked for, or that a checkpoint gives: it is left as `made`."""
-    from engines.files import writable
+    from engines.files import check_writable
 
     if arguments.onnx:
         return arguments.onnx
-    writable(made)
+    check_writable(made)
     return _export(arguments.checkpoint, made, arguments.name)
 
 

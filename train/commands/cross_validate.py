@@ -21,7 +21,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     from calibration.threshold import calibration_path, save
     from engines.encoder import encoder_path, open_encoder
-    from engines.files import writable
+    from engines.files import check_writable
     from realtime.hands.model import hand_model
     from realtime.measuring.report import print_calibration
 
@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> None:
         if arguments.calibrate is not None:
             encoder = open_encoder(arguments.calibrate)
             path = calibration_path(encoder_path(arguments.calibrate))
-            writable(path)
+            check_writable(path)
             if "crop" not in encoder.spec.inputs or encoder.spec.dim != recipe.model.dim:
                 raise UserError(
                     f"--calibrate takes an encoder trained with the recipe {arguments.recipe}; "

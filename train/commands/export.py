@@ -18,13 +18,13 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from engines.files import writable
+    from engines.files import check_writable
     from engines.say import tell
 
     with training_packages():
         from train.encoder.export import export
 
-        writable(arguments.out)
+        check_writable(arguments.out)
         mark, difference = export(arguments.checkpoint, arguments.out, arguments.name)
     tell(
         f"{arguments.out}: fingerprint {mark[:12]}, largest difference from PyTorch "

@@ -19,9 +19,9 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from engines.files import writable
+    from engines.files import check_writable
     from realtime.hands.model import hand_model
     from train.pictures.prepare import prepare
 
-    writable(arguments.out)
+    check_writable(arguments.out)
     prepare(arguments.dirs, hand_model(arguments.hand_model), arguments.out)

@@ -44,6 +44,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
+    from engines.files import explain_errors
     from engines.say import tell
 
     with training_packages():
@@ -66,15 +67,9 @@ def run(arguments: argparse.Namespace) -> None:
         plan = Study(
             arguments.data, arguments.out, arguments.size, arguments.seeds, arguments.storage
         )
-        try:
+        remedy = "Make room, or name another folder; the same command goes on where it was."
+        with explain_errors(f"--out {arguments.out} can't be written", remedy):
             report = studies[arguments.name](plan)
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise UserError(
-                f"--out {arguments.out} can't be written ({error.strerror}). Make room, or name "
-                "another folder; the same command goes on where it was."
-            ) from None
     print(report.markdown())
     tell(f"The report, with its pictures: {arguments.out / 'report.html'}")
 

@@ -21,7 +21,7 @@ from calibration.int8.report import compared, embedded, latencies, sizes
 from engines.cpu import multiplies_8_bits
 from engines.encoder import open_encoder
 from engines.errors import UserError
-from engines.files import writable
+from engines.files import check_writable, explain_errors
 from engines.onnx_file import load_encoder, save_encoder
 from train.evaluation.int8_folds import calibration_of, tried_on_folds
 from train.pictures.prepared import load_prepared
@@ -64,15 +64,15 @@ def quantize_encoder(
             "--folds takes the pictures that the folds were trained on: --pictures FILE.npz, as "
             "cross-validate's --data."
         )
-    writable(out)
-    try:
-        with tempfile.TemporaryDirectory(prefix=".", dir=out.parent) as folder:
-            made = Path(folder) / out.name
-            report = _quantize_into(onnx, pictures, made, hand_model, folds, crops)
-            for path in sorted(Path(folder).iterdir(), key=lambda path: path.suffix == ".onnx"):
-                os.replace(path, out.with_name(path.name))
-    except OSError as error:
-        raise UserError(f"{out} can't be written ({error.strerror}).") from None
+    check_writable(out)
+    with (
+        explain_errors(f"{out} can't be written"),
+        tempfile.TemporaryDirectory(prefix=".", dir=out.parent) as folder,
+    ):
+        made = Path(folder) / out.name
+        report = _quantize_into(onnx, pictures, made, hand_model, folds, crops)
+        for path in sorted(Path(folder).iterdir(), key=lambda path: path.suffix == ".onnx"):
+            os.replace(path, out.with_name(path.name))
     return report
 
 
@@ -96,8 +96,8 @@ def _quantize_into(
     used = pick(first, crops + crops * HELD_BACK // CROPS)
     hands = enough(shown.fetch(used), str(pictures))
     back = np.arange(len(hands)) % (CROPS // HELD_BACK + 1) == CROPS // HELD_BACK
-    calibrating = hands.rows(~back)
-    choice, ranges = choose(model, graph, spec, calibrating, hands.rows(back))
+    calibrating = hands.take(~back)
+    choice, ranges = choose(model, graph, spec, calibrating, hands.take(back))
     new_spec = dataclasses.replace(spec, name=f"{spec.name}-int8")
     new_mark = save_encoder(quantised(model, graph, choice.layers, ranges), new_spec, out)
     left = second.copy()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from engines.errors import UserError
-from engines.files import replacing
+from engines.files import explain_errors, write_file
 
 
 def check(out: Path, settings: dict[str, Any]) -> None:
@@ -29,9 +29,6 @@ def check(out: Path, settings: dict[str, Any]) -> None:
 
 def claim(out: Path, settings: dict[str, Any]) -> None:
     """Bind a run's folder, once it is sure that there is something to run."""
-    try:
+    with explain_errors(f"--out {out} can't be written"):
         out.mkdir(parents=True, exist_ok=True)
-        with replacing(out / "run.json") as stream:
-            stream.write(json.dumps(settings, indent=1).encode())
-    except OSError as error:
-        raise UserError(f"--out {out} can't be written ({error.strerror}).") from None
+        write_file(out / "run.json", json.dumps(settings, indent=1))

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from engines.errors import UserError
+from engines.files import explain_errors
 from realtime.picture_files import SUFFIXES, quiet_opencv
 
 PICTURES = (*SUFFIXES, ".pgm")  # AT&T's faces are .pgm
@@ -66,16 +67,19 @@ def opened(path: Path) -> Iterator[Files]:
         folders = [entry.relative_to(path).as_posix() for entry in entries if entry.is_dir()]
         yield Files(path, _seen(names), _seen(folders), lambda name: (path / name).read_bytes())
         return
-    try:
-        archive = zipfile.ZipFile(path)
-    except FileNotFoundError:
-        raise UserError(f"There is no {path}: expected a folder or .zip. Check the path.") from None
-    except OSError as error:
-        raise UserError(f"{path} can't be read: {error.strerror}.") from None
-    except Exception:  # see above
-        raise UserError(
-            f"{path} is no whole .zip: it is damaged or something else. Get it again."
-        ) from None
+    with explain_errors(f"{path} can't be read"):
+        try:
+            archive = zipfile.ZipFile(path)
+        except FileNotFoundError:
+            raise UserError(
+                f"There is no {path}: expected a folder or .zip. Check the path."
+            ) from None
+        except OSError:
+            raise
+        except Exception:  # see above
+            raise UserError(
+                f"{path} is no whole .zip: it is damaged or something else. Get it again."
+            ) from None
     with archive:
         names = [name for name in archive.namelist() if not name.endswith("/")]
         folders = [name.rstrip("/") for name in archive.namelist() if name.endswith("/")]

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from engines.bundles import Bundle
 from realtime.drawn.pose import PALM_LENGTH, RADII, HandShape, joints_of_angles, random_angles
 
 # Limits in radians of what a search, or a person's own way, may make of a pose.
@@ -36,7 +37,7 @@ STANDARD = Hands(*(np.array(part) for part in (HandShape.palm, HandShape.bones, 
 
 
 @dataclass(frozen=True)
-class Touch:
+class Touch(Bundle):
     """What the thumb's tips of N poses touch.
 
     joint: int (N,), a finger's second joint, third joint or tip; 0 for nothing.
@@ -50,9 +51,6 @@ class Touch:
     def finger(self) -> np.ndarray:
         """int (N,): 0 … 3 for index … pinky; negative for nothing."""
         return (self.joint - 5) // 4
-
-    def __getitem__(self, rows: np.ndarray | slice) -> Touch:
-        return Touch(self.joint[rows], self.side[rows])
 
 
 def miss(angles: np.ndarray, hands: Hands, touch: Touch) -> np.ndarray:
@@ -88,8 +86,8 @@ def hold_contact(angles: np.ndarray, hands: Hands, classes: np.ndarray, touch: T
     per_class = len(angles) // max(len(classes), 1)
     rows = (touching[:, None] * per_class + np.arange(per_class)).ravel()
     # One gesture's slopes do for all its people.
-    steps = _steps(classes[touching], touch[touching], fingers=True).repeat(per_class, 0)
-    place = touch[touching.repeat(per_class)]
+    steps = _steps(classes[touching], touch.take(touching), fingers=True).repeat(per_class, 0)
+    place = touch.take(touching.repeat(per_class))
     person = Hands(*(part[rows] for part in hands))
     held = angles[rows]
     for _ in range(3):
@@ -107,7 +105,7 @@ def contact_poses(
     alone moved to touch elsewhere, and what it touches in the first and in the second."""
     first, second, touch, other = _searched()
     rows = rng.integers(0, len(first), count)
-    touch, other = touch[rows], other[rows]
+    touch, other = touch.take(rows), other.take(rows)
     # Mostly, the fingers touched in neither are anywhere.
     fingers = np.arange(4)
     idle = (fingers != touch.finger[:, None]) & (fingers != other.finger[:, None])
@@ -126,13 +124,13 @@ def _searched() -> tuple[np.ndarray, np.ndarray, Touch, Touch]:
     touch, shut = _places(rng, POOL)
     first[shut, 5:] = np.tile(SHUT, 4)
     first, found = _search(first, touch, fingers=True)
-    first, touch = first[found], touch[found]
+    first, touch = first[found], touch.take(found)
     second = np.hstack([random_angles(rng, len(first))[:, :5], first[:, 5:]])
     other, _ = _places(rng, len(first))
     second, found = _search(second, other, fingers=False)
     tips = (joints_of_angles(pose, *STANDARD)[:, 4] for pose in (first, second))
     found &= np.linalg.norm(np.subtract(*tips), axis=1) > ELSEWHERE
-    return first[found], second[found], touch[found], other[found]
+    return first[found], second[found], touch.take(found), other.take(found)
 
 
 def _places(rng: np.random.Generator, count: int) -> tuple[Touch, np.ndarray]:
