@@ -24,8 +24,8 @@ import torch
 from engines.errors import UserError
 from engines.files import replacing
 from engines.say import tell
-from train.runs.checkpoint import half, read_checkpoint, save_checkpoint
-from train.runs.folder import check, claim
+from train.runs.checkpoint import read_checkpoint, round_to_half, save_checkpoint
+from train.runs.folder import check_folder, claim_folder
 from train.runs.lightning import fit
 from train.runs.machine import machine
 from train.siamese.batches import Task
@@ -55,7 +55,7 @@ def train(recipe: SiameseRecipe, task: Task, out: Path) -> Run:
         **json.loads(json.dumps(dataclasses.asdict(recipe))),
         "data": digest(task, recipe.within_groups),
     }
-    check(out, settings)
+    check_folder(out, settings)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UserError(
             "Siamese networks are trained by one process; torchrun was asked for more. Start the "
@@ -83,7 +83,7 @@ def _train(recipe: SiameseRecipe, task: Task, out: Path, settings: dict[str, Any
     if recipe.published_start:
         initialise(network, recipe.seed)
     training = SiameseTraining(network, task, recipe)
-    claim(out, settings)
+    claim_folder(out, settings)
     folder = out / "checkpoints"
     _, epochs = fit(
         training,
@@ -97,7 +97,7 @@ def _train(recipe: SiameseRecipe, task: Task, out: Path, settings: dict[str, Any
     )
     log = training.log_rows
     seconds = log[-1]["seconds"]
-    network = half(network.cpu().eval())
+    network = round_to_half(network.cpu().eval())
     network.bfloat16 = False  # as it is used from here on
     pairs = task.validation_pairs
     scores = pair_scores(network, task.validation.images, pairs)

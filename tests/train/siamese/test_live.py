@@ -27,7 +27,7 @@ from realtime.sources.demo import DEMO_GESTURES
 from tests.cli import fine, parsed, run_py
 from train.encoder.checkpoint import load_checkpoint
 from train.encoder.export import PARITY, export
-from train.runs.checkpoint import half, save_checkpoint
+from train.runs.checkpoint import round_to_half, save_checkpoint
 from train.siamese.live import CROP, LiveSiamese, area_average, siamese_spec
 from train.siamese.networks import NETWORKS, SiameseConfig, SiameseNetwork
 
@@ -211,7 +211,7 @@ def test_halved_constants_lose_nothing(folder: Path) -> None:
 @pytest.mark.parametrize("name", MADE_FOR)
 def test_what_is_stored_is_what_was_measured(name: str, tmp_path: Path) -> None:
     """Rounded before, the network on disk gives every score to the bit."""
-    network = half(network_for(name))
+    network = round_to_half(network_for(name))
     save_checkpoint(network, {}, tmp_path / "x.pt")
     again, _ = load_checkpoint(tmp_path / "x.pt")
     size = network.layout.size
