@@ -126,11 +126,11 @@ def _made(
     from engines.onnx_file import load_encoder, save_encoder
     from train.evaluation.int8_folds import calibration_of, tried_on_folds
     from train.pictures.prepared import load_prepared
-    from train.pictures.sources import source
+    from train.pictures.sources import open_source
 
     model, spec, mark = load_encoder(onnx)
     graph = FloatGraph(model, str(onnx))
-    shown = source(pictures, spec.crop_size, hand_model)
+    shown = open_source(pictures, spec.crop_size, hand_model)
     first, second = two_groups(shown.subjects)
 
     def fetched(among: np.ndarray, count: int) -> np.ndarray:

@@ -23,8 +23,8 @@ from engines.say import console
 from train.backbone.backbone import FEATURES as WIDTH
 from train.backbone.backbone import INPUT, Backbone
 from train.encoder.model import FEATURES, HandFeatures
-from train.pictures.augment import as_stored, augmented
-from train.pictures.prepared import MARGIN, STORED, Prepared
+from train.pictures.augment import augment, center_crop
+from train.pictures.prepared import MARGIN, STORED_SIZE, Prepared
 from train.synthetic.pictures import pictures, to_upright
 from train.synthetic.samples import draw_classes
 
@@ -53,7 +53,7 @@ class Bank:
 def real_features(
     data: Prepared, backbone: Backbone, size: int, views: int, seed: int, folder: Path
 ) -> list[np.ndarray]:
-    """Per view float16 (N, FEATURES) of prepared hands: view 0 as they are, others augmented.
+    """Per view float16 (N, FEATURES) of prepared hands: view 0 as they are, others augment.
 
     size: the encoder's crop_size. Files are read and written in `folder`.
     """
@@ -115,7 +115,7 @@ def synthetic_features(
             task = progress.add_task(f"drawn hands, {part}", total=classes * per_class)
             for start in range(0, classes, CLASSES):
                 chunk = drawn[start : start + CLASSES]
-                hands = pictures(rng, chunk, per_class, STORED, MARGIN)
+                hands = pictures(rng, chunk, per_class, STORED_SIZE, MARGIN)
                 inputs, sure = detected(backbone, hands.crops, hands.angles, size)
                 rows.append(_encode(network, *inputs)[sure])
                 labels.append((hands.samples.labels + start)[sure])
@@ -142,12 +142,12 @@ def synthetic_features(
 def detected(
     backbone: Backbone, crops: np.ndarray, angles: np.ndarray, size: int
 ) -> tuple[Inputs, np.ndarray]:
-    """Stored crops uint8 (N, STORED, STORED, 3) whose up is turned clockwise by angles (N,) →
+    """Stored crops uint8 (N, STORED_SIZE, STORED_SIZE, 3) whose up is turned clockwise by angles (N,) →
     encoder inputs with the landmarks that MediaPipe's network sees, and bool (N,): a right hand
     is seen."""
     landmarks, world, sure = [], [], []
     for start in range(0, len(crops), BATCH):
-        large = np.stack([as_stored(crop, INPUT) for crop in crops[start : start + BATCH]])
+        large = np.stack([center_crop(crop, INPUT) for crop in crops[start : start + BATCH]])
         with torch.inference_mode():
             found = backbone.landmarks_of(backbone.pooled(_tensor(backbone, large)))
         landmarks.append(found.landmarks.cpu().numpy() / INPUT)
@@ -155,7 +155,7 @@ def detected(
         sure.append(((found.presence > PRESENCE) & (found.right > 0)).cpu().numpy())
     # Live world landmarks are turned back into the camera's frame.
     turned = (np.concatenate(world) @ to_upright(angles)).astype(np.float32)
-    small = np.stack([as_stored(crop, size) for crop in crops])
+    small = np.stack([center_crop(crop, size) for crop in crops])
     return (small, np.concatenate(landmarks), turned), np.concatenate(sure)
 
 
@@ -165,9 +165,9 @@ def _views(data: Prepared, view: int, seed: int, size: int) -> Iterator[Inputs]:
     def one(i: int) -> Inputs:
         crop, points, world = data.crop(i), data.landmarks[i], data.world_landmarks[i]
         if view == 0:
-            return as_stored(crop, size), points, world
+            return center_crop(crop, size), points, world
         rng = np.random.default_rng([seed, view, i])
-        return augmented(rng, crop, points, world, size)
+        return augment(rng, crop, points, world, size)
 
     with ThreadPoolExecutor(2) as pool:
         for start in range(0, len(data), BATCH):

@@ -82,7 +82,7 @@ def fit(
     try:
         trainer.fit(training, ckpt_path=last if last.is_file() else None, weights_only=True)
     except SystemExit:  # Lightning turns Ctrl-C into this
-        tell("Training was interrupted; the same command resumes it.")
+        tell("Training was interrupted: the same command goes on from there.")
         raise KeyboardInterrupt from None
     stored = torch.load(folder / f"{keep}.ckpt", map_location="cpu", weights_only=True)
     training.load_state_dict(stored["state_dict"])

@@ -12,11 +12,11 @@ from rich.progress import track
 
 from engines.errors import UserError
 from engines.say import console
-from train.pictures.prepared import MARGIN, STORED, Prepared, load_prepared
+from train.pictures.prepared import MARGIN, STORED_SIZE, Prepared, load_prepared
 from train.siamese.class_index import places
 from train.siamese.pictures import Pictures
 
-INNER = round(STORED / MARGIN)  # px of the crop that the live program would cut
+INNER = round(STORED_SIZE / MARGIN)  # px of the crop that the live program would cut
 MANY = 2000  # pictures; with more, the wait is worth a bar
 
 
@@ -46,7 +46,7 @@ def load_hand_pictures(
 
 
 def _grey(data: Prepared, size: int) -> np.ndarray:
-    edge = (STORED - INNER) // 2
+    edge = (STORED_SIZE - INNER) // 2
 
     def one(i: int) -> np.ndarray:
         inner = data.crop(i)[edge : edge + INNER, edge : edge + INNER]

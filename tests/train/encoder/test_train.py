@@ -289,7 +289,7 @@ def test_a_true_kill_and_ctrl_c_and_then_the_same_command(
     assert (status, err) == (-signal.SIGKILL, "")
     assert state(tmp_path)["epoch"] == 1
     status, err = ended(start(drawn, tmp_path, **{KILL_AT: "3 1 SIGINT"}))
-    kept = "Training was interrupted; the same command resumes it.\n"
+    kept = "Training was interrupted: the same command goes on from there.\n"
     assert (status, err) == (130, f"{kept}Stopped.\n")
     status, err = ended(start(drawn, tmp_path, **{KILL_AT: "4 1 SIGTERM"}))
     assert (status, err) == (130, f"{kept}Stopped.\n")
