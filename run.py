@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except ModuleNotFoundError as error:
-        install = {"onnx": 'pip install "onnx>=1.18,<2"'}.get(
+        install = {"onnx": 'pip install "onnx>=1.21,<2"'}.get(
             str(error.name), "pip install -r requirements.txt"
         )
         print(

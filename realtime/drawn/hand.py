@@ -66,8 +66,8 @@ def _backdrop(wall, scenery: int, size: tuple[int, int]) -> tuple[np.ndarray, np
     for _ in range(5):
         corner, extent = rng.uniform(0, (width, height)), rng.uniform(16, 60, 2)
         colour = np.clip(np.array(wall) * rng.uniform(0.75, 1.1) + rng.normal(0, 6, 3), 0, 255)
-        ends = np.stack([corner - extent / 2, corner + extent / 2]).astype(int).tolist()
-        cv2.rectangle(small, *ends, colour.tolist(), -1)
+        low, high = np.stack([corner - extent / 2, corner + extent / 2]).astype(int).tolist()
+        cv2.rectangle(small, low, high, colour.tolist(), -1)
     small = cv2.GaussianBlur(small, (0, 0), 5)
     across, down = np.linspace(-1, 1, width), np.linspace(-1, 1, height)[:, None]
     small *= (1 - 0.07 * down - 0.05 * across**2)[..., None].astype(np.float32)
@@ -83,7 +83,7 @@ def _enlarged(half, shape) -> np.ndarray:
     solid = cv2.threshold(half, EMPTY / 2, 1.0, cv2.THRESH_BINARY)[1]
     parts = (cv2.GaussianBlur(part, (7, 7), 0) for part in (half * solid, solid))
     total, weight = (cv2.resize(p, None, fx=2, fy=2)[: shape[0], : shape[1]] for p in parts)
-    return np.where(weight > 0.5, total * 2 / cv2.max(weight, 0.5), np.float32(EMPTY))
+    return np.where(weight > 0.5, total * 2 / np.maximum(weight, 0.5), np.float32(EMPTY))
 
 
 def draw_hand(
@@ -150,8 +150,8 @@ def _details(view, palm_only, height, radii, inner, palm, px) -> tuple[np.ndarra
     """Masks (h, w) uint8: lines of the palm and the finger joints, and nails."""
     lines, nails = np.zeros((2, *height.shape), np.uint8)
 
-    def fixed(points) -> np.ndarray:
-        return np.round(points[:, :2] * 16).astype(np.int32)[None]
+    def fixed(points) -> list[np.ndarray]:
+        return [np.round(points[:, :2] * 16).astype(np.int32)]
 
     def seen(point) -> bool:
         x, y = int(point[0] + 0.5), int(point[1] + 0.5)
@@ -188,7 +188,7 @@ def _shade(height, sleeve, lines, nails, look, px, mottle) -> tuple[np.ndarray, 
     mask = (whole > EMPTY / 2).astype(np.float32)
     # Carry the rim on outside, or all outlines would be as dark as a drop to the background.
     rim = cv2.dilate(whole, np.ones((7, 7), np.uint8)) - 3.0
-    rim = cv2.max(rim, float(whole[mask > 0].min(initial=0.0)) - 3.0)
+    rim = np.maximum(rim, whole[mask > 0].min(initial=0.0) - np.float32(3.0))
     smooth = cv2.GaussianBlur(np.where(mask > 0, whole, rim), (0, 0), max(0.0011 * px, 0.6))
     gx = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, ksize=3, scale=1 / 8)
     gy = cv2.Sobel(smooth, cv2.CV_32F, 0, 1, ksize=3, scale=1 / 8)
@@ -200,11 +200,11 @@ def _shade(height, sleeve, lines, nails, look, px, mottle) -> tuple[np.ndarray, 
     low = cv2.resize(smooth, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     solid = cv2.resize(mask, low.shape[::-1], interpolation=cv2.INTER_AREA)
     window = (int(0.008 * px) | 1,) * 2
-    mean = cv2.blur(low * solid, window) / cv2.max(cv2.blur(solid, window), 1e-3)
-    hollow = cv2.min(cv2.max((mean - low) * (0.40 / (0.016 * px)), 0.0), 0.40)
+    mean = cv2.blur(low * solid, window) / np.maximum(cv2.blur(solid, window), 1e-3)
+    hollow = ((mean - low) * (0.40 / (0.016 * px))).clip(0.0, 0.40)
     tone += mottle - cv2.resize(hollow, tone.shape[::-1])
     tone -= lines * np.float32(0.35 * look.creases / 255)
-    grey = cv2.merge([cv2.convertScaleAbs(cv2.max(tone, 0.0), alpha=200)] * 3)
+    grey = cv2.merge([cv2.convertScaleAbs(np.maximum(tone, 0.0), alpha=200)] * 3)
     # Light that has passed through skin is red, and fills its shadows.
     level = np.linspace(0, 255 / 200, 256)[:, None]
     skin = np.array(look.skin) * (0.20 + 0.80 * level) ** np.array([1.25, 1.15, 0.85])

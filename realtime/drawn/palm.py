@@ -90,5 +90,5 @@ def palm_and_arm(view, shape, px, radii, across, palm, down) -> np.ndarray:
     solid = (height > EMPTY / 2).astype(np.float32)
     window = (int(0.015 * px) | 1,) * 2
     weight = cv2.blur(solid, window)
-    mean = cv2.blur(height * solid, window) / cv2.max(weight, 1e-3)
-    return height + (mean - height) * cv2.max(2 * weight - 1, 0.0) * solid
+    mean = cv2.blur(height * solid, window) / np.maximum(weight, 1e-3)
+    return height + (mean - height) * np.maximum(2 * weight - 1, 0.0) * solid

@@ -134,20 +134,24 @@ def load_backbone(hand_model: Path) -> Backbone:
             f"{tflite.AGAIN}"
         ) from None
     network = Backbone()
-    layers = [m for m in network.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
+    layers = [
+        (layer.weight, layer.bias)
+        for layer in network.modules()
+        if isinstance(layer, (nn.Conv2d, nn.Linear)) and layer.bias is not None
+    ]
     stored = [
         (torch.from_numpy(_torch_layout(kind, weight)), torch.from_numpy(bias))
         for kind, weight, bias in tflite.weights(data, hand_model)
     ]
-    expected = [(layer.weight.shape, layer.bias.shape) for layer in layers]
+    expected = [(weight.shape, bias.shape) for weight, bias in layers]
     if [(weight.shape, bias.shape) for weight, bias in stored] != expected:
         raise UserError(
             f"{hand_model} holds another network than hand_landmark_full. {tflite.AGAIN}"
         )
     with torch.no_grad():
-        for layer, (weight, bias) in zip(layers, stored, strict=True):
-            layer.weight.copy_(weight)
-            layer.bias.copy_(bias)
+        for own, found in zip(layers, stored, strict=True):
+            for parameter, value in zip(own, found, strict=True):
+                parameter.copy_(value)
     return network.eval()
 
 

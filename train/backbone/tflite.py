@@ -25,7 +25,7 @@ CODE_BUILTIN, BUFFER_DATA = 0, 0
 
 OPERATORS = {3: "conv", 4: "depthwise", 6: "dequantize", 9: "dense"}
 AGAIN = "Delete it, and the next run fetches it anew."
-TYPES = {0: np.dtype("<f4"), 1: np.dtype("<f2")}
+TYPES: dict[int, np.dtype[np.floating]] = {0: np.dtype("<f4"), 1: np.dtype("<f2")}
 
 
 class _Table:

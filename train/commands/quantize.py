@@ -51,7 +51,7 @@ def quantize(arguments: argparse.Namespace) -> None:
     except ModuleNotFoundError as error:
         raise UserError(
             f"Quantising needs the package {error.name}, which isn't installed. Install it with: "
-            'pip install "onnx>=1.18,<2"'
+            'pip install "onnx>=1.21,<2"'
         ) from None
     print("\n".join(lines(report)))
     out: Path = arguments.out

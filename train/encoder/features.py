@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -210,7 +211,7 @@ def _damaged(path: Path) -> UserError:
     return UserError(f"{path} is damaged: delete it, and the same command makes it again.")
 
 
-def _save(path: Path, write: Callable[[object], None]) -> None:
+def _save(path: Path, write: Callable[[BinaryIO], None]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as file:

@@ -86,7 +86,8 @@ class HeadTraining(lightning.LightningModule):
         return DataLoader(batches, batch_size=None)
 
     def val_dataloader(self) -> DataLoader[Any]:
-        return DataLoader([self.data.held_out], batch_size=None)
+        # Any sequence will do, whatever the type of the parameter says.
+        return DataLoader([self.data.held_out], batch_size=None)  # type: ignore[arg-type]
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         # Dropout's draws, too, are the batch's own.

@@ -71,7 +71,7 @@ class HandFeatures(nn.Module):
 
     def __init__(self, backbone: Backbone | None = None) -> None:
         super().__init__()
-        self.layers = (backbone or Backbone()).layers[: TAPS[-1] + 1]
+        self.layers = nn.Sequential(*list((backbone or Backbone()).layers)[: TAPS[-1] + 1])
         for name, matrix in (("bones", BONES), ("pairs", PAIRS), ("palm", PALM)):
             self.register_buffer(name, torch.from_numpy(matrix), persistent=False)
 

@@ -27,6 +27,7 @@ def fit_whitening(bank: Bank, components: tuple[int, ...]) -> tuple[Whitening, n
     whitening = Whitening(components)
     start = 0
     for layer, width in zip(whitening.blocks, BLOCKS, strict=True):
+        assert isinstance(layer, nn.Linear)
         _principal(layer, bank.features[0][:, start : start + width], weights)
         start += width
     rows = whiten(bank.features[0], whitening)

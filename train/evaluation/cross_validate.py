@@ -33,7 +33,7 @@ from train.encoder.data import alphabets_and_labels, load_data
 from train.encoder.export import export
 from train.encoder.features import pooled_features, real_features
 from train.encoder.fit import train
-from train.encoder.model import GEOMETRY
+from train.encoder.model import GEOMETRY, GestureEncoder
 from train.encoder.recipes import Recipe
 from train.encoder.whitening import whiten
 from train.evaluation.confusions import confusions
@@ -127,6 +127,7 @@ def _tested(
     checkpoint: Path,
 ) -> Fold:
     model, _ = load_checkpoint(checkpoint)
+    assert isinstance(model, GestureEncoder)  # as train() leaves it
     _, labels = alphabets_and_labels(data, recipe)
 
     def embedded(name: str, encoder: str) -> LabelledEmbeddings:

@@ -86,4 +86,5 @@ def fit(
         raise KeyboardInterrupt from None
     stored = torch.load(folder / f"{keep}.ckpt", map_location="cpu", weights_only=True)
     training.load_state_dict(stored["state_dict"])
+    assert best.best_model_score is not None  # every epoch is validated
     return float(best.best_model_score), int(trainer.current_epoch)

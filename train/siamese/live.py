@@ -17,6 +17,9 @@ class LiveSiamese(nn.Module):
     """The network behind the live loop's crops. The graph ends at the features: what compares
     them is in the spec."""
 
+    grey: Tensor
+    shrink: Tensor
+
     def __init__(self, network: SiameseNetwork) -> None:
         super().__init__()
         self.network = network

@@ -120,7 +120,7 @@ class Block(nn.Module):
         self.first = _convolution(channels, filters, 3)
         self.second = nn.Conv2d(filters, filters, 3, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(filters)
-        self.past = nn.Identity()
+        self.past: nn.Module = nn.Identity()
         if channels != filters:
             self.past = nn.Conv2d(channels, filters, 1, bias=False)
 
@@ -157,14 +157,14 @@ class SiameseNetwork(nn.Module):
         self.config = config
         self.layout = NETWORKS[config.network]
         self.body = self.layout.body()
-        self.bfloat16 = False  # convolve in half precision, where training says so
+        self.mixed_precision = False  # convolve in bfloat16, where training says so
         self.head = None
         if config.similarity == "weighted_l1":
             self.head = nn.Linear(self.layout.features, 1)
 
     def forward(self, pictures: Tensor) -> Tensor:
         """float (N, 1, S, S), 0…1 → float32 features (N, D); unit norm where compared by cosine."""
-        if self.bfloat16:
+        if self.mixed_precision:
             with torch.autocast(pictures.device.type, torch.bfloat16):
                 features = self.body(pictures).float()
         else:

@@ -72,14 +72,22 @@ def train(recipe: SiameseRecipe, task: Task, out: Path) -> Run:
         ) from None
     network, _ = read_checkpoint(out / "network.pt", KINDS)
     assert isinstance(network, SiameseNetwork)
-    about = (result[name] for name in ("figures", "log", "threshold"))
-    return Run(network, recipe, *about, out, result["machine"])
+    return Run(
+        network=network,
+        recipe=recipe,
+        figures=result["figures"],
+        log=result["log"],
+        threshold=result["threshold"],
+        folder=out,
+        machine=result["machine"],
+    )
 
 
 def _train(recipe: SiameseRecipe, task: Task, out: Path, settings: dict[str, Any]) -> None:
     torch.manual_seed(recipe.seed)
-    network = SiameseNetwork(recipe.model).to(memory_format=torch.channels_last)
-    network.bfloat16 = recipe.bfloat16
+    network = SiameseNetwork(recipe.model)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # stub lacks it
+    network.mixed_precision = recipe.bfloat16
     if recipe.published_start:
         initialise(network, recipe.seed)
     training = SiameseTraining(network, task, recipe)
@@ -98,7 +106,7 @@ def _train(recipe: SiameseRecipe, task: Task, out: Path, settings: dict[str, Any
     log = training.log_rows
     seconds = log[-1]["seconds"]
     network = round_to_half(network.cpu().eval())
-    network.bfloat16 = False  # as it is used from here on
+    network.mixed_precision = False  # as it is used from here on
     pairs = task.validation_pairs
     scores = pair_scores(network, task.validation.images, pairs)
     threshold = best_threshold(scores, pairs.same)
@@ -139,10 +147,10 @@ def digest(task: Task, grouped: bool) -> str:
 
 def draw_log(log: list[dict[str, float]], path: Path, recipe: SiameseRecipe) -> None:
     """Loss, one-shot and verification over the iterations, as a picture."""
-    from train.reports.plots import curves  # matplotlib takes a second to load
+    from train.reports.plots import Curve, curves  # matplotlib takes a second to load
 
     steps = np.array([row["epoch"] for row in log]) * recipe.steps
-    series = {
+    series: dict[str, Curve] = {
         name: (steps, np.array([row[name] for row in log]), None, None)
         for name in ("loss", "validation loss", "one-shot", "verification")
         if name in log[-1]

@@ -49,13 +49,15 @@ class SiameseTraining(lightning.LightningModule):
                 weight_init_func=TorchInitWrapper(nn.init.normal_, std=0.05),
             )
         self.log_rows: list[dict[str, float]] = []
-        self.started, self.losses = time.monotonic(), []
+        self.started = time.monotonic()
+        self.losses: list[Tensor] = []
 
     def train_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
         return DataLoader(Batches(self.task, self.recipe, self.current_epoch), batch_size=None)
 
     def val_dataloader(self) -> DataLoader[Any]:
-        return DataLoader([0], batch_size=None)
+        # Any sequence will do, whatever the type of the parameter says.
+        return DataLoader([0], batch_size=None)  # type: ignore[arg-type]
 
     def on_train_epoch_start(self) -> None:
         low, high, over = MOMENTUM
@@ -78,7 +80,8 @@ class SiameseTraining(lightning.LightningModule):
         if self.classes is not None:
             return self.classes(features, numbers)
         if recipe.loss == "triplet":
-            return triplet(*features.chunk(3), recipe.margin)
+            anchor, positive, negative = features.chunk(3)
+            return triplet(anchor, positive, negative, recipe.margin)
         return self.pair_loss(self.network.compare(*features.chunk(2)), numbers.bool())
 
     def pair_loss(self, score: Tensor, same: Tensor) -> Tensor:

@@ -77,7 +77,7 @@ def scenes() -> list[np.ndarray]:
 
 def _scene(rng: np.random.Generator, shapes: int) -> np.ndarray:
     wall = rng.uniform(20, 240) * rng.normal(1.0, 0.12, 3)
-    picture = np.ones((SCENE_SIZE, SCENE_SIZE, 3), np.float32) * wall.astype(np.float32)
+    picture: np.ndarray = np.ones((SCENE_SIZE, SCENE_SIZE, 3), np.float32) * wall.astype(np.float32)
     for _ in range(shapes):
         random = rng.random() < 0.5
         colour = rng.uniform(0, 255, 3) if random else wall * rng.uniform(0.4, 1.5)
@@ -107,7 +107,7 @@ def _scene(rng: np.random.Generator, shapes: int) -> np.ndarray:
     grain = rng.normal(0.0, 1.0, (SCENE_SIZE // 4, SCENE_SIZE // 4, 1)).astype(np.float32)
     for scale, strength in ((8, 60.0), (2, 12.0)):  # uneven light, cloth and plaster
         cloud = cv2.GaussianBlur(grain, (0, 0), scale) * scale * strength * rng.uniform(0, 1)
-        picture += cv2.resize(cloud, (SCENE_SIZE, SCENE_SIZE))[..., None]
+        picture = picture + cv2.resize(cloud, (SCENE_SIZE, SCENE_SIZE))[..., None]
     return picture.clip(0, 255).astype(np.uint8)
 
 
@@ -129,7 +129,9 @@ def photographed(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
         picture = cv2.add(picture, noise, dtype=cv2.CV_8U)
     if rng.random() < 0.5:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 90))]
-        picture = cv2.imdecode(cv2.imencode(".jpg", picture, quality)[1], cv2.IMREAD_COLOR)
+        decoded = cv2.imdecode(cv2.imencode(".jpg", picture, quality)[1], cv2.IMREAD_COLOR)
+        assert decoded is not None
+        picture = decoded
     return picture
 
 

@@ -255,7 +255,7 @@ def test_half_precision_is_nearly_the_same_and_gives_single(similarity: str) -> 
     network, pictures = small(similarity), torch.rand(3, 1, 28, 28)
     with torch.inference_mode():
         exact = network(pictures)
-        network.bfloat16 = True
+        network.mixed_precision = True
         found = network(pictures)
     assert found.dtype == torch.float32 and not torch.equal(found, exact)
     torch.testing.assert_close(found, exact, atol=0.01, rtol=0)

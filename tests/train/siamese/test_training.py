@@ -115,7 +115,7 @@ def test_the_threshold_is_that_of_the_network_on_disk(
     pairs = task.validation_pairs
     scores = pair_scores(run.network, task.validation.images, pairs)
     assert run.threshold == pytest.approx(best_threshold(scores, pairs.same), abs=1e-6)
-    assert not run.network.training and not run.network.bfloat16
+    assert not run.network.training and not run.network.mixed_precision
 
 
 def test_a_finished_run_is_read_back(task: Task, whole: Path, monkeypatch) -> None:
