@@ -26,7 +26,7 @@ from train.backbone.backbone import INPUT, Backbone
 from train.encoder.model import FEATURES, HandFeatures
 from train.pictures.augment import augment, center_crop
 from train.pictures.prepared import MARGIN, STORED_SIZE, Prepared
-from train.synthetic.pictures import pictures, to_upright
+from train.synthetic.pictures import draw_pictures, to_upright
 from train.synthetic.samples import draw_classes
 
 VERSION = 1  # of what is computed here: count it up with TAPS, augmentation or drawing
@@ -116,7 +116,7 @@ def synthetic_features(
             task = progress.add_task(f"drawn hands, {part}", total=classes * per_class)
             for start in range(0, classes, CLASSES):
                 chunk = drawn[start : start + CLASSES]
-                hands = pictures(rng, chunk, per_class, STORED_SIZE, MARGIN)
+                hands = draw_pictures(rng, chunk, per_class, STORED_SIZE, MARGIN)
                 inputs, sure = detected(backbone, hands.crops, hands.angles, size)
                 rows.append(_encode(network, *inputs)[sure])
                 labels.append((hands.samples.labels + start)[sure])

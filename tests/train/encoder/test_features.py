@@ -28,7 +28,7 @@ from train.encoder.features import (
 from train.encoder.model import FEATURES, HandFeatures
 from train.pictures.augment import center_crop
 from train.pictures.prepared import MARGIN, STORED_SIZE, Prepared, StoredHand, to_arrays
-from train.synthetic.pictures import Pictures, pictures
+from train.synthetic.pictures import SyntheticPictures, draw_pictures
 from train.synthetic.samples import draw_classes
 
 SIZE = 96
@@ -45,13 +45,13 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def drawn() -> Pictures:
+def drawn() -> SyntheticPictures:
     rng = np.random.default_rng(0)
-    return pictures(rng, draw_classes(rng, 6, "train"), 2, STORED_SIZE, MARGIN)
+    return draw_pictures(rng, draw_classes(rng, 6, "train"), 2, STORED_SIZE, MARGIN)
 
 
 @pytest.fixture(scope="module")
-def data(drawn: Pictures) -> Prepared:
+def data(drawn: SyntheticPictures) -> Prepared:
     """12 hands of three sets that take turns."""
     hands = [
         StoredHand(

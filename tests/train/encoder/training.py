@@ -29,7 +29,7 @@ from train.encoder.checkpoint import load_checkpoint
 from train.encoder.model import ModelConfig
 from train.encoder.recipes import Recipe
 from train.pictures.prepared import MARGIN, STORED_SIZE, VERSION, StoredHand, to_arrays
-from train.synthetic.pictures import pictures
+from train.synthetic.pictures import draw_pictures
 from train.synthetic.samples import draw_classes
 
 MODEL = ModelConfig(crop_size=64, components=(8, 8, 8, 8), hidden=16, dim=16, dropout=0.3)
@@ -71,7 +71,9 @@ def drawn_hands(people: int, labels: int, each: int, seed: int = 0) -> list[Stor
     classes = draw_classes(np.random.default_rng(seed), labels, "train")
     hands = []
     for person in range(people):
-        drawn = pictures(np.random.default_rng([seed, person]), classes, each, STORED_SIZE, MARGIN)
+        drawn = draw_pictures(
+            np.random.default_rng([seed, person]), classes, each, STORED_SIZE, MARGIN
+        )
         rows = zip(drawn.crops, drawn.landmarks, drawn.samples.joints, strict=True)
         hands += [stored(*row) for row in rows]
     return hands
