@@ -22,7 +22,7 @@ from engines.errors import UserError
 from engines.files import replacing
 from engines.say import console
 from train.backbone.backbone import FEATURES as WIDTH
-from train.backbone.backbone import INPUT, Backbone
+from train.backbone.backbone import INPUT_SIZE, Backbone
 from train.encoder.model import FEATURES, HandFeatures
 from train.pictures.augment import augment, center_crop
 from train.pictures.prepared import MARGIN, STORED_SIZE, Prepared
@@ -91,7 +91,7 @@ def pooled_features(data: Prepared, backbone: Backbone, size: int, folder: Path)
             task = progress.add_task("pooled features", total=len(data))
             for crops, _, _ in _views(data, 0, 0, size):
                 with torch.inference_mode():
-                    yield backbone.pooled(_tensor(backbone, crops)).half().cpu().numpy()
+                    yield backbone.pool(_tensor(backbone, crops)).half().cpu().numpy()
                 progress.advance(task, len(crops))
 
     return _kept(folder / f"pooled-{key}.npy", (len(data), WIDTH), made)
@@ -148,10 +148,10 @@ def detected(
     is seen."""
     landmarks, world, sure = [], [], []
     for start in range(0, len(crops), BATCH):
-        large = np.stack([center_crop(crop, INPUT) for crop in crops[start : start + BATCH]])
+        large = np.stack([center_crop(crop, INPUT_SIZE) for crop in crops[start : start + BATCH]])
         with torch.inference_mode():
-            found = backbone.landmarks_of(backbone.pooled(_tensor(backbone, large)))
-        landmarks.append(found.landmarks.cpu().numpy() / INPUT)
+            found = backbone.predict_landmarks(backbone.pool(_tensor(backbone, large)))
+        landmarks.append(found.landmarks.cpu().numpy() / INPUT_SIZE)
         world.append(found.world.cpu().numpy())
         sure.append(((found.presence > PRESENCE) & (found.right > 0)).cpu().numpy())
     # Live world landmarks are turned back into the camera's frame.

@@ -264,7 +264,7 @@ def test_pooled_features_are_the_networks_own(data, untrained, tmp_path):
     assert found.shape == (len(data), WIDTH)
     crops = np.stack([center_crop(data.crop(i), SIZE) for i in range(len(data))])
     with torch.inference_mode():
-        expected = untrained.pooled(torch.from_numpy(crops)).numpy()
+        expected = untrained.pool(torch.from_numpy(crops)).numpy()
     assert np.allclose(found, expected, rtol=2e-3, atol=1e-3)
     before = state(tmp_path)
     assert np.array_equal(pooled_features(data, untrained, SIZE, tmp_path), found)
