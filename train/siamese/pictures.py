@@ -1,4 +1,4 @@
-"""Grey pictures with their classes: what every reader gives and every Siamese run takes."""
+"""Grey pictures with their classes: what readers return and Siamese runs take."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ import numpy as np
 class Pictures:
     """N grey pictures of one size.
 
-    images uint8 (N, H, W); labels str (N,): the class that is to be recognised (a character, a
-    face's owner, a gesture), unique over all groups; groups str (N,): what classes are drawn from
-    together in a within-group test (an alphabet, a set; "" where there is no such thing);
-    subjects str (N,): who drew, signed or posed ("" where unknown); order int64 (N,): position in
-    time or in the file, within a class.
+    Attributes:
+        images: uint8 (N, H, W).
+        labels: str (N,), the classes to recognise (characters, people, gestures), unique over all
+            groups.
+        groups: str (N,), the alphabets or sets within which classes may be compared; "" if none.
+        subjects: str (N,), who drew, signed or posed; "" if unknown.
+        order: int64 (N,), position within the class, in time or in the file.
     """
 
     images: np.ndarray
@@ -30,7 +32,7 @@ class Pictures:
         return len(self.images)
 
     def take(self, rows: np.ndarray) -> Pictures:
-        """The pictures of an index array or a bool mask."""
+        """Select pictures by an index array or a bool mask."""
         return Pictures(
             self.images[rows],
             self.labels[rows],
@@ -39,8 +41,8 @@ class Pictures:
             self.order[rows],
         )
 
-    def resized(self, size: int) -> Pictures:
-        """Every picture as size × size by area averaging (as the exported graph does it)."""
+    def resize(self, size: int) -> Pictures:
+        """Scale all pictures to size × size by area averaging, as the exported graph does."""
         if self.images.shape[1:] == (size, size):
             return self
         images = [cv2.resize(i, (size, size), interpolation=cv2.INTER_AREA) for i in self.images]
@@ -55,7 +57,7 @@ class Pictures:
 
 
 def joined(parts: Sequence[Pictures]) -> Pictures:
-    """One or more sets of pictures of one size, one after the other."""
+    """Concatenate one or more sets of pictures of one size."""
     return Pictures(
         np.concatenate([part.images for part in parts]),
         np.concatenate([part.labels for part in parts]),

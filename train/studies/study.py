@@ -14,7 +14,7 @@ from engines.errors import UserError
 from train.siamese.pairs import Pairs
 from train.siamese.pictures import Pictures
 from train.siamese.runs import Run
-from train.siamese.verification import Verification, compared, extremes, pair_scores, verify
+from train.siamese.verification import Verification, extremes, score_features, score_pairs, verify
 
 SIZES = ("full", "laptop", "minute")
 
@@ -56,9 +56,9 @@ def verified(
     from train.reports.plots import pair_panel
 
     if features is None:
-        scores = pair_scores(run.network, pictures.images, pairs)
+        scores = score_pairs(run.network, pictures.images, pairs)
     else:
-        scores = compared(run.network, features, pairs)
+        scores = score_features(run.network, features, pairs)
     kinds = {
         kind: [
             (

@@ -11,7 +11,7 @@ import pytest
 from engines.errors import UserError
 from tests.train.siamese.files import encoded, picture, real_data, unpacked, zipped
 from train.pictures.prepared import MARGIN, STORED_SIZE, VERSION, StoredHand, to_arrays
-from train.siamese.class_folders import load_class_folders, natural
+from train.siamese.class_folders import load_class_folders, natural_key
 from train.siamese.hands import load_hand_pictures
 from train.siamese.sign_mnist import load_sign_mnist
 
@@ -53,7 +53,7 @@ def test_a_crop_is_the_middle_square(tmp_path: Path) -> None:
 
 def test_natural_order() -> None:
     names = ["b", "a10", "a9", "a", "10", "9", "a9b2", "a9b10"]
-    assert sorted(names, key=natural) == ["9", "10", "a", "a9", "a9b2", "a9b10", "a10", "b"]
+    assert sorted(names, key=natural_key) == ["9", "10", "a", "a9", "a9b2", "a9b10", "a10", "b"]
 
 
 @pytest.mark.parametrize(
