@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engines.errors import UserError
-from engines.files import folder, writable
+from engines.files import check_folder, check_writable
 from realtime.commands import bench_engines as bench_command
 from realtime.commands import options
 from realtime.commands import selftest as selftest_command
@@ -124,10 +124,10 @@ def embed(arguments: argparse.Namespace) -> None:
     from realtime.hands.model import hand_model
     from realtime.measuring.folder import embed_folder, save_embeddings
 
-    writable(arguments.out)
+    check_writable(arguments.out)
     with closing(open_encoder(arguments.encoder, arguments.engine)) as encoder:
         model = hand_model(arguments.hand_model)
-        hands = embed_folder(folder(arguments.dir), [encoder], model, arguments.mirror_hands)
+        hands = embed_folder(check_folder(arguments.dir), [encoder], model, arguments.mirror_hands)
     save_embeddings(hands, encoder, arguments.out)
     found = int(hands.found.sum())
     print(f"{found} of {len(hands.paths)} pictures show a hand; wrote {arguments.out}.",
@@ -141,11 +141,11 @@ def evaluate(arguments: argparse.Namespace) -> None:
     from realtime.measuring.report import print_report
     from realtime.recognition.recognizer import open_calibration
 
-    writable(arguments.json)
+    check_writable(arguments.json)
     with closing(open_encoder(arguments.encoder, arguments.engine)) as encoder:
         report = evaluate(
-            folder(arguments.dir),
-            folder(arguments.references) if arguments.references else None,
+            check_folder(arguments.dir),
+            check_folder(arguments.references) if arguments.references else None,
             encoder,
             hand_model(arguments.hand_model),
             arguments.mirror_hands,
@@ -168,7 +168,7 @@ def calibrate(arguments: argparse.Namespace) -> None:
     from realtime.measuring.report import print_calibration
 
     path = arguments.out or calibration_path(encoder_path(arguments.encoder))
-    writable(path)
+    check_writable(path)
     with closing(open_encoder(arguments.encoder, arguments.engine)) as encoder:
         fitted = calibrate(
             arguments.sources,

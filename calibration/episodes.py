@@ -11,11 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from engines.bundles import Bundle, join
+
 Similarity = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
-class LabelledEmbeddings:
+class LabelledEmbeddings(Bundle):
     """embeddings float32 (N, D); labels and subjects str (N,)."""
 
     embeddings: np.ndarray
@@ -24,7 +26,7 @@ class LabelledEmbeddings:
 
 
 @dataclass(frozen=True)
-class Scores:
+class Scores(Bundle):
     """One entry per scored query, over all draws.
 
     best: similarity to the nearest reference; margin: see `relative_margin`;
@@ -39,9 +41,6 @@ class Scores:
     known: np.ndarray
     five_way: np.ndarray
     cell: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.best)
 
 
 def within(
@@ -65,7 +64,7 @@ def within(
             if references is not None:
                 queries = np.setdiff1d(rows, references)
                 parts.append(_score(data, queries, data, references, similarity))
-    return joined(parts)
+    return _join(parts)
 
 
 def across(
@@ -95,7 +94,7 @@ def across(
             if drawn is not None:
                 shared = rows[np.isin(queries.labels[rows], pool.labels[theirs])]
                 parts.append(_score(queries, shared, pool, drawn, similarity))
-    return joined(parts)
+    return _join(parts)
 
 
 def _rows_by(values: np.ndarray) -> dict[str, np.ndarray]:
@@ -156,12 +155,8 @@ def _chance_among(beaten: np.ndarray, others: int) -> np.ndarray:
     return chance
 
 
-def joined(parts: Sequence[Scores]) -> Scores:
-    """Scores of several people or sets as one."""
-    fields = ("best", "margin", "correct", "known", "five_way", "cell")
-    if not parts:
-        empty = np.zeros(0)
-        return Scores(
-            empty, empty, empty.astype(bool), empty.astype(bool), empty, empty.astype(str)
-        )
-    return Scores(*(np.concatenate([getattr(part, field) for part in parts]) for field in fields))
+def _join(parts: Sequence[Scores]) -> Scores:
+    """Scores of several people, or of none, as one."""
+    none = np.zeros(0)
+    empty = Scores(none, none, none.astype(bool), none.astype(bool), none, none.astype(str))
+    return join(parts) if parts else empty

@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from calibration.episodes import Scores, joined
+from calibration.episodes import Scores
 from calibration.metrics import expected_calibration_error
-from engines.errors import UserError
-from engines.files import replacing
+from engines.bundles import join
+from engines.errors import UserError, short_reason
+from engines.files import explain_errors, write_file
 
 GALLERY_SIZE = 10
 FARS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3)  # what + and − step through
@@ -104,7 +105,7 @@ def fit_left_out(
             "nothing to calibrate on."
         )
     what = f"{', '.join(usable)}, within each person, each scored by {scorer} trained without it"
-    return fit(joined(list(usable.values())), far, fingerprint, what, draws)
+    return fit(join(list(usable.values())), far, fingerprint, what, draws)
 
 
 def fit(
@@ -214,10 +215,9 @@ def calibration_path(encoder: Path) -> Path:
 
 
 def save(calibration: Calibration, path: Path) -> None:
-    """Write it whole or not at all."""
-    text = json.dumps(dataclasses.asdict(calibration), indent=2) + "\n"
-    with replacing(path) as file:
-        file.write(text.encode())
+    """Write it whole or not at all. Raises UserError where it can't be written."""
+    with explain_errors(f"The calibration can't be written to {path}"):
+        write_file(path, json.dumps(dataclasses.asdict(calibration), indent=2) + "\n")
 
 
 def load(path: Path, fingerprint: str) -> Calibration:
@@ -236,7 +236,7 @@ def load(path: Path, fingerprint: str) -> Calibration:
             raise ValueError("a number is missing")
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise UserError(
-            f"The calibration {path} can't be read ({error}). Fit it again with: "
+            f"The calibration {path} can't be read ({short_reason(error)}). Fit it again with: "
             "python run.py calibrate DIR --encoder ENCODER"
         ) from None
     if calibration.fingerprint != fingerprint:

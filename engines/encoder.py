@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from engines.errors import UserError
+from engines.say import warn
 from engines.spec import EncoderSpec
 
 MODELS = Path(__file__).resolve().parent.parent / "models"
@@ -86,5 +86,5 @@ def _plan_beside(path: Path) -> Encoder | None:
     try:
         return open_plan(plan, _onnx(path).fingerprint)
     except UserError as error:
-        print(f"{error}\nThe encoder runs on ONNX Runtime instead.", file=sys.stderr)
+        warn(f"{error} The encoder runs on ONNX Runtime instead.")
         return None

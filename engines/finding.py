@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from engines.errors import UserError
+from engines.errors import UserError, first_line
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,5 @@ def guarded(what: str, look: Callable[[], Finding]) -> Finding:
         missing = f"the package {error.name} isn't installed"
         return Finding(what, False, missing, "pip install -r requirements-gpu.txt")
     except Exception as error:
-        text = (str(error).strip().splitlines() or ["no reason given"])[0]
         advice = "this is a fault of the program: report it"
-        return Finding(what, False, f"{type(error).__name__}: {text}", advice)
+        return Finding(what, False, f"{type(error).__name__}: {first_line(str(error))}", advice)

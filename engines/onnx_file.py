@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engines.errors import UserError
-from engines.files import replacing
+from engines.errors import UserError, short_reason
+from engines.files import explain_errors, write_file
 from engines.spec import FINGERPRINT_KEY, SPEC_KEY, EncoderSpec, fingerprint, input_shapes
 
 if TYPE_CHECKING:
@@ -28,8 +28,7 @@ def save_encoder(model: onnx.ModelProto, spec: EncoderSpec, path: Path) -> str:
     mark = fingerprint(spec, weights)
     onnx.helper.set_model_props(model, {SPEC_KEY: spec.to_json(), FINGERPRINT_KEY: mark})
     onnx.checker.check_model(model, full_check=True)
-    with replacing(path) as file:
-        file.write(model.SerializeToString())
+    write_file(path, model.SerializeToString())
     return mark
 
 
@@ -41,17 +40,17 @@ def load_encoder(path: Path) -> tuple[onnx.ModelProto, EncoderSpec, str]:
     """
     import onnx
 
-    try:
-        model = onnx.load(path)
-        onnx.checker.check_model(model)
-    except OSError as error:
-        raise UserError(f"{path} can't be read ({error.strerror}).") from None
-    except Exception as error:  # protobuf's and onnx's own unrelated types
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise UserError(
-            f"{path} is no ONNX file ({reason}). Make one with: python run.py export CHECKPOINT "
-            "--out FILE.onnx"
-        ) from None
+    with explain_errors(f"{path} can't be read"):
+        try:
+            model = onnx.load(path)
+            onnx.checker.check_model(model)
+        except OSError:
+            raise
+        except Exception as error:  # protobuf's and onnx's own unrelated types
+            raise UserError(
+                f"{path} is no ONNX file ({short_reason(error)}). Make one with: python run.py "
+                "export CHECKPOINT --out FILE.onnx"
+            ) from None
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     if SPEC_KEY not in metadata or FINGERPRINT_KEY not in metadata:
         raise UserError(

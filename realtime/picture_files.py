@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import secrets
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from engines.errors import UserError
+from engines.files import explain_errors, write_file
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
@@ -21,14 +21,12 @@ def read_picture(path: str | Path) -> np.ndarray:
     breaks off before its end.
     """
     path = Path(path)
-    try:
-        # Bytes first: cv2.imread can't open every Unicode path on Windows.
-        data = np.fromfile(path, np.uint8)
-    except FileNotFoundError:
-        raise UserError(f"There is no picture {path}: check the path.") from None
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise UserError(f"{path} can't be read as a picture: {reason}.") from None
+    with explain_errors(f"{path} can't be read as a picture"):
+        try:
+            # Bytes first: cv2.imread can't open every Unicode path on Windows.
+            data = np.fromfile(path, np.uint8)
+        except FileNotFoundError:
+            raise UserError(f"There is no picture {path}: check the path.") from None
     quiet_opencv()
     if data.size == 0:
         raise UserError(f"{path} is an empty file, not a picture: delete it or save it again.")
@@ -57,15 +55,7 @@ def write_picture(path: str | Path, image: np.ndarray) -> None:
     encoded, data = cv2.imencode(path.suffix.lower(), image)
     if not encoded:
         raise OSError(f"{path} could not be encoded")
-    # The same folder, since os.replace is atomic only within one file system. Not tempfile,
-    # whose files no other user may read.
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        partial.write_bytes(data.tobytes())
-        os.replace(partial, path)
-    except BaseException:  # Ctrl-C too must leave nothing behind
-        partial.unlink(missing_ok=True)
-        raise
+    write_file(path, data.tobytes())
 
 
 def list_pictures(folder: str | Path, recursive: bool = False) -> list[Path]:
@@ -77,11 +67,8 @@ def list_pictures(folder: str | Path, recursive: bool = False) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder: expected a folder with {_kinds()} pictures.")
-    try:
+    with explain_errors(f"The folder {folder} can't be listed"):
         entries = list(folder.rglob("*") if recursive else folder.iterdir())
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise UserError(f"The folder {folder} can't be listed: {reason}.") from None
     return sorted(path for path in entries if is_picture(path) and path.is_file())
 
 

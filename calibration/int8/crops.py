@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from engines.bundles import Bundle
 from engines.errors import UserError
 
 FEWEST = 32  # crops that ranges may be read from; fewer are those of a few pictures
 
 
 @dataclass(frozen=True)
-class Hands:
+class Hands(Bundle):
     """N hands as an encoder takes them, all right or seen as right.
 
     crops uint8 (N, S, S, 3) RGB; landmarks float32 (N, 21, 3) in crop widths; world_landmarks
@@ -27,20 +28,6 @@ class Hands:
     labels: np.ndarray
     subjects: np.ndarray
     names: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def rows(self, rows: np.ndarray) -> Hands:
-        """Only these rows: indices, or bool (N,)."""
-        return Hands(
-            self.crops[rows],
-            self.landmarks[rows],
-            self.world_landmarks[rows],
-            self.labels[rows],
-            self.subjects[rows],
-            self.names[rows],
-        )
 
     def inputs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """What Encoder.encode takes."""

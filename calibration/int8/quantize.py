@@ -176,7 +176,7 @@ def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def _batches(hands: Hands, size: int) -> Iterator[Hands]:
     for start in range(0, len(hands), size):
-        yield hands.rows(np.arange(start, min(start + size, len(hands))))
+        yield hands.take(slice(start, start + size))
 
 
 def _opened(model: onnx.ModelProto) -> Callable[..., list[np.ndarray]]:

@@ -25,8 +25,7 @@ ROUNDS = 60  # of timing
 
 def embedded(encoder: Encoder, hands: Hands) -> LabelledEmbeddings:
     parts = [
-        encoder.encode(*hands.rows(np.arange(i, min(i + 32, len(hands)))).inputs())
-        for i in range(0, len(hands), 32)
+        encoder.encode(*hands.take(slice(i, i + 32)).inputs()) for i in range(0, len(hands), 32)
     ]
     return LabelledEmbeddings(np.concatenate(parts), hands.labels, hands.subjects)
 
@@ -87,7 +86,7 @@ def _numbers(figure: Figure) -> list[float]:
 def latencies(before: Encoder, after: Encoder, hands: Hands) -> dict[str, dict[str, Any]]:
     """Milliseconds per call of encode by the number of hands, one thread: the median of each, and
     how many times as fast the second is, with a 95 % interval; see engines.selftest.bench."""
-    inputs = hands.rows(np.arange(max(BATCHES)) % len(hands)).inputs()
+    inputs = hands.take(np.arange(max(BATCHES)) % len(hands)).inputs()
     made = bench({"float": before, "int8": after}, inputs, BATCHES, ROUNDS)
     rows = {(row.engine, row.batch): row for row in made.rows}
     found = {}

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from engines.cpu import multiplies_8_bits
-from engines.errors import UserError
+from engines.errors import UserError, short_reason
 from engines.onnx_runtime.providers import (
     CPU,
     PROVIDERS,
@@ -93,8 +93,7 @@ def accelerated_session(path: Path, name: str, spec: EncoderSpec) -> Any:
 
 def reason(error: Exception) -> str:
     """The first line of what was said, without the place in ONNX Runtime's source."""
-    text = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return text.split(" ; ")[0].rstrip(".")  # then come GPU, host name, file and line
+    return short_reason(error).split(" ; ")[0]  # then come GPU, host name, file and line
 
 
 def _options(module: Any) -> Any:

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engines.errors import UserError
-from engines.files import replacing
+from engines.files import explain_errors, write_file
 from engines.finding import Finding
 
 FORMAT = 1
@@ -85,8 +84,5 @@ def write(
         "findings": [dataclasses.asdict(finding) for finding in findings],
     }
     text = json.dumps(scrubbed(report, hidden), indent=2, ensure_ascii=False, allow_nan=False)
-    try:
-        with replacing(path) as file:
-            file.write((text + "\n").encode())
-    except OSError as error:
-        raise UserError(f"--json can't write {path} ({error.strerror}).") from None
+    with explain_errors(f"--json can't write {path}"):
+        write_file(path, text + "\n")

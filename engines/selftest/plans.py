@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from engines.encoder import Encoder
-from engines.errors import UserError
+from engines.files import explain_errors
 from engines.finding import Finding, guarded
 from engines.selftest.machine import Gpu
 from engines.selftest.reference import Reference, tried
@@ -79,10 +79,8 @@ def given(
 
     def look() -> Finding:
         beside = sidecar.load(plan)
-        try:
+        with explain_errors(f"{plan} can't be read"):
             data = plan.read_bytes()
-        except OSError as error:
-            raise UserError(f"{plan} can't be read ({error.strerror}).") from None
         # Without a GPU, all the rest of what it was built for is compared.
         where = gpu.capability if gpu else beside.targets[0]
         runtime = check(beside, plan, data, Here(installed(), where))

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engines.errors import UserError
-from engines.files import replacing
+from engines.files import explain_errors, replace_file, write_file
 from engines.onnx_file import is_quantised, load_encoder
+from engines.say import tell
 from engines.tensorrt.compile import compiled
 from engines.tensorrt.gpu import compute_capability
 from engines.tensorrt.precision import in_fp16
@@ -62,10 +62,9 @@ def build(onnx_path: Path, engine: Path, wish: Wish) -> Sidecar:
     _check_quantised(model, onnx_path, wish.precision, runtime)
     if wish.precision == "fp16":
         model = in_fp16(model)
-    print(
+    tell(
         f"Building {engine} for {', '.join(targets)} with {RUNTIMES[runtime]} {trt.__version__}, "
-        f"{wish.precision}, 1 to {batches[-1]} hands.",
-        file=sys.stderr,
+        f"{wish.precision}, 1 to {batches[-1]} hands."
     )
     started = time.monotonic()
     plan = compiled(
@@ -102,22 +101,20 @@ def _write(plan: bytes, sidecar: Sidecar, engine: Path) -> None:
     """Both files or neither."""
     beside = sidecar_path(engine)
     before = beside.read_bytes() if beside.is_file() else None
-    try:
-        with replacing(engine) as file:
-            file.write(plan)
-            file.flush()  # no room shows here, before the sidecar speaks of the new plan
-            save(sidecar, engine)
-    except OSError as error:
-        with contextlib.suppress(OSError):  # the plan may have been in use, as on Windows
-            if before is None:
-                beside.unlink(missing_ok=True)
-            elif beside.read_bytes() != before:
-                with replacing(beside) as file:
-                    file.write(before)
-        raise UserError(
-            f"{engine} can't be written ({error.strerror}); what was there before is untouched. "
-            f"The plan takes {len(plan) / 1e6:.0f} MB."
-        ) from None
+    untouched = f"What was there before is untouched. The plan takes {len(plan) / 1e6:.0f} MB."
+    with explain_errors(f"{engine} can't be written", untouched):
+        try:
+            with replace_file(engine) as file:
+                file.write(plan)
+                file.flush()  # no room shows here, before the sidecar speaks of the new plan
+                save(sidecar, engine)
+        except OSError:
+            with contextlib.suppress(OSError):  # the plan may have been in use, as on Windows
+                if before is None:
+                    beside.unlink(missing_ok=True)
+                elif beside.read_bytes() != before:
+                    write_file(beside, before)
+            raise
 
 
 def definite(wish: Wish) -> Wish:

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from engines.errors import UserError
-from engines.files import replacing
+from engines.errors import UserError, first_line
+from engines.files import write_file
 from engines.tensorrt.runtimes import error_log, first_error, started
 from engines.tensorrt.sidecar import ranges
 
@@ -71,9 +71,9 @@ def compiled(
 
 
 def _refused(what: str, fault: str, reason: str) -> UserError:
-    first = (reason.strip().splitlines() or ["it gives no reason"])[0][:300].rstrip(".")
     return UserError(
-        f"{what} {fault} ({first}); without a plan the encoder runs with: --engine onnx"
+        f"{what} {fault} ({first_line(reason)}); without a plan the encoder runs with: --engine "
+        "onnx"
     )
 
 
@@ -88,8 +88,8 @@ def _known_times(config: Any, path: Path) -> Any:
 
 
 def _keep_times(cache: Any, path: Path) -> None:
-    with contextlib.suppress(OSError), replacing(path) as file:  # the plan matters more
-        file.write(bytes(cache.serialize()))
+    with contextlib.suppress(OSError):  # the plan matters more
+        write_file(path, bytes(cache.serialize()))
 
 
 def _progress(trt: Any) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from engines.errors import UserError
+from engines.errors import UserError, short_reason
 
 Shapes = Mapping[str, tuple[int, ...]]
 _RETAINING = threading.Lock()  # functools.cache has none
@@ -120,8 +120,7 @@ def pycuda_version() -> str:
 
 def fault(what: str, error: Exception) -> UserError:
     """The sentence for an exception of CUDA's."""
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-    return UserError(f"The GPU {what} ({reason}); for the CPU: --engine onnx")
+    return UserError(f"The GPU {what} ({short_reason(error)}); for the CPU: --engine onnx")
 
 
 def _pycuda() -> Any:
@@ -135,11 +134,10 @@ def _pycuda() -> Any:
             "toolkit is, with: PATH=/usr/local/cuda/bin:$PATH pip install pycuda"
         ) from None
     except (ImportError, OSError) as error:  # it is linked with the driver's library
-        reason = (str(error).strip().splitlines() or ["no reason given"])[0].rstrip(".")
         raise UserError(
-            f"pycuda can't be loaded ({reason}): it needs NVIDIA's driver, and to be built with "
-            "CUDA headers no newer than that; build it anew with: pip install --force-reinstall "
-            "--no-deps --no-cache-dir pycuda"
+            f"pycuda can't be loaded ({short_reason(error)}): it needs NVIDIA's driver, and to be "
+            "built with CUDA headers no newer than that; build it anew with: pip install "
+            "--force-reinstall --no-deps --no-cache-dir pycuda"
         ) from None
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from engines.errors import UserError
-from engines.files import replacing
+from engines.files import explain_errors, write_file
 from engines.spec import input_shapes, preprocess
 from engines.tensorrt import sidecar as sidecars
 from engines.tensorrt.cuda_buffers import CudaBuffers
@@ -26,15 +26,13 @@ def open_plan(path: Path, fingerprint: str | None = None) -> TensorRTEncoder:
     Raises UserError, one sentence with the command that mends it, where the plan is damaged, holds
     another encoder, or can't run here.
     """
-    try:
+    with explain_errors(f"{path} can't be read"):
+        if not path.exists():
+            raise UserError(
+                f"There is no plan at {path}; build one: python run.py build --onnx FILE.onnx "
+                f"--engine {path}"
+            )
         plan = path.read_bytes()
-    except FileNotFoundError:
-        raise UserError(
-            f"There is no plan at {path}; build one: python run.py build --onnx FILE.onnx "
-            f"--engine {path}"
-        ) from None
-    except OSError as error:
-        raise UserError(f"{path} can't be read ({error.strerror}).") from None
     sidecar = sidecars.load(path)
     here = Here(installed(), compute_capability(), fingerprint)
     return TensorRTEncoder(path, plan, sidecar, check(sidecar, path, plan, here))
@@ -104,8 +102,8 @@ class TensorRTEncoder:
             finally:
                 self._buffers.close()
         if compiled and compiled != self._kept:
-            with contextlib.suppress(OSError), replacing(cache_path(self._path)) as file:
-                file.write(compiled)  # only time is lost without it
+            with contextlib.suppress(OSError):  # only time is lost without it
+                write_file(cache_path(self._path), compiled)
 
 
 def cache_path(plan: Path) -> Path:

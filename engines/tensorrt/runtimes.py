@@ -10,7 +10,7 @@ import importlib.metadata
 from dataclasses import dataclass
 from typing import Any
 
-from engines.errors import UserError
+from engines.errors import UserError, first_line, short_reason
 from engines.tensorrt.gpu import driver_cuda
 
 # Name on the command line → what people call it. The names are also what their packages begin
@@ -72,10 +72,9 @@ def load(name: str) -> Any:
             f"{RUNTIMES[name]} isn't installed here; install it with: {pip_install(name)}"
         ) from None
     except Exception as error:  # a library that is missing: ImportError, OSError, FileNotFoundError
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise UserError(
-            f"{RUNTIMES[name]} is installed but can't be loaded ({reason}); install it anew with: "
-            f"{pip_install(name)} --force-reinstall"
+            f"{RUNTIMES[name]} is installed but can't be loaded ({short_reason(error)}); install "
+            f"it anew with: {pip_install(name)} --force-reinstall"
         ) from None
     raise UserError(f"A TensorRT runtime is one of {', '.join(RUNTIMES)}; got {name!r}.")
 
@@ -103,8 +102,7 @@ def started(kind: Any, log: Any, what: str) -> Any:
 
 def first_error(log: Any) -> str:
     """What went wrong since the log was cleared, in one short line; the first is the cause."""
-    lines = [line.strip() for text in log.errors for line in text.splitlines() if line.strip()]
-    return (lines[0] if lines else "it gives no reason")[:300].rstrip(".")
+    return first_line("\n".join(log.errors))
 
 
 def error_log(trt: Any) -> Any:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from engines.errors import UserError
-from engines.files import replacing
+from engines.files import explain_errors, write_file
 from engines.spec import EncoderSpec
 from engines.tensorrt.runtimes import BUILDERS
 
@@ -74,8 +74,7 @@ def sidecar_path(plan: Path) -> Path:
 def save(sidecar: Sidecar, plan: Path) -> None:
     """Write it beside the plan, whole or not at all. OSError passes through."""
     fields = dataclasses.asdict(sidecar) | {"spec": json.loads(sidecar.spec.to_json())}
-    with replacing(sidecar_path(plan)) as file:
-        file.write((json.dumps(fields, indent=2) + "\n").encode())
+    write_file(sidecar_path(plan), json.dumps(fields, indent=2) + "\n")
 
 
 def load(plan: Path) -> Sidecar:
@@ -83,18 +82,18 @@ def load(plan: Path) -> Sidecar:
     path = sidecar_path(plan)
     again = f"Build the plan again: python run.py build --onnx FILE.onnx --engine {plan}"
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
+        with explain_errors(f"{path} can't be read", again):
+            if not path.exists():
+                raise UserError(
+                    f"{plan} has no {path.name} beside it, which says what it was built for. "
+                    f"{again}"
+                )
+            fields = json.loads(path.read_text(encoding="utf-8"))
         if fields["format"] != FORMAT:
             raise UserError(
                 f"{path} has format {fields['format']}; this program reads {FORMAT}. {again}"
             )
         return _parsed(fields)
-    except FileNotFoundError:
-        raise UserError(
-            f"{plan} has no {path.name} beside it, which says what it was built for. {again}"
-        ) from None
-    except OSError as error:
-        raise UserError(f"{path} can't be read ({error.strerror}). {again}") from None
     except (TypeError, ValueError, KeyError, AttributeError):
         raise UserError(f"{path} doesn't say what a plan was built for. {again}") from None
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from engines.errors import UserError
+from engines.errors import UserError, first_line
 from engines.spec import preprocess
 from engines.triton.config import AGAIN, NAME, Model, understood
 
@@ -186,4 +186,4 @@ def _package() -> Any:
 def _reason(error: Any) -> str:
     """The first line of a server's or gRPC's own words, short."""
     text = str(error.message() or error.status()).removeprefix("[request id: <id_unknown>] ")
-    return (text.strip().splitlines() or ["no reason given"])[0][:200].rstrip(". ")
+    return first_line(text, longest=200)

@@ -20,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from engines.errors import UserError
-from engines.files import replacing
+from engines.files import explain_errors, write_file
 from engines.onnx_file import load_encoder
 from engines.spec import FINGERPRINT_KEY
 from engines.tensorrt.sidecar import load, sidecar_path
@@ -51,16 +51,15 @@ def write_repository(
     version = max(versions, default=0) + 1
     text = config(name, served, version, delay_us)
     new = not folder.exists()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (_replace if model.exists() else _add)(model, version, text, source, served.kind)
-    except OSError as error:
-        if new:
-            with suppress(OSError):
-                folder.rmdir()
-        raise UserError(
-            f"{model} can't be written ({error.strerror}); what was there before is untouched."
-        ) from None
+    with explain_errors(f"{model} can't be written", "What was there before is untouched."):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (_replace if model.exists() else _add)(model, version, text, source, served.kind)
+        except OSError:
+            if new:
+                with suppress(OSError):
+                    folder.rmdir()
+            raise
     for old in versions:
         shutil.rmtree(model / str(old), ignore_errors=True)  # what stays is never served
     return model
@@ -93,10 +92,8 @@ def _served(source: Path, batches: tuple[int, ...]) -> Served:
             f"{source} was built by TensorRT for RTX, and Triton runs the plans of the classic "
             "one; give it the ONNX file, or build a plan with --runtime tensorrt."
         )
-    try:
+    with explain_errors(f"{source} can't be read"):
         digest = hashlib.sha256(source.read_bytes()).hexdigest()
-    except OSError as error:
-        raise UserError(f"{source} can't be read ({error.strerror}).") from None
     if digest != sidecar.plan_sha256:
         raise UserError(
             f"{source} isn't the plan that {sidecar_path(source).name} speaks of; copy the two "
@@ -134,7 +131,7 @@ def _add(model: Path, version: int, text: str, source: Path, kind: str) -> None:
                 made = Path(temporary) / model.name
                 made.mkdir()
                 _copy(source, kind, made / str(version))
-                (made / CONFIG).write_text(text, encoding="ascii")
+                write_file(made / CONFIG, text)
                 made.rename(model)
             return
         except OSError:
@@ -151,8 +148,7 @@ def _replace(model: Path, version: int, text: str, source: Path, kind: str) -> N
         _copy(source, kind, made)
         made.rename(model / str(version))
     try:
-        with replacing(model / CONFIG) as file:
-            file.write(text.encode("ascii"))
+        write_file(model / CONFIG, text)
     except OSError:
         shutil.rmtree(model / str(version), ignore_errors=True)
         raise

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engines.errors import UserError
-from engines.files import writable
+from engines.files import check_writable
 
 if TYPE_CHECKING:
     from engines.encoder import Encoder
@@ -42,7 +42,7 @@ def bench_engines(arguments: argparse.Namespace) -> None:
     from engines.selftest.machine import facts
     from realtime.measuring.drawn_crops import drawn_crops
 
-    writable(arguments.json)
+    check_writable(arguments.json)
     onnx = encoder_path(arguments.encoder)
     engines: dict[str, Encoder] = {}
     try:
@@ -156,11 +156,11 @@ def _ratio(row: Row, baseline: str) -> str:
 
 
 def write(path: Path, made: Bench, machine: dict[str, object]) -> None:
-    from engines.files import replacing
+    from engines.files import replace_file
 
     text = json.dumps({"machine": machine, **dataclasses.asdict(made)}, indent=2)
     try:
-        with replacing(path) as file:
+        with replace_file(path) as file:
             file.write((text + "\n").encode())
     except OSError as error:
         raise UserError(f"--json can't write {path} ({error.strerror}).") from None

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engines.errors import UserError
-from engines.files import writable
+from engines.files import check_writable
 
 if TYPE_CHECKING:
     from engines.finding import Finding
@@ -37,7 +37,7 @@ def selftest(arguments: argparse.Namespace) -> None:
     for path in (file, *([arguments.int8] if arguments.int8 else [])):
         if not path.is_file():
             raise UserError(f"There is no {path} to test: --engine takes FILE.onnx or FILE.plan.")
-    writable(report)
+    check_writable(report)
     fine = examine(file, arguments.encoder, arguments.int8, report, Effort())
     print(f"Wrote {report}: it names no people or folders; attach it to a bug report.",
           file=sys.stderr)  # fmt: skip

@@ -6,10 +6,8 @@ are read, checked as references, and stored like recordings.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-import secrets
 import stat
 import struct
 import zipfile
@@ -18,11 +16,11 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from engines.errors import UserError
+from engines.files import explain_errors, replace_file
 from engines.say import warn
-from realtime.gallery.files import GESTURE, TEMPORARY, label_json
+from realtime.gallery.files import GESTURE, label_json
 from realtime.gallery.gallery import Gallery
 from realtime.gallery.labels import check_label, label_of_folder
-from realtime.gallery.reading import saying
 from realtime.gallery.reference import (
     ID,
     LARGEST_JSON,
@@ -48,18 +46,8 @@ def export_zip(gallery: Gallery, path: Path) -> int:
         raise UserError(
             f"{path} can't be written: it is a folder. Name a file in it, such as a.zip."
         )
-    temporary = path.with_name(f"{TEMPORARY[0]}{secrets.token_hex(8)}")
-    try:
-        with saying(path, "can't be written"), open(temporary, "xb") as file:
-            count = _write(gallery, file)
-            file.flush()
-            os.fsync(file.fileno())
-        with saying(path, "can't be written"):
-            os.replace(temporary, path)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-    return count
+    with explain_errors(f"{path} can't be written"), replace_file(path) as file:
+        return _write(gallery, file)
 
 
 def import_zip(gallery: Gallery, path: Path) -> int:
@@ -70,7 +58,7 @@ def import_zip(gallery: Gallery, path: Path) -> int:
     with names or sizes that are not a gallery's (then nothing is added), and where writing fails.
     """
     count = 0
-    with saying(path, "can't be read"):
+    with explain_errors(f"{path} can't be read"):
         try:
             archive = zipfile.ZipFile(path)
         except BROKEN:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engines.errors import UserError
+from engines.files import TEMPORARY, sync_folder, write_file
 from realtime.gallery.labels import check_label, label_of_folder
 from realtime.gallery.reference import (
     ID,
@@ -35,7 +36,7 @@ from realtime.gallery.reference import (
 GESTURE = "gesture.json"
 DAMAGED = ".damaged"
 CACHE = ".cache"
-TEMPORARY = (".tmp-", ".new-", ".deleted-")  # a file, a gesture to be, a gesture that was
+NEW, DELETED = ".new-", ".deleted-"  # a gesture to be, a gesture that was
 NAME_IS_TAKEN = {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.EISDIR}
 LEFTOVER_S = 3600.0  # a temporary file this old belongs to no running program
 
@@ -55,34 +56,6 @@ class Stored:
     @property
     def png(self) -> Path:
         return self.folder / f"{self.id}.png"
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Write it whole or not at all, on the disk when this returns."""
-    temporary = path.with_name(f"{TEMPORARY[0]}{secrets.token_hex(8)}")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        if isinstance(error, OSError):
-            error.filename, error.filename2 = str(path), None  # not the temporary name
-        raise
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Bring a folder's names to the disk, where the system has a way to."""
-    with contextlib.suppress(OSError):  # Windows can't open folders; some file systems can't sync
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def write_label(folder: Path, label: str) -> None:
@@ -112,7 +85,7 @@ def publish_gesture(folder: Path, label: str, id: str, png: bytes, record: bytes
 
     False: something else by that name has come in between, and nothing was written.
     """
-    temporary = folder.with_name(f"{TEMPORARY[1]}{secrets.token_hex(8)}")
+    temporary = folder.with_name(f"{NEW}{secrets.token_hex(8)}")
     temporary.mkdir(parents=True)
     try:
         write_label(temporary, label)
@@ -217,9 +190,15 @@ def remove_if_empty(folder: Path, label: str) -> None:
 
 
 def remove_gesture(folder: Path) -> None:
-    """Remove a gesture's folder: gone at once by one rename, then file by file."""
-    away = folder.with_name(f"{TEMPORARY[2]}{secrets.token_hex(8)}")
-    os.rename(folder, away)
+    """Remove a gesture's folder: gone at once by one rename, then file by file.
+
+    One that is gone already is no error.
+    """
+    away = folder.with_name(f"{DELETED}{secrets.token_hex(8)}")
+    try:
+        os.rename(folder, away)
+    except FileNotFoundError:
+        return
     shutil.rmtree(away, ignore_errors=True)  # what is left, the next recordings clean up
 
 
@@ -235,9 +214,10 @@ def set_aside(gallery: Path, files: list[Path]) -> Path:
 
 def clean_leftovers(gallery: Path) -> None:
     """Remove what killed programs left behind. Never fails: the next recording tries again."""
+    ours = (TEMPORARY, NEW, DELETED)
     for folder in [gallery, gallery / CACHE, *list_folders(gallery)]:
         with contextlib.suppress(OSError):
-            for path in [folder / n for n in os.listdir(folder) if n.startswith(TEMPORARY)]:
+            for path in [folder / n for n in os.listdir(folder) if n.startswith(ours)]:
                 if time.time() - path.stat().st_mtime > LEFTOVER_S:
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
 

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from engines.encoder import Encoder
-from engines.errors import UserError
+from engines.errors import UserError, short_reason
+from engines.files import explain_errors
 from realtime.gallery import files
 from realtime.gallery.files import CACHE, Stored
 from realtime.gallery.index import (
@@ -29,7 +30,7 @@ from realtime.gallery.index import (
     write_cache,
 )
 from realtime.gallery.labels import check_label, folder_key, free_name
-from realtime.gallery.reading import GalleryReader, reason, saying
+from realtime.gallery.reading import GalleryReader
 from realtime.gallery.reference import (
     Reference,
     make_reference,
@@ -135,8 +136,8 @@ class Gallery:
         except OSError as error:
             file = path / Path(error.filename or id).name
             raise UserError(
-                f"{file} can't be written ({reason(error)}) and nothing was recorded: free some "
-                "space, or choose a --gallery folder you may write to."
+                f"{file} can't be written ({short_reason(error)}) and nothing was recorded: free "
+                "some space, or choose a --gallery folder you may write to."
             ) from None
         raise UserError(f"{path} can't be written: other programs keep changing it. Try again.")
 
@@ -150,7 +151,7 @@ class Gallery:
                 "Choose another name, or delete that one first."
             )
         for folder in folders:
-            with saying(folder, "can't be renamed"):
+            with explain_errors(f"{folder} can't be renamed"):
                 files.write_label(folder, new)  # from here on it has the new label
                 names = self._reader.names()
             others = {n for n in names if folder_key(n) != folder_key(folder.name)}
@@ -160,7 +161,7 @@ class Gallery:
     def delete(self, label: str) -> None:
         """Remove a gesture at once. UserError where there is none, naming those there are."""
         for folder in self._folders_of(check_label(label)):
-            with saying(folder, "can't be deleted"), contextlib.suppress(FileNotFoundError):
+            with explain_errors(f"{folder} can't be deleted"):
                 files.remove_gesture(folder)
 
     def delete_reference(self, id: str) -> None:
@@ -196,7 +197,7 @@ class Gallery:
         return index
 
     def _remove(self, place: Stored) -> None:
-        with saying(place.json, "can't be deleted"):
+        with explain_errors(f"{place.json} can't be deleted"):
             files.remove_reference(place)
             files.remove_if_empty(place.folder, place.label)
 

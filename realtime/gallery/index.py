@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from engines.encoder import Encoder
-from realtime.gallery.files import write_file
+from engines.files import write_file
 from realtime.gallery.reference import Record, Reference
 from realtime.hands.detector import cut_hand, encoder_inputs
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from engines.errors import UserError
+from engines.errors import UserError, short_reason
+from engines.files import explain_errors
 from engines.say import warn
 from realtime.gallery import files
 from realtime.gallery.files import Stored
@@ -28,7 +29,7 @@ class GalleryReader:
 
     def folders(self) -> list[tuple[Path, str]]:
         """The gestures' folders with their labels; two may have the same one. Raises UserError."""
-        with saying(self.folder, "can't be read as a gallery"):
+        with explain_errors(f"{self.folder} can't be read as a gallery"):
             folders = files.list_folders(self.folder)
         labelled = [(folder, self._label(folder)) for folder in folders]
         return [(folder, label) for folder, label in labelled if label is not None]
@@ -47,7 +48,7 @@ class GalleryReader:
             try:
                 places += [Stored(label, folder, id) for id in files.list_ids(folder)]
             except OSError as error:
-                self._warn(f"{folder} can't be read ({reason(error)}) and is left out.")
+                self._warn(f"{folder} can't be read ({short_reason(error)}) and is left out.")
         return sorted(places, key=lambda place: (place.label, place.id, place.folder))
 
     def read(self, place: Stored, how: Callable[[Stored], T]) -> T | None:
@@ -62,13 +63,13 @@ class GalleryReader:
         except NewerFormat:
             self._warn(f"{place.json} is of a newer version of this program and is left out.")
         except OSError as error:
-            self._warn(f"{place.json} can't be read ({reason(error)}) and is left out.")
+            self._warn(f"{place.json} can't be read ({short_reason(error)}) and is left out.")
         return None
 
     def stamp(self) -> tuple[tuple[str, int, int], ...]:
         """Each gesture's folder, its time of change in ns and how many files are in it."""
         stamps = []
-        with saying(self.folder, "can't be read as a gallery"):
+        with explain_errors(f"{self.folder} can't be read as a gallery"):
             folders = files.list_folders(self.folder)
         for folder in folders:
             with contextlib.suppress(OSError):
@@ -88,34 +89,17 @@ class GalleryReader:
         except UserError as error:
             self._warn(f"{folder} is left out: {error}")
         except OSError as error:
-            self._warn(f"{folder} can't be read ({reason(error)}) and is left out.")
+            self._warn(f"{folder} can't be read ({short_reason(error)}) and is left out.")
         return None
 
     def _set_aside(self, damaged: list[Path], why: str) -> None:
         try:
             moved = f"was set aside in {files.set_aside(self.folder, damaged)}"
         except OSError as error:  # a read-only gallery
-            moved = f"is left out; it could not be set aside ({reason(error)})"
+            moved = f"is left out; it could not be set aside ({short_reason(error)})"
         self._warn(f"{damaged[0]} is damaged ({why}) and {moved}.")
 
     def _warn(self, sentence: str) -> None:
         if sentence not in self._warned:  # the gallery is read again and again while live
             self._warned.add(sentence)
             warn(sentence)
-
-
-@contextlib.contextmanager
-def saying(path: Path, what: str) -> Iterator[None]:
-    """OSError → UserError: which file, what can't be done with it, and why."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"{path} {what} ({reason(error)}): check that it is the right one, its permissions, "
-            "and the free space."
-        ) from None
-
-
-def reason(error: OSError) -> str:
-    """The system's own words for a fault."""
-    return error.strerror or str(error) or type(error).__name__

@@ -9,7 +9,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from engines.errors import UserError
+from engines.errors import UserError, short_reason
+from engines.files import explain_errors
 from engines.quiet import native_stderr_silenced
 from realtime.drawn.hand import draw_hand
 from realtime.drawn.pose import HandPose, joints
@@ -168,10 +169,8 @@ def encoder_inputs(hands: list[Hand]) -> tuple[np.ndarray, np.ndarray, np.ndarra
 def _open_landmarker(model: Path, max_hands: int, confidence: float) -> Any:
     from mediapipe.tasks.python import BaseOptions, vision
 
-    try:
+    with explain_errors(f"The hand model {model} can't be read"):
         data = model.read_bytes()  # MediaPipe's own reading stumbles over some Windows paths
-    except OSError as error:
-        raise UserError(f"The hand model {model} can't be read ({error.strerror}).") from None
     options = vision.HandLandmarkerOptions(
         base_options=BaseOptions(model_asset_buffer=data),
         running_mode=vision.RunningMode.VIDEO,
@@ -184,7 +183,7 @@ def _open_landmarker(model: Path, max_hands: int, confidence: float) -> Any:
         return vision.HandLandmarker.create_from_options(options)
     except (RuntimeError, ValueError, FileNotFoundError, OSError) as error:
         raise UserError(
-            f"{model} can't be opened as a MediaPipe hand model ({str(error).splitlines()[0]}). "
+            f"{model} can't be opened as a MediaPipe hand model ({short_reason(error)}). "
             "Pass another with --hand-model; delete a cached one, and the next start fetches it "
             "anew."
         ) from None

@@ -22,8 +22,8 @@ from pathlib import Path
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-from engines.errors import UserError
-from engines.files import replacing
+from engines.errors import UserError, short_reason
+from engines.files import explain_errors, replace_file
 from engines.say import console, tell
 
 ENVIRONMENT = "GESTURES_HAND_MODEL"
@@ -84,7 +84,8 @@ def bundle(wheel: Path, target: Path) -> None:
             networks = {name: archive.read(path) for name, (path, _) in NETWORKS.items()}
     except (OSError, KeyError, zipfile.BadZipFile) as error:
         raise UserError(
-            f"{wheel} doesn't hold MediaPipe's hand networks ({error}). Fetch it with: {BY_HAND}"
+            f"{wheel} doesn't hold MediaPipe's hand networks ({short_reason(error)}). Fetch it "
+            f"with: {BY_HAND}"
         ) from None
     for name, (path, expected) in NETWORKS.items():
         found = hashlib.sha256(networks[name]).hexdigest()
@@ -93,17 +94,15 @@ def bundle(wheel: Path, target: Path) -> None:
                 f"{path} in {wheel.name} has SHA-256 {found[:12]}…, expected {expected[:12]}…: "
                 f"it was altered on its way. Fetch it again from an index you trust: {BY_HAND}"
             )
-    try:
+    remedy = (
+        "Make room or give write permission there, or fetch it by hand and pass it with "
+        f"--hand-model: {BY_HAND}"
+    )
+    with explain_errors(f"The hand model can't be kept in {target.parent}", remedy):
         target.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(target) as file, zipfile.ZipFile(file, "w") as archive:
+        with replace_file(target) as file, zipfile.ZipFile(file, "w") as archive:
             for name, data in networks.items():  # stored: MediaPipe maps them in place
                 archive.writestr(name, data)
-    except OSError as error:
-        raise UserError(
-            f"The hand model can't be kept in {target.parent} ({error.strerror}). Make room or "
-            f"give write permission there, or fetch it by hand and pass it with --hand-model: "
-            f"{BY_HAND}"
-        ) from None
 
 
 def _fetch() -> None:

@@ -14,7 +14,7 @@ from rich.progress import track
 
 from engines.encoder import Encoder
 from engines.errors import UserError
-from engines.files import replacing
+from engines.files import explain_errors, replace_file
 from engines.say import console, warn
 from realtime.hands.detector import HandDetector, cut_hand, detect_picture, encoder_inputs
 from realtime.hands.geometry import bounding_box
@@ -110,21 +110,16 @@ def scan(paths: Sequence[Path], model: Path) -> Iterator[tuple[np.ndarray, Detec
 
 def save_embeddings(hands: PictureHands, encoder: Encoder, out: Path) -> None:
     """`run.py embed`: one .npz without object arrays, whole or not at all. Raises UserError."""
-    try:
-        with replacing(out) as file:
-            np.savez_compressed(
-                file,
-                path=np.array(hands.paths),
-                found=hands.found,
-                side=hands.sides,
-                embedding=hands.embeddings[0],
-                landmarks=hands.landmarks,
-                world_landmarks=hands.world_landmarks,
-                box=hands.boxes,
-                fingerprint=np.array(encoder.fingerprint),
-            )
-    except OSError as error:
-        raise UserError(
-            f"{out} can't be written ({error.strerror}). Name a file in a folder that exists, "
-            "with room, with --out."
-        ) from None
+    remedy = "Name a file in a folder that exists, with room, with --out."
+    with explain_errors(f"{out} can't be written", remedy), replace_file(out) as file:
+        np.savez_compressed(
+            file,
+            path=np.array(hands.paths),
+            found=hands.found,
+            side=hands.sides,
+            embedding=hands.embeddings[0],
+            landmarks=hands.landmarks,
+            world_landmarks=hands.world_landmarks,
+            box=hands.boxes,
+            fingerprint=np.array(encoder.fingerprint),
+        )

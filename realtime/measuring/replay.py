@@ -19,6 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from engines.errors import short_reason
 from realtime.live.burst import Shot
 from realtime.live.enrol import enrol
 from realtime.picture_files import list_pictures, read_picture
@@ -112,7 +113,9 @@ def main() -> None:
     try:
         segments = json.loads(arguments.segments.read_text())["segments"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SystemExit(f"{arguments.segments} holds no labelled segments ({error}).") from None
+        raise SystemExit(
+            f"{arguments.segments} holds no labelled segments ({short_reason(error)})."
+        ) from None
     figures = replay(
         arguments.video,
         segments,

@@ -242,6 +242,6 @@ def test_a_disk_that_fails_leaves_the_old_file(fitted, tmp_path: Path, monkeypat
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(atomic.os, "replace", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(UserError, match=r"c.json \(No space left"):
         save(uncalibrated("cosine", "g"), path)
     assert load(path, "f" * 64) == fitted and list(tmp_path.iterdir()) == [path]

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from engines.errors import UserError
-from engines.files import writable
+from engines.files import check_writable
 
 
 def build(arguments: argparse.Namespace) -> None:
@@ -26,7 +26,7 @@ def build(arguments: argparse.Namespace) -> None:
 
     if plan.suffix != ".plan":
         raise UserError(f"--engine takes the name of a plan, FILE.plan; got {plan}.")
-    writable(plan)
+    check_writable(plan)
     if arguments.pictures and arguments.precision != "int8":
         raise UserError("--pictures are what --precision int8 is calibrated with: name both.")
     wish = Wish(arguments.runtime, arguments.precision, arguments.batch, arguments.target,
@@ -65,7 +65,7 @@ def _encoder(arguments: argparse.Namespace, made: Path) -> Path:
     """The ONNX file that is asked for, or that a checkpoint gives: it is left as `made`."""
     if arguments.onnx:
         return arguments.onnx
-    writable(made)
+    check_writable(made)
     return _exported(arguments.checkpoint, made, arguments.name)
 
 

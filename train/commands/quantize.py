@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from engines.errors import UserError
-from engines.files import writable
+from engines.files import check_writable
 
 CROPS, HELD_BACK = 256, 64  # to find ranges with, and to choose layers and method by
 MEASURED = 4000  # hands at most; more tell little more
@@ -93,7 +93,7 @@ def quantized(
     if folds is not None and pictures.suffix != ".npz":
         raise UserError("--folds takes the pictures that the folds were trained on: --pictures "
                         "FILE.npz, as cross-validate's --data.")  # fmt: skip
-    writable(out)
+    check_writable(out)
     try:
         with tempfile.TemporaryDirectory(prefix=".", dir=out.parent) as folder:
             made = Path(folder) / out.name
@@ -140,8 +140,8 @@ def _made(
     used = fetched(first, crops + crops * HELD_BACK // CROPS)
     hands = enough(shown.fetch(used), str(pictures))
     back = np.arange(len(hands)) % (CROPS // HELD_BACK + 1) == CROPS // HELD_BACK
-    calibrating = hands.rows(~back)
-    choice, ranges = choose(model, graph, spec, calibrating, hands.rows(back))
+    calibrating = hands.take(~back)
+    choice, ranges = choose(model, graph, spec, calibrating, hands.take(back))
     new_spec = dataclasses.replace(spec, name=f"{spec.name}-int8")
     new_mark = save_encoder(quantised(model, graph, choice.layers, ranges), new_spec, out)
     left = second.copy()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from engines.errors import UserError
-from engines.files import writable
+from engines.files import check_writable
 
 if TYPE_CHECKING:
     from train.encoder.recipes import Recipe
@@ -24,7 +24,7 @@ def prepare(arguments: argparse.Namespace) -> None:
     from realtime.hands.model import hand_model
     from train.pictures.prepare import prepare
 
-    writable(arguments.out)
+    check_writable(arguments.out)
     prepare(arguments.dirs, hand_model(arguments.hand_model), arguments.out)
 
 
@@ -66,7 +66,7 @@ def cross_validate(arguments: argparse.Namespace) -> None:
         if arguments.calibrate is not None:
             encoder = open_encoder(arguments.calibrate)
             path = calibration_path(encoder_path(arguments.calibrate))
-            writable(path)
+            check_writable(path)
             if "crop" not in encoder.spec.inputs or encoder.spec.dim != recipe.model.dim:
                 raise UserError(
                     f"--calibrate takes an encoder trained with the recipe {arguments.recipe}; "
@@ -146,7 +146,7 @@ def export(arguments: argparse.Namespace) -> None:
     with training_packages():
         from train.encoder.export import export
 
-        writable(arguments.out)
+        check_writable(arguments.out)
         mark, difference = export(arguments.checkpoint, arguments.out, arguments.name)
     print(f"{arguments.out}: fingerprint {mark[:12]}, largest difference from PyTorch "
           f"{difference:.1e}.", file=sys.stderr)  # fmt: skip

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import os
 import warnings
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from torch import nn
 
 from engines.encoder import open_encoder
 from engines.errors import UserError
+from engines.files import explain_errors, replace_path
 from engines.onnx_file import save_encoder
 from engines.spec import INPUTS, EncoderSpec, preprocess
 from train.encoder.checkpoint import load_checkpoint
@@ -58,8 +58,7 @@ def export(checkpoint: Path, out: Path, name: str) -> tuple[str, float]:
         )
     assert program is not None
     graph = in_half_precision(program.model_proto, exactly=isinstance(loaded, SiameseNetwork))
-    trial = out.with_name(f".{out.stem}.{os.getpid()}.onnx")
-    try:
+    with explain_errors(f"{out} can't be written"), replace_path(out) as trial:
         mark = save_encoder(graph, spec, trial)
         difference = parity(model, spec, trial)
         if difference > PARITY:
@@ -67,11 +66,6 @@ def export(checkpoint: Path, out: Path, name: str) -> tuple[str, float]:
                 f"ONNX Runtime and PyTorch differ by {difference:.1e} on {checkpoint}, more than "
                 f"{PARITY:.0e}: nothing was written. Try the versions in requirements-train.txt."
             )
-        os.replace(trial, out)
-    except OSError as error:
-        raise UserError(f"{out} can't be written ({error.strerror}).") from None
-    finally:
-        trial.unlink(missing_ok=True)
     return mark, difference
 
 

@@ -19,7 +19,7 @@ import torch
 from rich.progress import Progress
 
 from engines.errors import UserError
-from engines.files import replacing
+from engines.files import explain_errors, replace_file
 from engines.say import console
 from train.backbone.backbone import FEATURES as WIDTH
 from train.backbone.backbone import INPUT_SIZE, Backbone
@@ -115,7 +115,7 @@ def synthetic_features(
         with _progress() as progress:
             task = progress.add_task(f"drawn hands, {part}", total=classes * per_class)
             for start in range(0, classes, CLASSES):
-                chunk = drawn[start : start + CLASSES]
+                chunk = drawn.take(slice(start, start + CLASSES))
                 hands = draw_pictures(rng, chunk, per_class, STORED_SIZE, MARGIN)
                 inputs, sure = detected(backbone, hands.crops, hands.angles, size)
                 rows.append(_encode(network, *inputs)[sure])
@@ -212,15 +212,14 @@ def _damaged(path: Path) -> UserError:
 
 
 def _save(path: Path, write: Callable[[BinaryIO], None]) -> None:
-    try:
+    remedy = (
+        "Features take about 12 kB per picture and view: make room, or name another folder with "
+        "--features."
+    )
+    with explain_errors(f"{path} can't be written", remedy):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as file:
+        with replace_file(path) as file:
             write(file)
-    except OSError as error:
-        raise UserError(
-            f"{path} can't be written ({error.strerror}). Features take about 12 kB per picture "
-            "and view: make room, or name another folder with --features."
-        ) from None
 
 
 def _joined(parts: list[np.ndarray], back: np.ndarray) -> np.ndarray:

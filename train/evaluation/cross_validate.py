@@ -23,7 +23,7 @@ from calibration.episodes import LabelledEmbeddings, Scores, across, within
 from calibration.metrics import Figure
 from calibration.threshold import Calibration
 from engines.errors import UserError
-from engines.files import replacing
+from engines.files import write_file
 from engines.say import tell
 from realtime.measuring.evaluate import figures
 from train.backbone.backbone import load_backbone
@@ -231,7 +231,5 @@ def _write(done: list[Fold], recipe_name: str, out: Path) -> None:
                 f"{tried['ece_after']:.3f}",
             ]
             lines.append(f"| {name} | " + " | ".join(values) + " |")
-    with replacing(out / "report.json") as file:
-        file.write(json.dumps(stored, indent=1).encode())
-    with replacing(out / "report.md") as file:
-        file.write(("\n".join(lines) + "\n").encode())
+    write_file(out / "report.json", json.dumps(stored, indent=1))
+    write_file(out / "report.md", "\n".join(lines) + "\n")

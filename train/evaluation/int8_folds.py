@@ -25,7 +25,7 @@ from calibration.int8.quantize import Choice, histograms, ranges
 from calibration.int8.report import compared, embedded
 from calibration.threshold import Calibration
 from engines.encoder import open_encoder
-from engines.errors import UserError
+from engines.errors import UserError, short_reason
 from engines.onnx_file import load_encoder, save_encoder
 from engines.say import tell
 from engines.similarity import similarity
@@ -70,8 +70,8 @@ def _tried(run: Path, data: Prepared, choice: Choice, crops: int, seed: int) -> 
         without, same = list(settings["without"]), dict(settings["same_shapes"])
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise UserError(
-            f"{run / 'run.json'} can't be read ({error}): what {run / 'encoder.onnx'} was trained "
-            "on can't be told. Run cross-validate again."
+            f"{run / 'run.json'} can't be read ({short_reason(error)}): what "
+            f"{run / 'encoder.onnx'} was trained on can't be told. Run cross-validate again."
         ) from None
     model, spec, _ = load_encoder(run / "encoder.onnx")
     graph = FloatGraph(model, str(run / "encoder.onnx"))

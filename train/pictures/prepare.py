@@ -23,7 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engines.errors import UserError
-from engines.files import replacing
+from engines.files import explain_errors, replace_file
 from engines.say import console, tell
 from realtime.hands.geometry import canonical_world, crop_landmarks, cut, upright_square
 from realtime.measuring.evaluate import subjects_and_labels
@@ -118,20 +118,16 @@ def prepare(folders: Sequence[Path], model: Path, out: Path, shard_size: int = S
     }
     whole = shards / "whole.npz"  # so that a kill leaves nothing outside the shards' folder
     _write(whole, arrays)
-    try:
+    with explain_errors(f"{out} can't be written"):
         os.replace(whole, out)
-    except OSError as error:
-        raise UserError(f"{out} can't be written ({error.strerror}).") from None
     shutil.rmtree(shards, ignore_errors=True)
     print_summary(out)
 
 
 def _collect_pictures(folders: Sequence[Path], model: Path) -> list[PictureFile]:
     """List the pictures of all sets, sorted by path within each set."""
-    try:
+    with explain_errors(f"The hand model {model} can't be read"):
         seen_with = hashlib.sha256(model.read_bytes()).hexdigest()
-    except OSError as error:
-        raise UserError(f"The hand model {model} can't be read ({error.strerror}).") from None
     sets: dict[str, Path] = {}
     pictures = []
     for folder in folders:
@@ -234,15 +230,11 @@ def _read_shards(shards: Path) -> dict[str, StoredHand]:
 
 
 def _write(path: Path, arrays: Mapping[str, Any]) -> None:
-    try:
+    remedy = "Make room, or give permission; the same command goes on from there."
+    with explain_errors(f"{path.parent} can't be written to", remedy):
         path.parent.mkdir(exist_ok=True)
-        with replacing(path) as file:
+        with replace_file(path) as file:
             np.savez_compressed(file, **arrays)
-    except OSError as error:
-        raise UserError(
-            f"{path.parent} can't be written to ({error.strerror}). Make room, or give permission; "
-            "the same command goes on from there."
-        ) from None
 
 
 def print_summary(file: Path) -> None:

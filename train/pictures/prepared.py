@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from engines.bundles import Bundle, join
 from engines.errors import UserError
 
 VERSION = 1  # of the file format
@@ -65,7 +66,7 @@ def ends(sizes: Sequence[int] | np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class Prepared(Bundle):
     """N prepared hands; left hands are mirrored, as right ones.
 
     Attributes:
@@ -102,16 +103,7 @@ class Prepared:
     def where(self, mask: np.ndarray) -> Prepared:
         """Return the hands where the mask, bool (N,), is true."""
         sizes = np.diff(self.offsets)
-        return Prepared(
-            self.webp[np.repeat(mask, sizes)],
-            ends(sizes[mask]),
-            self.landmarks[mask],
-            self.world_landmarks[mask],
-            self.sets[mask],
-            self.subjects[mask],
-            self.labels[mask],
-            self.paths[mask],
-        )
+        return self.take(mask, webp=self.webp[np.repeat(mask, sizes)], offsets=ends(sizes[mask]))
 
 
 def load_prepared(paths: Sequence[Path]) -> Prepared:
@@ -131,16 +123,8 @@ def load_prepared(paths: Sequence[Path]) -> Prepared:
                     "rename the folder of the other and prepare it again."
                 )
             home[name] = path
-    return Prepared(
-        np.concatenate([part.webp for part in parts]),
-        ends(np.concatenate([np.diff(part.offsets) for part in parts])),
-        np.concatenate([part.landmarks for part in parts]),
-        np.concatenate([part.world_landmarks for part in parts]),
-        np.concatenate([part.sets for part in parts]),
-        np.concatenate([part.subjects for part in parts]),
-        np.concatenate([part.labels for part in parts]),
-        np.concatenate([part.paths for part in parts]),
-    )
+    sizes = np.concatenate([np.diff(part.offsets) for part in parts])
+    return join(parts, offsets=ends(sizes))
 
 
 def _load(path: Path) -> Prepared:

@@ -23,7 +23,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, NullFormatter, PercentFormatter
 
-from engines.files import replacing
+from engines.files import replace_file
 
 DPI = 120
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -282,7 +282,7 @@ def _new_figure(path: Path, width: float, height: float) -> Iterator[Figure]:
         figure = Figure(figsize=(width, height), layout=layout)
         FigureCanvasAgg(figure)
         yield figure
-        with replacing(path) as file:
+        with replace_file(path) as file:
             figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
 
 

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from markdown_it import MarkdownIt
 
 from engines.errors import UserError
-from engines.files import replacing
+from engines.files import write_file
 
 _MARKUP = re.compile(r"[\\`*_\[\]<>|&~$#]")
 _NUMBER = re.compile(r"[+−-]?\d[\d.,]*( ?%)?( \(.*\))?|–|")  # "93.4 % (91.0–95.2)", "–" or ""
@@ -129,8 +129,7 @@ class Report:
                 raise UserError(f"The report shows {name}, but {self.folder} has no such picture.")
         self.folder.mkdir(parents=True, exist_ok=True)
         for name, text in (("report.md", self.markdown()), ("report.html", self.html())):
-            with replacing(self.folder / name) as file:
-                file.write(text.encode())
+            write_file(self.folder / name, text)
 
 
 def plain(text: str) -> str:

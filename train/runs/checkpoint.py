@@ -11,8 +11,8 @@ from typing import Any, Protocol, TypeVar
 
 import torch
 
-from engines.errors import UserError
-from engines.files import replacing
+from engines.errors import UserError, short_reason
+from engines.files import explain_errors, replace_file
 
 FORMAT = 1
 Model = TypeVar("Model", bound=torch.nn.Module)
@@ -60,11 +60,8 @@ def save_checkpoint(model: Network, about: dict[str, Any], path: Path) -> None:
     weights = {name: value.half().contiguous() for name, value in model.state_dict().items()}
     config = model.config.to_dict()
     text = json.dumps({"format": FORMAT, "kind": model.kind, "model": config, "about": about})
-    try:
-        with replacing(path) as file:
-            torch.save({"configuration": text, "weights": weights}, file)
-    except OSError as error:
-        raise UserError(f"{path} can't be written ({error.strerror}).") from None
+    with explain_errors(f"{path} can't be written"), replace_file(path) as file:
+        torch.save({"configuration": text, "weights": weights}, file)
 
 
 def read_checkpoint(path: Path, kinds: Kinds) -> tuple[Any, dict[str, Any]]:
@@ -101,7 +98,7 @@ def read_checkpoint(path: Path, kinds: Kinds) -> tuple[Any, dict[str, Any]]:
         ) from None
     except Exception as error:  # torch, pickle, zipfile and json raise a dozen types on damage
         # Keep the first sentence: torch goes on to recommend loading code from the file.
-        reason = str(error).partition(". ")[0].splitlines()[0] if str(error) else "empty"
+        reason = short_reason(error).partition(". ")[0]
         if isinstance(error, UnpicklingError):
             pickled = path.read_bytes()[:2] in (b"PK", *(bytes([0x80, n]) for n in range(6)))
             reason = "it holds more than weights" if pickled else "it is no PyTorch file"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from engines.errors import UserError
-from engines.files import replacing
+from engines.files import explain_errors, write_file
 
 
 def check_folder(out: Path, settings: dict[str, Any]) -> None:
@@ -33,9 +33,6 @@ def claim_folder(out: Path, settings: dict[str, Any]) -> None:
     Raises:
         UserError: The folder can't be written.
     """
-    try:
+    with explain_errors(f"--out {out} can't be written"):
         out.mkdir(parents=True, exist_ok=True)
-        with replacing(out / "run.json") as stream:
-            stream.write(json.dumps(settings, indent=1).encode())
-    except OSError as error:
-        raise UserError(f"--out {out} can't be written ({error.strerror}).") from None
+        write_file(out / "run.json", json.dumps(settings, indent=1))

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from engines.errors import UserError
+from engines.files import explain_errors
 from realtime.picture_files import SUFFIXES, quiet_opencv
 
 PICTURE_SUFFIXES = (*SUFFIXES, ".pgm")  # AT&T's faces are .pgm
@@ -88,16 +89,19 @@ def open_files(path: Path) -> Iterator[Files]:
 
         yield Files(path, _drop_hidden(names), _drop_hidden(folders), read)
         return
-    try:
-        archive = zipfile.ZipFile(path)
-    except FileNotFoundError:
-        raise UserError(f"There is no {path}: expected a folder or .zip. Check the path.") from None
-    except OSError as error:
-        raise UserError(f"{path} can't be read: {error.strerror}.") from None
-    except Exception:  # see above
-        raise UserError(
-            f"{path} is no whole .zip: it is damaged or something else. Get it again."
-        ) from None
+    with explain_errors(f"{path} can't be read"):
+        try:
+            archive = zipfile.ZipFile(path)
+        except FileNotFoundError:
+            raise UserError(
+                f"There is no {path}: expected a folder or .zip. Check the path."
+            ) from None
+        except OSError:
+            raise
+        except Exception:  # see above
+            raise UserError(
+                f"{path} is no whole .zip: it is damaged or something else. Get it again."
+            ) from None
     with archive:
         names = [name for name in archive.namelist() if not name.endswith("/")]
         folders = [name.rstrip("/") for name in archive.namelist() if name.endswith("/")]

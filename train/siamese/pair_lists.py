@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from engines.errors import UserError
-from engines.files import replacing
+from engines.files import explain_errors, write_file
 from train.siamese.class_folders import crop_square
 from train.siamese.files import open_files
 from train.siamese.pairs import Pairs
@@ -159,21 +159,15 @@ def write_pair_list(path: Path, pairs: Sequence[NamedPair], header: bool = True)
                 "without tabs or spaces at its ends."
             )
     lines = [str(len(same))] if header else []
-    try:
-        with replacing(path) as file:
-            file.write("".join(f"{line}\n" for line in lines + same + different).encode())
-    except OSError as error:
-        raise UserError(
-            f"{path} can't be written ({error.strerror}). Make room, or name another file."
-        ) from None
+    with explain_errors(f"{path} can't be written", "Make room, or name another file."):
+        write_file(path, "".join(f"{line}\n" for line in lines + same + different))
 
 
 def _read_named_pairs(path: Path) -> list[tuple[int, NamedPair]]:
     """Read a list; return the line number and the pair of each line."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise UserError(f"{path} can't be read ({error.strerror}): check the path.") from None
+        with explain_errors(f"{path} can't be read"):
+            text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise UserError(f"{path} isn't a list of pairs: expected a text file in UTF-8.") from None
     lines = [(n, line.strip()) for n, line in enumerate(text.split("\n"), start=1) if line.strip()]

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
+from engines.bundles import Bundle
 from engines.errors import UserError
-from engines.files import replacing
+from engines.files import explain_errors, replace_file
 from train.siamese.class_index import ClassIndex, rank_within_class
 from train.siamese.pictures import Pictures
 
 
 @dataclass(frozen=True)
-class Pairs:
+class Pairs(Bundle):
     """P pairs of pictures.
 
     Attributes:
@@ -26,13 +27,6 @@ class Pairs:
     first: np.ndarray
     second: np.ndarray
     same: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.same)
-
-    def take(self, rows: np.ndarray) -> Pairs:
-        """Select pairs by an index array or a bool mask."""
-        return Pairs(self.first[rows], self.second[rows], self.same[rows])
 
 
 def draw_pairs(rng: np.random.Generator, index: ClassIndex, count: int) -> Pairs:
@@ -68,20 +62,16 @@ def save_pairs(path: Path, pictures: Pictures, pairs: Pairs) -> None:
     Raises:
         UserError: The file can't be written.
     """
-    try:
-        with replacing(path) as file:
-            np.savez_compressed(
-                file,
-                first=pictures.images[pairs.first],
-                second=pictures.images[pairs.second],
-                same=pairs.same,
-                first_label=pictures.labels[pairs.first],
-                second_label=pictures.labels[pairs.second],
-            )
-    except OSError as error:
-        raise UserError(
-            f"{path} can't be written ({error.strerror}). Make room, or name another file."
-        ) from None
+    remedy = "Make room, or name another file."
+    with explain_errors(f"{path} can't be written", remedy), replace_file(path) as file:
+        np.savez_compressed(
+            file,
+            first=pictures.images[pairs.first],
+            second=pictures.images[pairs.second],
+            same=pairs.same,
+            first_label=pictures.labels[pairs.first],
+            second_label=pictures.labels[pairs.second],
+        )
 
 
 def load_pairs(path: Path) -> tuple[Pictures, Pairs]:

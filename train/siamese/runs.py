@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from engines.errors import UserError
-from engines.files import replacing
+from engines.files import write_file
 from engines.say import tell
 from train.runs.checkpoint import read_checkpoint, round_to_half, save_checkpoint
 from train.runs.folder import check_folder, claim_folder
@@ -129,11 +129,9 @@ def _train(recipe: SiameseRecipe, task: Task, out: Path, settings: dict[str, Any
     save_checkpoint(network, {**settings, "figures": figures}, out / "network.pt")
     _write_log(log, out / "log.csv")
     draw_log(log, out / "curves.png", recipe)
-    with replacing(out / "result.json") as file:  # last: marks the run as finished
-        text = json.dumps(
-            {"figures": figures, "threshold": threshold, "log": log, "machine": machine()}, indent=1
-        )
-        file.write(text.encode())
+    result = {"figures": figures, "threshold": threshold, "log": log, "machine": machine()}
+    # Last: it marks the run as finished.
+    write_file(out / "result.json", json.dumps(result, indent=1))
     tell(f"{out}: {epochs} epochs in {seconds:.0f} s, {describe(figures)}.")
 
 
@@ -181,5 +179,4 @@ def _write_log(log: list[dict[str, float]], path: Path) -> None:
     writer = csv.DictWriter(text, list(log[-1]))
     writer.writeheader()
     writer.writerows(log)
-    with replacing(path) as file:
-        file.write(text.getvalue().encode())
+    write_file(path, text.getvalue())

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from engines.errors import UserError
+from engines.files import explain_errors
 from train.siamese.class_index import rank_within_class
 from train.siamese.pictures import Pictures
 
@@ -33,10 +34,8 @@ def load_sign_mnist(path: Path) -> Pictures:
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise UserError(f"{path} isn't Sign-Language-MNIST: expected a .csv or .npz file.")
-    try:
+    with explain_errors(f"{path} can't be read"):
         return reader(path)
-    except OSError as error:
-        raise UserError(f"{path} can't be read ({error.strerror}): check the path.") from None
 
 
 def _read_csv(path: Path) -> Pictures:

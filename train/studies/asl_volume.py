@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from engines.bundles import join
 from engines.say import tell
 from train.siamese import recipes
 from train.siamese.batches import Task
@@ -25,7 +26,7 @@ from train.siamese.episodes import (
 )
 from train.siamese.networks import SiameseConfig
 from train.siamese.pairs import Pairs, draw_pairs
-from train.siamese.pictures import Pictures, joined
+from train.siamese.pictures import Pictures
 from train.siamese.runs import Run, train
 from train.siamese.sign_mnist import load_sign_mnist
 from train.siamese.splits import split_blocks
@@ -124,7 +125,7 @@ def make_tests(own: Pictures, other: Pictures | None, size: Size) -> Tests:
     pairs' first pictures."""
     test = own.take(split_blocks(own.order, own.labels, size.blocks, GAP)[2])
     parts = [test] if other is None else [test, other]
-    pictures = joined(parts)
+    pictures = join(parts)
     mine = np.repeat(np.arange(len(parts)), [len(part) for part in parts]) == 0
     halves = [_halves(part) for part in parts]
     early, late = (np.concatenate([half[k] for half in halves]) for k in (0, 1))

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from engines.errors import UserError
+from engines.files import explain_errors
 from train.reports.report import plain
 from train.siamese.batches import Task
 from train.siamese.class_folders import load_class_folders
@@ -155,10 +156,8 @@ def _draw_lists(
     parts: tuple[np.ndarray, ...],
 ) -> dict[str, list[NamedPair]]:
     """LISTS' contents. No pair to learn from straddles the parts, so that any may be held out."""
-    try:
+    with explain_errors(f"--out {out} can't be written"):
         out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--out {out} can't be written ({error.strerror}).") from None
     rng = np.random.default_rng(SEED)
     large, small = (round(share * counts[0]) for share in SHARES)
     each = (small, large - small, counts[0] - large)

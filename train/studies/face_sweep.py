@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import optuna
 
-from engines.errors import UserError
+from engines.errors import UserError, short_reason
 from engines.say import tell
 from train.reports.plots import curves
 from train.siamese.batches import Task
@@ -141,10 +141,9 @@ def _table(study: Study, name: str) -> optuna.Study:
             storage=storage, study_name=name, direction="maximize", load_if_exists=True
         )
     except Exception as error:  # each kind of database raises its own
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
-            f"The sweep's storage {storage} can't be used ({reason}): expected a database URL such "
-            "as sqlite:////shared/sweep.db. Correct --storage, or leave it out."
+            f"The sweep's storage {storage} can't be used ({short_reason(error)}): expected a "
+            "database URL such as sqlite:////shared/sweep.db. Correct --storage, or leave it out."
         ) from None
 
 

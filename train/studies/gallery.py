@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from engines.errors import UserError
+from engines.files import explain_errors
 from engines.say import tell
 from train.reports.plots import bars, curves, roc
 from train.reports.report import Report, percent, plain
@@ -152,10 +153,8 @@ def extract(data: Path) -> Parts:
 
 def write_pairs(study: Study, parts: Parts) -> tuple[Path, Path]:
     """pairs-train.npz and pairs-validation.npz in the study's folder. Raises UserError."""
-    try:
+    with explain_errors(f"--out {study.out} can't be written"):
         study.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--out {study.out} can't be written ({error.strerror}).") from None
     files = study.out / "pairs-train.npz", study.out / "pairs-validation.npz"
     drawn = zip(files, (parts.train, parts.validation), SIZES[study.size].pairs, strict=False)
     for seed, (path, pictures, count) in enumerate(drawn):

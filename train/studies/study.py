@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from engines.errors import UserError
+from engines.files import write_file
 from train.siamese.pairs import Pairs
 from train.siamese.pictures import Pictures
 from train.siamese.runs import Run
@@ -90,10 +91,7 @@ def spread(values: list[float]) -> str:
 
 def kept(path: Path, results: object) -> None:
     """Figures as JSON, for other programs."""
-    from engines.files import replacing
-
-    with replacing(path) as file:
-        file.write(json.dumps(results, indent=1).encode())
+    write_file(path, json.dumps(results, indent=1))
 
 
 def machines(runs: Iterable[Run]) -> str:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from engines.bundles import Bundle
 from realtime.drawn.pose import PALM_LENGTH, RADII, HandShape, joints_of_angles, random_angles
 
 # Limits of joint angles (21,), radians.
@@ -45,7 +46,7 @@ STANDARD = HandShapes(
 
 
 @dataclass(frozen=True)
-class Touch:
+class Touch(Bundle):
     """What the tip of the thumb touches in N poses.
 
     Attributes:
@@ -61,9 +62,6 @@ class Touch:
     def finger(self) -> np.ndarray:
         """The fingers, int (N,): 0 … 3 for index … pinky; negative for nothing."""
         return (self.joint - 5) // 4
-
-    def __getitem__(self, rows: np.ndarray | slice) -> Touch:
-        return Touch(self.joint[rows], self.side[rows])
 
 
 def contact_error(angles: np.ndarray, hands: HandShapes, touch: Touch) -> np.ndarray:
@@ -114,8 +112,8 @@ def restore_contact(
     per_class = len(angles) // max(len(classes), 1)
     rows = (touching[:, None] * per_class + np.arange(per_class)).ravel()
     # The derivative at a gesture's own pose serves for all people making it.
-    steps = _steps(classes[touching], touch[touching], fingers=True).repeat(per_class, 0)
-    place = touch[touching.repeat(per_class)]
+    steps = _steps(classes[touching], touch.take(touching), fingers=True).repeat(per_class, 0)
+    place = touch.take(touching.repeat(per_class))
     person = HandShapes(*(part[rows] for part in hands))
     poses = angles[rows]
     for _ in range(3):
@@ -137,7 +135,7 @@ def draw_contacts(
     """
     first, second, touch, other = _pool()
     rows = rng.integers(0, len(first), count)
-    touch, other = touch[rows], other[rows]
+    touch, other = touch.take(rows), other.take(rows)
     # In 70 % of the pairs, fingers that are touched in neither pose are drawn anew.
     fingers = np.arange(4)
     idle = (fingers != touch.finger[:, None]) & (fingers != other.finger[:, None])
@@ -156,13 +154,13 @@ def _pool() -> tuple[np.ndarray, np.ndarray, Touch, Touch]:
     touch, shut = _draw_touches(rng, SEARCHED_POSES)
     first[shut, 5:] = np.tile(SHUT_FINGER, 4)
     first, found = _search(first, touch, fingers=True)
-    first, touch = first[found], touch[found]
+    first, touch = first[found], touch.take(found)
     second = np.hstack([random_angles(rng, len(first))[:, :5], first[:, 5:]])
     other, _ = _draw_touches(rng, len(first))
     second, found = _search(second, other, fingers=False)
     tips = (joints_of_angles(pose, *STANDARD)[:, 4] for pose in (first, second))
     found &= np.linalg.norm(np.subtract(*tips), axis=1) > MIN_DISTANCE
-    return first[found], second[found], touch[found], other[found]
+    return first[found], second[found], touch.take(found), other.take(found)
 
 
 def _draw_touches(rng: np.random.Generator, count: int) -> tuple[Touch, np.ndarray]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from engines.bundles import Bundle, join
 from realtime.drawn.pose import GESTURES, joints_of_angles, random_angles
 from train.synthetic.contacts import HIGH, LOW, STANDARD, Touch, draw_contacts
 
@@ -35,7 +36,7 @@ ORIENTATIONS = (  # (yaw, pitch, roll) in degrees, and its weight
 
 
 @dataclass(frozen=True)
-class Classes:
+class Classes(Bundle):
     """C gestures.
 
     Attributes:
@@ -48,27 +49,10 @@ class Classes:
     orientation: np.ndarray
     touch: Touch
 
-    def __len__(self) -> int:
-        return len(self.angles)
-
-    def __getitem__(self, rows: np.ndarray | slice) -> Classes:
-        return Classes(self.angles[rows], self.orientation[rows], self.touch[rows])
-
     @property
     def fingers(self) -> np.ndarray:
         """Angles of index … pinky, (C, 4, 4) radians: spread, MCP, PIP, DIP."""
         return self.angles[:, 5:].reshape(-1, 4, 4)
-
-
-def joined(*parts: Classes) -> Classes:
-    return Classes(
-        np.concatenate([part.angles for part in parts]),
-        np.concatenate([part.orientation for part in parts]),
-        Touch(
-            np.concatenate([part.touch.joint for part in parts]),
-            np.concatenate([part.touch.side for part in parts]),
-        ),
-    )
 
 
 def rotations(orientation: np.ndarray) -> np.ndarray:
@@ -114,13 +98,14 @@ def draw_gesture_pairs(rng: np.random.Generator, count: int) -> Classes:
     first, thumb_changed = _draw_gestures(rng, count)
     turned = replace(first, orientation=_draw_orientations(rng, count))
     second = _choose_each(rng, CHANGE_ODDS, _change_finger(rng, first), thumb_changed, turned)
-    return joined(first, second)[np.arange(2 * count).reshape(2, count).T.ravel()]
+    return join([first, second]).take(np.arange(2 * count).reshape(2, count).T.ravel())
 
 
 def _choose_each(rng: np.random.Generator, odds: tuple[float, ...], *options: Classes) -> Classes:
     """Draw each row from one of the options."""
     rows = np.arange(len(options[0]))
-    return joined(*options)[rng.choice(len(odds), len(rows), p=odds) * len(rows) + rows]
+    chosen = rng.choice(len(odds), len(rows), p=odds)
+    return join(options).take(chosen * len(rows) + rows)
 
 
 def _draw_gestures(rng: np.random.Generator, count: int) -> tuple[Classes, Classes]:
@@ -133,7 +118,7 @@ def _draw_gestures(rng: np.random.Generator, count: int) -> tuple[Classes, Class
 
     def gestures(angles: list[np.ndarray], touch: Touch) -> Classes:
         parts = zip(angles, (touch, nothing, nothing), strict=True)
-        return joined(*(Classes(each, orientation, at) for each, at in parts))[rows]
+        return join([Classes(each, orientation, at) for each, at in parts]).take(rows)
 
     first = gestures([touching, either, anything], touch)
     others = [np.hstack([_draw_thumbs(rng, count), pose[:, 5:]]) for pose in (either, anything)]

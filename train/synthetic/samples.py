@@ -12,13 +12,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from engines.bundles import join
 from realtime.drawn.pose import joints_of_angles
 from train.synthetic.contacts import HIGH, LOW, STANDARD, HandShapes, restore_contact
 from train.synthetic.gesture_pairs import (
     Classes,
     difference,
     draw_gesture_pairs,
-    joined,
     rotations,
 )
 
@@ -81,16 +81,16 @@ def draw_classes(rng: np.random.Generator, count: int, part: str) -> Classes:
     while len(chosen) < count:
         drawn = draw_gesture_pairs(rng, count if part == "train" else 4 * count)
         fits = (is_held_out(drawn.angles) == (part == "held_out")).reshape(-1, 2).all(1)
-        fits &= difference(drawn[0::2], drawn[1::2]) >= 1
+        fits &= difference(drawn.take(slice(0, None, 2)), drawn.take(slice(1, None, 2))) >= 1
         for i in np.flatnonzero(fits):
             # Skip pairs with a gesture that has been drawn before.
-            pair = drawn[2 * i : 2 * i + 2]
+            pair = drawn.take(slice(2 * i, 2 * i + 2))
             here, there = np.divmod(np.arange(2 * len(chosen)), max(len(chosen), 1))
-            if difference(pair[here], chosen[there]).min(initial=1.0) >= 1:
-                chosen = joined(chosen, pair)
+            if difference(pair.take(here), chosen.take(there)).min(initial=1.0) >= 1:
+                chosen = join([chosen, pair])
             if len(chosen) >= count:
                 break
-    return chosen[:count]
+    return chosen.take(slice(count))
 
 
 def draw_samples(rng: np.random.Generator, classes: Classes, per_class: int) -> Samples:

@@ -132,7 +132,7 @@ def test_onnx_runtime_works_in_integers(small, graph, widest, tmp_path: Path) ->
 
 def test_integers_compute_what_the_graph_says(small, graph, widest) -> None:
     made = quantised(small, graph, graph.layers, widest)
-    few = HANDS.rows(np.arange(3))
+    few = HANDS.take(np.arange(3))
     inputs = preprocess(SPEC, *few.inputs())
     newer = onnx.version_converter.convert_version(made, 21)  # the oldest that onnx can evaluate
     expected = ReferenceEvaluator(newer).run(["embedding"], inputs)[0]
@@ -143,7 +143,7 @@ def test_the_default_encoder_in_8_bits(tmp_path: Path) -> None:
     model, spec, _ = load_encoder(ENCODERS["default"])
     graph = FloatGraph(model, "default.onnx")
     hands = drawn(48, spec.crop_size)
-    calibrating, others = hands.rows(np.arange(32)), hands.rows(np.arange(32, 48))
+    calibrating, others = hands.take(np.arange(32)), hands.take(np.arange(32, 48))
     found = ranges(histograms(model, graph, spec, calibrating), "percentile")
     made = quantised(model, graph, graph.layers[5:], found)
     cosine = cosines(embeddings(model, spec, others), embeddings(made, spec, others))

@@ -137,7 +137,7 @@ def test_percentile_and_entropy_cut_off_what_is_rare(small, graph, monkeypatch) 
 
 def test_too_few_crops_and_files_that_cannot_be_quantised(small, graph, widest) -> None:
     with pytest.raises(UserError, match="pictures shows 31 hands; at least 32 are needed"):
-        enough(HANDS.rows(np.arange(31)), "pictures")
+        enough(HANDS.take(np.arange(31)), "pictures")
     made = quantised(small, graph, graph.layers, widest)
     with pytest.raises(UserError, match="twice.onnx is quantised already"):
         FloatGraph(made, "twice.onnx")

@@ -104,7 +104,7 @@ def test_no_room_for_the_plan_leaves_what_was_there(tmp_path: Path) -> None:
                  preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)),
                  )  # fmt: skip
     assert ran.returncode == 1
-    assert "e.plan can't be written (File too large); what was there before is" in said(ran)[-1]
+    assert "e.plan can't be written (File too large). What was there before is" in said(ran)[-1]
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
 
 

@@ -1,0 +1,34 @@
+"""Exceptions cut to what a sentence can quote."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import pytest
+
+from engines.errors import first_line, short_reason
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ValueError("It broke.\nAt length."), "It broke"),
+        (ValueError("\n  first\nsecond"), "first"),
+        (ValueError(""), "ValueError"),
+        (KeyError(), "KeyError"),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "x"), os.strerror(errno.ENOSPC)),
+        (OSError("libcuda.so.1: cannot open\nmore"), "libcuda.so.1: cannot open"),
+        (OSError(), "OSError"),
+        (RuntimeError("x" * 999), "x" * 300),
+    ],
+)
+def test_the_reason_of_an_exception(error: Exception, reason: str) -> None:
+    assert short_reason(error) == reason
+
+
+def test_the_first_line_of_a_text() -> None:
+    assert first_line(" one. \n two") == "one"
+    assert first_line(" \n", "nothing") == "nothing"
+    assert first_line("") == "no reason given"
+    assert first_line("abcdef", longest=3) == "abc"
