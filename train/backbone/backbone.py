@@ -1,8 +1,8 @@
 """MediaPipe's hand-landmark network as a PyTorch module, with its published weights.
 
-The network (Apache-2.0, "hand_landmark_full") is a chain of inverted residual blocks
-(Sandler et al. 2018, MobileNetV2) that has seen far more hands than any set of gestures: what it
-pools before its four outputs tells hand shapes apart before anything is trained.
+The network (Apache-2.0, "hand_landmark_full") is a chain of inverted residual blocks, trained on
+far more hands than any data set of gestures holds: its features separate hand shapes without any
+further training.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from engines.errors import UserError
 from train.backbone import tflite
 
-FILE = "hand_landmarks_detector.tflite"  # inside the .task bundle
+NETWORK_FILE = "hand_landmarks_detector.tflite"  # inside the .task bundle
 FEATURES = 1152
-INPUT = 224  # the size whose pixels `Landmarks.landmarks` are in
-# (kernel, stride, expanded, out) of each block; expanded 0: none before the depthwise
-# convolution, out 0: none after it.
+INPUT_SIZE = 224  # px; the unit of `Landmarks.landmarks`
+# (kernel, stride, expanded channels, output channels) of each block. 0 leaves a 1 × 1 convolution
+# out: the one before the depthwise convolution, or the one after it.
 BLOCKS = (
     (3, 1, 0, 16),
     (3, 2, 64, 24),
@@ -44,8 +44,10 @@ BLOCKS = (
 
 
 class Convolution(nn.Sequential):
-    """Convolution with TensorFlow's SAME padding (which for stride 2 adds more after than
-    before; inputs are even there), and ReLU6 unless `linear`."""
+    """Convolution with TensorFlow's SAME padding, and ReLU6 unless `linear`.
+
+    With stride 2, and inputs of even size as here, SAME pads more after the input than before it.
+    """
 
     def __init__(
         self, inputs: int, outputs: int, kernel: int, stride: int, groups: int, linear: bool
@@ -60,8 +62,11 @@ class Convolution(nn.Sequential):
         super().__init__(*layers)
 
 
-class Block(nn.Module):
-    """Expand 1×1, depthwise, project 1×1; plus its input where shape allows."""
+class InvertedResidual(nn.Module):
+    """Block of MobileNetV2 (Sandler et al. 2018): expand 1 × 1, depthwise, project 1 × 1.
+
+    The input is added to the output where their shapes agree.
+    """
 
     def __init__(self, inputs: int, kernel: int, stride: int, expanded: int, out: int) -> None:
         super().__init__()
@@ -78,8 +83,14 @@ class Block(nn.Module):
 
 
 class Landmarks(NamedTuple):
-    """landmarks (N, 21, 3) pixels of a 224 × 224 crop; presence and right (N,) logits;
-    world (N, 21, 3) metres, turned as the crop is."""
+    """Output of MediaPipe's network for N crops.
+
+    Attributes:
+        landmarks: (N, 21, 3), pixels of a 224 × 224 crop.
+        presence: (N,) logits: the crop shows a hand.
+        right: (N,) logits: it is a right hand.
+        world: (N, 21, 3) metres, in the crop's orientation.
+    """
 
     landmarks: Tensor
     presence: Tensor
@@ -88,10 +99,9 @@ class Landmarks(NamedTuple):
 
 
 class Backbone(nn.Module):
-    """Crops float (N, 3, S, S) RGB 0…1, S a multiple of 32, as `upright` crops are.
+    """MediaPipe's hand-landmark network.
 
-    forward → the last feature map (N, 1152, S/32, S/32); `pooled` → (N, 1152);
-    `landmarks_of` pooled features of 224 × 224 crops → MediaPipe's own four outputs.
+    Crops are float (N, 3, S, S) RGB, 0…1, upright; S is a multiple of 32.
     """
 
     def __init__(self) -> None:
@@ -99,22 +109,25 @@ class Backbone(nn.Module):
         layers: list[nn.Module] = [Convolution(3, 24, 3, 2, 1, linear=False)]
         channels = 24
         for kernel, stride, expanded, out in BLOCKS:
-            layers.append(Block(channels, kernel, stride, expanded, out))
+            layers.append(InvertedResidual(channels, kernel, stride, expanded, out))
             channels = out or expanded
         self.layers = nn.Sequential(*layers)
-        # In the order the file has them.
+        # `load_backbone` relies on this order: it is that of the file.
         self.right = nn.Linear(FEATURES, 1)
         self.presence = nn.Linear(FEATURES, 1)
         self.landmarks = nn.Linear(FEATURES, 63)
         self.world = nn.Linear(FEATURES, 63)
 
     def forward(self, crops: Tensor) -> Tensor:
+        """Compute the last feature map, (N, 1152, S/32, S/32)."""
         return self.layers(crops)
 
-    def pooled(self, crops: Tensor) -> Tensor:
+    def pool(self, crops: Tensor) -> Tensor:
+        """Compute the mean of the last feature map, (N, 1152)."""
         return self(crops).mean(dim=(2, 3))
 
-    def landmarks_of(self, pooled: Tensor) -> Landmarks:
+    def predict_landmarks(self, pooled: Tensor) -> Landmarks:
+        """Compute MediaPipe's own outputs from pooled features (N, 1152) of 224 × 224 crops."""
         return Landmarks(
             self.landmarks(pooled).view(-1, 21, 3),
             self.presence(pooled)[:, 0],
@@ -124,14 +137,18 @@ class Backbone(nn.Module):
 
 
 def load_backbone(hand_model: Path) -> Backbone:
-    """The network out of a hand_landmarker.task bundle. Raises UserError on another file."""
+    """Load the network from MediaPipe's hand_landmarker.task.
+
+    Raises:
+        UserError: The file is missing, damaged or holds another network.
+    """
     try:
         with zipfile.ZipFile(hand_model) as bundle:
-            data = bundle.read(FILE)
+            data = bundle.read(NETWORK_FILE)
     except Exception as error:  # zipfile and zlib raise half a dozen types on damage
         raise UserError(
-            f"{hand_model} is no hand model ({error}): a .task bundle with {FILE} is expected. "
-            f"{tflite.AGAIN}"
+            f"{hand_model} is no hand model ({error}): a .task bundle with {NETWORK_FILE} is "
+            f"expected. {tflite.REMEDY}"
         ) from None
     network = Backbone()
     layers = [
@@ -141,12 +158,12 @@ def load_backbone(hand_model: Path) -> Backbone:
     ]
     stored = [
         (torch.from_numpy(_torch_layout(kind, weight)), torch.from_numpy(bias))
-        for kind, weight, bias in tflite.weights(data, hand_model)
+        for kind, weight, bias in tflite.read_weights(data, hand_model)
     ]
     expected = [(weight.shape, bias.shape) for weight, bias in layers]
     if [(weight.shape, bias.shape) for weight, bias in stored] != expected:
         raise UserError(
-            f"{hand_model} holds another network than hand_landmark_full. {tflite.AGAIN}"
+            f"{hand_model} holds another network than hand_landmark_full. {tflite.REMEDY}"
         )
     with torch.no_grad():
         for own, found in zip(layers, stored, strict=True):
@@ -156,6 +173,7 @@ def load_backbone(hand_model: Path) -> Backbone:
 
 
 def _torch_layout(kind: str, weight: np.ndarray) -> np.ndarray:
+    """Transpose TensorFlow Lite's weights to PyTorch's order of axes."""
     if kind == "conv":  # (out, h, w, in) → (out, in, h, w)
         return np.ascontiguousarray(weight.transpose(0, 3, 1, 2))
     if kind == "depthwise":  # (1, h, w, channels) → (channels, 1, h, w)

@@ -1,8 +1,8 @@
 """The untrained baseline encoder as an ONNX file: geometry of the world landmarks.
 
 Embedding = unit([20 bone directions, 1.5 × 210 pair distances / palm length] − mean), D = 270.
-Directions stay in the camera's frame, so a thumb up and a thumb down differ. The mean is that of
-random poses of the kinematic hand: no photograph is behind this encoder.
+Directions stay in the camera's frame, so a thumb up and a thumb down differ. The mean is taken
+over random poses of the kinematic hand, not over photographs.
 
     python -m train.backbone.landmark_baseline    # writes models/landmarks.onnx; needs `onnx`
 """
@@ -25,7 +25,7 @@ SPEC = EncoderSpec(name="landmarks-1", inputs=("world_landmarks",), dim=270)
 
 
 def differences(pairs: list[tuple[int, int]]) -> np.ndarray:
-    """float32 (P, 21): row p times (21, 3) joints is joint a − joint b of pair p."""
+    """Build a matrix, float32 (P, 21), that maps joints (21, 3) to joint a − joint b of pairs."""
     matrix = np.zeros((len(pairs), 21), np.float32)
     for row, (a, b) in enumerate(pairs):
         matrix[row, a], matrix[row, b] = 1.0, -1.0
@@ -37,8 +37,15 @@ PAIRS = differences([(a, b) for a in range(21) for b in range(a + 1, 21)])
 PALM = differences([(k, 0) for k in KNUCKLES])
 
 
-def features(world_landmarks: np.ndarray) -> np.ndarray:
-    """float (N, 21, 3) → float (N, 270), before centring: what the graph computes, in numpy."""
+def compute_features(world_landmarks: np.ndarray) -> np.ndarray:
+    """Compute in NumPy what the graph computes before centring.
+
+    Args:
+        world_landmarks: float (N, 21, 3), metres.
+
+    Returns:
+        float (N, 270).
+    """
     bones = BONES @ world_landmarks  # (N, 20, 3)
     directions = bones / (np.linalg.norm(bones, axis=2, keepdims=True) + EPSILON)
     distances = np.linalg.norm(PAIRS @ world_landmarks, axis=2)  # (N, 210)
@@ -48,18 +55,18 @@ def features(world_landmarks: np.ndarray) -> np.ndarray:
 
 
 def mean_features(count: int = 4000, seed: int = 0) -> np.ndarray:
-    """float32 (270,): over random poses, bone lengths and views within 35° of the camera's."""
+    """Average, float32 (270,), over random poses, bone lengths and views within 35°."""
     rng = np.random.default_rng(seed)
     hands = [
         joints(random_pose(rng), random_shape(rng))
         @ view_rotation(*rng.uniform(-np.radians(35), np.radians(35), 3)).T
         for _ in range(count)
     ]
-    return features(np.stack(hands)).mean(axis=0).astype(np.float32)
+    return compute_features(np.stack(hands)).mean(axis=0).astype(np.float32)
 
 
-def graph(mean: np.ndarray) -> object:
-    """onnx.ModelProto: world_landmarks (N, 21, 3) → embedding (N, 270) of unit norm."""
+def build_graph(mean: np.ndarray) -> object:
+    """Build the onnx.ModelProto: world_landmarks (N, 21, 3) → embedding (N, 270) of unit norm."""
     from onnx import TensorProto, helper, numpy_helper
 
     node = helper.make_node
@@ -100,14 +107,14 @@ def graph(mean: np.ndarray) -> object:
         helper.make_graph(nodes, "landmark_geometry", inputs, outputs, weights),
         opset_imports=[helper.make_opsetid("", 18)],
     )
-    model.ir_version = 9  # what ONNX Runtime 1.17 and later read
+    model.ir_version = 9  # ONNX Runtime reads it from 1.17 on
     return model
 
 
-def build(path: Path = MODELS / "landmarks.onnx") -> str:
-    """Write the encoder; → its fingerprint."""
-    return save_encoder(graph(mean_features()), SPEC, path)  # type: ignore[arg-type]
+def write_encoder(path: Path = MODELS / "landmarks.onnx") -> str:
+    """Write the encoder and return its fingerprint."""
+    return save_encoder(build_graph(mean_features()), SPEC, path)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":
-    print(build())
+    print(write_encoder())

@@ -1,7 +1,7 @@
-"""The weights of a .tflite file, in the order its operators use them. Reads no code, only arrays.
+"""Read the weights of a .tflite file, in the order in which its operators use them.
 
-A .tflite file is a FlatBuffer (schema: tensorflow/compiler/mlir/lite/schema/schema.fbs); the
-few fields that weights need are reached by their place in the schema's tables.
+A .tflite file is a FlatBuffer (schema: tensorflow/compiler/mlir/lite/schema/schema.fbs). Only the
+few fields that lead to the weights are read, by their position in the schema's tables.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from flatbuffers.number_types import Int32Flags, Uint8Flags
 
 from engines.errors import UserError
 
-# Places of the fields in their tables, counted from 0 as in the schema.
+# Positions of fields in their tables, from 0, in the order of the schema.
 MODEL_CODES, MODEL_SUBGRAPHS, MODEL_BUFFERS = 1, 2, 4
 GRAPH_TENSORS, GRAPH_OPERATORS = 0, 3
 TENSOR_SHAPE, TENSOR_TYPE, TENSOR_BUFFER = 0, 1, 2
@@ -24,12 +24,12 @@ OPERATOR_CODE, OPERATOR_INPUTS, OPERATOR_OUTPUTS = 0, 1, 2
 CODE_BUILTIN, BUFFER_DATA = 0, 0
 
 OPERATORS = {3: "conv", 4: "depthwise", 6: "dequantize", 9: "dense"}
-AGAIN = "Delete it, and the next run fetches it anew."
+REMEDY = "Delete it, and the next run fetches it anew."
 TYPES: dict[int, np.dtype[np.floating]] = {0: np.dtype("<f4"), 1: np.dtype("<f2")}
 
 
 class _Table:
-    """One FlatBuffer table: its fields by place."""
+    """One FlatBuffer table, with access to its fields by position."""
 
     def __init__(self, data: bytes, position: int) -> None:
         self._data = data
@@ -57,22 +57,30 @@ class _Table:
         return range(start, start + size * self._table.VectorLen(offset), size)
 
 
-def weights(data: bytes, file: Path) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """("conv" | "depthwise" | "dense", weights, bias float32 (out,)) of each layer, in order.
+def read_weights(data: bytes, file: Path) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Yield the kind, the weights and the bias of each layer, in order.
 
-    Weights float32 as TensorFlow Lite lays them out: conv (out, h, w, in), depthwise
-    (1, h, w, channels), dense (out, in). Half-precision constants are widened.
-    Raises UserError where the bytes are no .tflite file or a damaged one; `file` is what it names.
+    Args:
+        data: The .tflite file's content.
+        file: The file that error messages name.
+
+    Yields:
+        "conv", "depthwise" or "dense"; weights, float32 in TensorFlow Lite's layout: conv
+        (out, h, w, in), depthwise (1, h, w, channels), dense (out, in); bias, float32 (out,).
+        Half-precision constants are widened.
+
+    Raises:
+        UserError: The bytes are no .tflite file or a damaged one.
     """
     if data[4:8] != b"TFL3":
-        raise UserError(f"{file} holds no .tflite network. {AGAIN}")
+        raise UserError(f"{file} holds no .tflite network. {REMEDY}")
     try:
-        yield from _layers(data)
-    except (struct.error, TypeError, ValueError, LookupError):  # places that lead nowhere
-        raise UserError(f"{file} is damaged. {AGAIN}") from None
+        yield from _read_layers(data)
+    except (struct.error, TypeError, ValueError, LookupError):  # offsets that lead nowhere
+        raise UserError(f"{file} is damaged. {REMEDY}") from None
 
 
-def _layers(data: bytes) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+def _read_layers(data: bytes) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     model = _Table(data, int.from_bytes(data[:4], "little"))
     codes = [code.number(CODE_BUILTIN, Uint8Flags) for code in model.tables(MODEL_CODES)]
     buffers = model.tables(MODEL_BUFFERS)
@@ -85,7 +93,7 @@ def _layers(data: bytes) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         content = buffers[tensor.number(TENSOR_BUFFER)].data(BUFFER_DATA)
         return np.frombuffer(content, dtype).reshape(tensor.numbers(TENSOR_SHAPE))
 
-    widened = {}  # tensor index → the half-precision constant it is computed from
+    widened = {}  # index of a tensor → index of the half-precision constant it is widened from
     for operator in graph.tables(GRAPH_OPERATORS):
         kind = OPERATORS.get(codes[operator.number(OPERATOR_CODE)])
         inputs = operator.numbers(OPERATOR_INPUTS)

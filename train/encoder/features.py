@@ -22,11 +22,11 @@ from engines.errors import UserError
 from engines.files import explain_errors, replace_file
 from engines.say import console
 from train.backbone.backbone import FEATURES as WIDTH
-from train.backbone.backbone import INPUT, Backbone
+from train.backbone.backbone import INPUT_SIZE, Backbone
 from train.encoder.model import FEATURES, HandFeatures
-from train.pictures.augment import as_stored, augmented
-from train.pictures.prepared import MARGIN, STORED, Prepared
-from train.synthetic.pictures import pictures, to_upright
+from train.pictures.augment import augment, center_crop
+from train.pictures.prepared import MARGIN, STORED_SIZE, Prepared
+from train.synthetic.pictures import draw_pictures, to_upright
 from train.synthetic.samples import draw_classes
 
 VERSION = 1  # of what is computed here: count it up with TAPS, augmentation or drawing
@@ -54,7 +54,7 @@ class Bank:
 def real_features(
     data: Prepared, backbone: Backbone, size: int, views: int, seed: int, folder: Path
 ) -> list[np.ndarray]:
-    """Per view float16 (N, FEATURES) of prepared hands: view 0 as they are, others augmented.
+    """Per view float16 (N, FEATURES) of prepared hands: view 0 as they are, others augment.
 
     size: the encoder's crop_size. Files are read and written in `folder`.
     """
@@ -91,7 +91,7 @@ def pooled_features(data: Prepared, backbone: Backbone, size: int, folder: Path)
             task = progress.add_task("pooled features", total=len(data))
             for crops, _, _ in _views(data, 0, 0, size):
                 with torch.inference_mode():
-                    yield backbone.pooled(_tensor(backbone, crops)).half().cpu().numpy()
+                    yield backbone.pool(_tensor(backbone, crops)).half().cpu().numpy()
                 progress.advance(task, len(crops))
 
     return _kept(folder / f"pooled-{key}.npy", (len(data), WIDTH), made)
@@ -116,7 +116,7 @@ def synthetic_features(
             task = progress.add_task(f"drawn hands, {part}", total=classes * per_class)
             for start in range(0, classes, CLASSES):
                 chunk = drawn.take(slice(start, start + CLASSES))
-                hands = pictures(rng, chunk, per_class, STORED, MARGIN)
+                hands = draw_pictures(rng, chunk, per_class, STORED_SIZE, MARGIN)
                 inputs, sure = detected(backbone, hands.crops, hands.angles, size)
                 rows.append(_encode(network, *inputs)[sure])
                 labels.append((hands.samples.labels + start)[sure])
@@ -143,20 +143,26 @@ def synthetic_features(
 def detected(
     backbone: Backbone, crops: np.ndarray, angles: np.ndarray, size: int
 ) -> tuple[Inputs, np.ndarray]:
-    """Stored crops uint8 (N, STORED, STORED, 3) whose up is turned clockwise by angles (N,) →
-    encoder inputs with the landmarks that MediaPipe's network sees, and bool (N,): a right hand
-    is seen."""
+    """Look at stored crops with MediaPipe's network, for the landmarks among an encoder's inputs.
+
+    Args:
+        crops: uint8 (N, STORED_SIZE, STORED_SIZE, 3).
+        angles: (N,) radians that each crop's up is turned clockwise.
+        size: the encoder's crop_size.
+    Returns:
+        The inputs, and bool (N,): a right hand is seen.
+    """
     landmarks, world, sure = [], [], []
     for start in range(0, len(crops), BATCH):
-        large = np.stack([as_stored(crop, INPUT) for crop in crops[start : start + BATCH]])
+        large = np.stack([center_crop(crop, INPUT_SIZE) for crop in crops[start : start + BATCH]])
         with torch.inference_mode():
-            found = backbone.landmarks_of(backbone.pooled(_tensor(backbone, large)))
-        landmarks.append(found.landmarks.cpu().numpy() / INPUT)
+            found = backbone.predict_landmarks(backbone.pool(_tensor(backbone, large)))
+        landmarks.append(found.landmarks.cpu().numpy() / INPUT_SIZE)
         world.append(found.world.cpu().numpy())
         sure.append(((found.presence > PRESENCE) & (found.right > 0)).cpu().numpy())
     # Live world landmarks are turned back into the camera's frame.
     turned = (np.concatenate(world) @ to_upright(angles)).astype(np.float32)
-    small = np.stack([as_stored(crop, size) for crop in crops])
+    small = np.stack([center_crop(crop, size) for crop in crops])
     return (small, np.concatenate(landmarks), turned), np.concatenate(sure)
 
 
@@ -166,9 +172,9 @@ def _views(data: Prepared, view: int, seed: int, size: int) -> Iterator[Inputs]:
     def one(i: int) -> Inputs:
         crop, points, world = data.crop(i), data.landmarks[i], data.world_landmarks[i]
         if view == 0:
-            return as_stored(crop, size), points, world
+            return center_crop(crop, size), points, world
         rng = np.random.default_rng([seed, view, i])
-        return augmented(rng, crop, points, world, size)
+        return augment(rng, crop, points, world, size)
 
     with ThreadPoolExecutor(2) as pool:
         for start in range(0, len(data), BATCH):

@@ -32,8 +32,8 @@ from train.encoder.features import Bank, digest
 from train.encoder.model import GestureEncoder, Head
 from train.encoder.recipes import Recipe
 from train.encoder.whitening import fit_whitening, whiten
-from train.runs.checkpoint import half, save_checkpoint
-from train.runs.folder import check, claim
+from train.runs.checkpoint import round_to_half, save_checkpoint
+from train.runs.folder import check_folder, claim_folder
 from train.runs.lightning import fit
 
 SCORE = "one-shot accuracy, new drawn gestures"
@@ -140,12 +140,12 @@ def train(
         "digest": digest(data, backbone),
         "without": sorted(without),
     }
-    check(out, settings)
+    check_folder(out, settings)
     if checkpoint.is_file():
         tell(f"{checkpoint} is there already, from the same recipe and data.")
         return checkpoint
     main_process = _join_processes()
-    claim(out, settings)
+    claim_folder(out, settings)
     folder = features or paths[0].with_suffix(".features")
     if not main_process:  # the first one makes the features, the others read them
         torch.distributed.barrier()
@@ -161,7 +161,7 @@ def train(
     model.head = folded(model.head, within)
     if main_process:
         about = {**settings, "sets": _summary(real), "figures": figures}
-        save_checkpoint(half(model), about, checkpoint)
+        save_checkpoint(round_to_half(model), about, checkpoint)
     return checkpoint
 
 

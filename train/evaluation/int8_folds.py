@@ -30,7 +30,7 @@ from engines.onnx_file import load_encoder, save_encoder
 from engines.say import tell
 from engines.similarity import similarity
 from train.pictures.prepared import Prepared
-from train.pictures.sources import prepared_source
+from train.pictures.sources import open_prepared
 
 FAR = 0.01
 DRAWS = 20  # of references, per person, as cross-validate has it
@@ -80,7 +80,7 @@ def _tried(run: Path, data: Prepared, choice: Choice, crops: int, seed: int) -> 
             f"{run} isn't a fold of this encoder and these pictures (trained without "
             f"{', '.join(without) or 'nothing'}). Name the folder that cross-validate made of them."
         )
-    source = prepared_source(data, spec.crop_size)
+    source = open_prepared(data, spec.crop_size)
     known = np.flatnonzero(~np.isin(data.sets, without))
     known = known[balanced(source.labels[known], source.subjects[known], crops, seed)]
     found = ranges(histograms(model, graph, spec, source.fetch(known)), choice.method)

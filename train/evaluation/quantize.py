@@ -25,7 +25,7 @@ from engines.files import check_writable, explain_errors
 from engines.onnx_file import load_encoder, save_encoder
 from train.evaluation.int8_folds import calibration_of, tried_on_folds
 from train.pictures.prepared import load_prepared
-from train.pictures.sources import source
+from train.pictures.sources import open_source
 
 CROPS, HELD_BACK = 256, 64  # to find ranges with, and to choose layers and method by
 MEASURED = 4000  # hands at most; more tell little more
@@ -86,7 +86,7 @@ def _quantize_into(
 ) -> dict[str, Any]:
     model, spec, mark = load_encoder(onnx)
     graph = FloatGraph(model, str(onnx))
-    shown = source(pictures, spec.crop_size, hand_model)
+    shown = open_source(pictures, spec.crop_size, hand_model)
     first, second = two_groups(shown.subjects)
 
     def pick(among: np.ndarray, count: int) -> np.ndarray:

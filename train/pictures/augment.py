@@ -1,37 +1,58 @@
-"""One prepared hand as another camera, lamp and tracker would have given it."""
+"""Augmentation of a prepared hand: other tracking, other light, another camera."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-from train.pictures.prepared import MARGIN, STORED
+from train.pictures.prepared import MARGIN, STORED_SIZE
 
-# Standard deviations of what a tracker's square and a detector's joints are off by, from frame to
-# frame: turn in radians, log zoom, shift in crop widths, each joint in crop widths and in metres.
-TURN_SD, ZOOM_SD, SHIFT_SD, JOINT_SD, WORLD_SD = 0.07, 0.05, 0.02, 0.006, 0.0015
-
-
-def as_stored(crop: np.ndarray, size: int) -> np.ndarray:
-    """uint8 (STORED, STORED, 3) RGB → float32 (3, size, size) 0…1: the encoder's own crop."""
-    return _cut(crop, np.eye(2), np.zeros(2), size)
+# Standard deviations from frame to frame, of a tracker's square and of a detector's joints.
+TURN_SD = 0.07  # radians
+ZOOM_SD = 0.05  # of the logarithm
+SHIFT_SD = 0.02  # crop widths
+JOINT_SD = 0.006  # crop widths
+WORLD_SD = 0.0015  # metres
 
 
-def augmented(
+def center_crop(crop: np.ndarray, size: int) -> np.ndarray:
+    """Cut the encoder's crop out of the middle of a stored one, which has a margin around it.
+
+    Args:
+        crop: uint8 (STORED_SIZE, STORED_SIZE, 3) RGB.
+        size: Width of the result, px.
+
+    Returns:
+        float32 (3, size, size) RGB, 0…1.
+    """
+    return _warp(crop, np.eye(2), np.zeros(2), size)
+
+
+def augment(
     rng: np.random.Generator,
     crop: np.ndarray,
     landmarks: np.ndarray,
     world_landmarks: np.ndarray,
     size: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A stored crop uint8 (STORED, STORED, 3) RGB with its landmarks float32 (21, 3) twice → crop
-    float32 (3, size, size) 0…1 and landmarks, turned, zoomed, shifted and lit a little otherwise.
+    """Turn, zoom, shift and relight a stored hand a little.
+
+    Args:
+        rng: Source of randomness.
+        crop: uint8 (STORED_SIZE, STORED_SIZE, 3) RGB.
+        landmarks: float32 (21, 3), in widths of the encoder's crop.
+        world_landmarks: float32 (21, 3), metres.
+        size: Width of the resulting crop, px.
+
+    Returns:
+        The crop, float32 (3, size, size) RGB 0…1, and its landmarks and world landmarks, float32
+        (21, 3) each.
     """
     turn, zoom = rng.normal(0.0, TURN_SD), np.exp(rng.normal(0.0, ZOOM_SD))
     shift = rng.normal(0.0, SHIFT_SD, 2)
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     to_old = rotation * zoom  # old = ½ + to_old (new − ½) + shift
-    picture = _lit(rng, _cut(crop, to_old, shift, size))
+    picture = _relight(rng, _warp(crop, to_old, shift, size))
     points = landmarks.astype(np.float64)
     points[:, :2] = (points[:, :2] - 0.5 - shift) @ np.linalg.inv(to_old).T + 0.5
     points[:, 2] /= zoom
@@ -42,20 +63,30 @@ def augmented(
     return picture, points.astype(np.float32), world.astype(np.float32)
 
 
-def _cut(crop: np.ndarray, to_old: np.ndarray, shift: np.ndarray, size: int) -> np.ndarray:
-    """float32 (3, size, size) of the middle 1/MARGIN of a stored crop, seen through a map."""
-    width = STORED / MARGIN  # of the encoder's crop, in stored pixels
+def _warp(crop: np.ndarray, to_old: np.ndarray, shift: np.ndarray, size: int) -> np.ndarray:
+    """Cut the middle 1/MARGIN of a stored crop through the map old = ½ + to_old (new − ½) + shift.
+
+    Args:
+        crop: uint8 (STORED_SIZE, STORED_SIZE, 3) RGB.
+        to_old: (2, 2), from new to old coordinates, in widths of the encoder's crop.
+        shift: (2,), in widths of the encoder's crop.
+        size: Width of the result, px.
+
+    Returns:
+        float32 (3, size, size) RGB, 0…1.
+    """
+    width = STORED_SIZE / MARGIN  # of the encoder's crop, in stored pixels
     matrix = np.empty((2, 3))
     matrix[:, :2] = to_old * (width / size)
-    matrix[:, 2] = STORED / 2 + shift * width - matrix[:, :2] @ (size / 2, size / 2)
-    matrix[:, 2] += matrix[:, :2].sum(1) * 0.5 - 0.5  # cv2 has pixel centres at integers
+    matrix[:, 2] = STORED_SIZE / 2 + shift * width - matrix[:, :2] @ (size / 2, size / 2)
+    matrix[:, 2] += matrix[:, :2].sum(1) * 0.5 - 0.5  # OpenCV's pixel centres are integers
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     picture = cv2.warpAffine(crop, matrix, (size, size), flags=flags)
     return np.ascontiguousarray(picture.transpose(2, 0, 1), np.float32) / np.float32(255)
 
 
-def _lit(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
-    """Other exposure, contrast, colour of light, focus and sensor noise, still 0…1."""
+def _relight(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
+    """Vary gamma, exposure, colour of light, brightness, focus and sensor noise, within 0…1."""
     picture = picture ** np.float32(np.exp(rng.normal(0.0, 0.25)))
     gains = np.exp(rng.normal(0.0, 0.1) + rng.normal(0.0, 0.08, (3, 1, 1)))
     picture = picture * gains.astype(np.float32) + np.float32(rng.normal(0.0, 0.03))

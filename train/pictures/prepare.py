@@ -1,7 +1,7 @@
-"""`run.py prepare`: pictures through the live loop's own detector and crops, once, for training.
+"""`run.py prepare`: run the live loop's detector and crops over people's pictures, for training.
 
-What was seen is kept in shards beside the file to write, so that a run that was cut off goes on
-where it was. Needs no PyTorch.
+Shards beside the output file keep finished pictures, so that an interrupted run can be resumed.
+Needs no PyTorch.
 """
 
 from __future__ import annotations
@@ -32,24 +32,32 @@ from realtime.picture_files import list_pictures
 from realtime.types import Detection
 from train.pictures.prepared import (
     MARGIN,
-    NOTHING,
-    STORED,
+    STORED_SIZE,
     VERSION,
+    WITHOUT_HAND,
     StoredHand,
     from_arrays,
     to_arrays,
 )
 
-SHARD = 256  # pictures, about half a minute's work
-QUALITY = 80  # WebP's
-LOST = 0.1  # share of a label's pictures without a hand from which on it is named
-NAMED = 12  # labels, or unreadable pictures, at most
+SHARD_SIZE = 256  # pictures: about half a minute of work
+WEBP_QUALITY = 80
+MAX_LOST_SHARE = 0.1  # of a label's pictures; the summary names labels that lose more
+MAX_LISTED = 12  # labels, or unreadable pictures, in the summary
 
 
 @dataclass(frozen=True)
-class Picture:
-    """file; its set; path below the set's folder, with /; subject; label; key: what a shard knows
-    it by, which changes with the picture and with the hand model."""
+class PictureFile:
+    """A picture to prepare.
+
+    Attributes:
+        file: Its file.
+        set: Name of its data set.
+        path: Its path below the set's folder, with "/".
+        subject: Who is in it.
+        label: The gesture it shows.
+        key: Identifies it in a shard; changes with the picture and with the hand model.
+    """
 
     file: Path
     set: str
@@ -59,27 +67,33 @@ class Picture:
     key: str
 
 
-def prepare(folders: Sequence[Path], model: Path, out: Path, shard_size: int = SHARD) -> None:
-    """The largest hand of each <folder>/<subject>/<label>/<image> → one .npz, and a summary.
+def prepare(folders: Sequence[Path], model: Path, out: Path, shard_size: int = SHARD_SIZE) -> None:
+    """Store the largest hand of each <folder>/<subject>/<label>/<image>, and print a summary.
 
-    Each folder is one set, named as the folder is; model: MediaPipe's; shard_size: pictures that
-    a kill can cost. Raises UserError where there is nothing to write, or no place for it.
+    Args:
+        folders: The data sets, each named after its folder.
+        model: MediaPipe's hand model.
+        out: The .npz file to write.
+        shard_size: Pictures per shard: the most that a killed run loses.
+
+    Raises:
+        UserError: No picture or no hand was found, or the file can't be written.
     """
     if out.suffix != ".npz" or out.is_dir():
         raise UserError(f"--out takes the name of a file that ends in .npz; got {out}.")
-    pictures = _pictures(folders, model)
+    pictures = _collect_pictures(folders, model)
     shards = out.with_name(f".{out.name}.part")
-    hands = _kept(shards)
+    hands = _read_shards(shards)
     left = [picture for picture in pictures if picture.key not in hands]
     if len(left) < len(pictures):
-        tell(f"Going on: {len(pictures) - len(left)} of {len(pictures)} pictures were seen before.")
+        tell(f"Resuming: {len(pictures) - len(left)} of {len(pictures)} pictures are done already.")
     try:
-        unreadable = _look(left, model, hands, shards, shard_size)
+        unreadable = _find_hands(left, model, hands, shards, shard_size)
     except KeyboardInterrupt:
-        tell("What was seen is kept: the same command goes on from there.")
+        tell("The pictures done so far are kept: the same command goes on from there.")
         raise
-    seen = [hands.get(picture.key, NOTHING) for picture in pictures]
-    found = np.array([hand.side != "" for hand in seen])
+    results = [hands.get(picture.key, WITHOUT_HAND) for picture in pictures]
+    found = np.array([hand.side != "" for hand in results])
     if not found.any():
         shutil.rmtree(shards, ignore_errors=True)
         raise UserError(
@@ -90,7 +104,7 @@ def prepare(folders: Sequence[Path], model: Path, out: Path, shard_size: int = S
     paths = np.array([picture.path for picture in pictures])
     reasons = np.array([unreadable.get(picture.key, NO_HAND) for picture in pictures])
     arrays = {
-        **to_arrays([hand for hand in seen if hand.side]),
+        **to_arrays([hand for hand in results if hand.side]),
         "set": sets[found],
         "subject": np.array([picture.subject for picture in pictures])[found],
         "label": np.array([picture.label for picture in pictures])[found],
@@ -100,7 +114,7 @@ def prepare(folders: Sequence[Path], model: Path, out: Path, shard_size: int = S
         "missing_reason": reasons[~found],
         "version": np.array(VERSION),
         "margin": np.array(MARGIN),
-        "stored": np.array(STORED),
+        "stored": np.array(STORED_SIZE),
     }
     whole = shards / "whole.npz"  # so that a kill leaves nothing outside the shards' folder
     _write(whole, arrays)
@@ -110,8 +124,8 @@ def prepare(folders: Sequence[Path], model: Path, out: Path, shard_size: int = S
     print_summary(out)
 
 
-def _pictures(folders: Sequence[Path], model: Path) -> list[Picture]:
-    """All of all sets, in a steady order."""
+def _collect_pictures(folders: Sequence[Path], model: Path) -> list[PictureFile]:
+    """List the pictures of all sets, sorted by path within each set."""
     with explain_errors(f"The hand model {model} can't be read"):
         seen_with = hashlib.sha256(model.read_bytes()).hexdigest()
     sets: dict[str, Path] = {}
@@ -121,8 +135,8 @@ def _pictures(folders: Sequence[Path], model: Path) -> list[Picture]:
         name = whole.name
         if name in sets:
             raise UserError(
-                f"{sets[name]} and {folder} would both be the set {name!r}: a set is named as its "
-                "folder is. Rename one of them."
+                f"{sets[name]} and {folder} would both be the set {name!r}: a set is named after "
+                "its folder. Rename one of them."
             )
         sets[name] = folder
         files = list_pictures(whole, recursive=True)
@@ -138,73 +152,79 @@ def _pictures(folders: Sequence[Path], model: Path) -> list[Picture]:
             state = file.stat()
             known_by = [VERSION, seen_with, str(file), state.st_size, state.st_mtime_ns]
             key = hashlib.sha256(json.dumps(known_by).encode()).hexdigest()
-            pictures.append(Picture(file, name, path, subject, label, key))
+            pictures.append(PictureFile(file, name, path, subject, label, key))
     return pictures
 
 
-def _look(
-    pictures: Sequence[Picture],
+def _find_hands(
+    pictures: Sequence[PictureFile],
     model: Path,
     hands: dict[str, StoredHand],
     shards: Path,
     shard_size: int,
 ) -> dict[str, str]:
-    """Add each picture's hand to `hands` by its key, and to a shard; → key → why a picture can't
-    be read. Such a one is in no shard: the reason may be gone the next time."""
+    """Find each picture's hand and add it to `hands`, by the picture's key, and to a shard.
+
+    Returns:
+        Key → why the picture can't be read. These are in no shard, so that they are tried again.
+    """
     unreadable: dict[str, str] = {}
     fresh: dict[str, StoredHand] = {}
-    seen = track(
+    results = track(
         scan([picture.file for picture in pictures], model),
-        "hands", total=len(pictures), console=console, disable=not console.is_terminal,
-    )  # fmt: skip
+        "hands",
+        total=len(pictures),
+        console=console,
+        disable=not console.is_terminal,
+    )
     try:
-        for picture, view in zip(pictures, seen, strict=True):
-            if view == NO_HAND:
-                fresh[picture.key] = NOTHING
-            elif isinstance(view, str):
+        for picture, result in zip(pictures, results, strict=True):
+            if result == NO_HAND:
+                fresh[picture.key] = WITHOUT_HAND
+            elif isinstance(result, str):
                 short = f"{picture.set}/{picture.path}"
-                unreadable[picture.key] = view.replace(str(picture.file), short)
+                unreadable[picture.key] = result.replace(str(picture.file), short)
             else:
-                fresh[picture.key] = stored_hand(*view)
+                fresh[picture.key] = encode_hand(*result)
             if len(fresh) == shard_size:
-                _keep(fresh, shards)
+                _write_shard(fresh, shards)
                 hands.update(fresh)
                 fresh = {}
-    finally:  # the rest, or what there is at Ctrl-C
+    finally:  # after the last picture, and at Ctrl-C
         if fresh:
-            _keep(fresh, shards)
+            _write_shard(fresh, shards)
             hands.update(fresh)
     return unreadable
 
 
-def stored_hand(image: np.ndarray, detection: Detection) -> StoredHand:
-    """A hand in its picture, uint8 (H, W, 3) BGR, as a live one is cut, but with a margin."""
+def encode_hand(image: np.ndarray, detection: Detection) -> StoredHand:
+    """Cut a hand as the live loop does, but with a margin, out of its uint8 (H, W, 3) BGR image."""
     mirror = detection.side == "left"
     square = upright_square(detection.landmarks)
-    crop = cut(image, replace(square, width=square.width * MARGIN), STORED, mirror)
+    crop = cut(image, replace(square, width=square.width * MARGIN), STORED_SIZE, mirror)
     bgr = cv2.cvtColor(crop, cv2.COLOR_RGB2BGR)
     return StoredHand(
         detection.side,
-        cv2.imencode(".webp", bgr, [cv2.IMWRITE_WEBP_QUALITY, QUALITY])[1].tobytes(),
+        cv2.imencode(".webp", bgr, [cv2.IMWRITE_WEBP_QUALITY, WEBP_QUALITY])[1].tobytes(),
         crop_landmarks(detection.landmarks, square, mirror).astype(np.float16),
         canonical_world(detection.world_landmarks, mirror).astype(np.float16),
     )
 
 
-def _keep(hands: Mapping[str, StoredHand], shards: Path) -> None:
+def _write_shard(hands: Mapping[str, StoredHand], shards: Path) -> None:
     name = hashlib.sha256("".join(hands).encode()).hexdigest()[:16]
     arrays = {"key": np.array([*hands]), **to_arrays([*hands.values()])}
     _write(shards / f"{name}.shard.npz", arrays)
 
 
-def _kept(shards: Path) -> dict[str, StoredHand]:
-    """Hands by key from whatever shards there are."""
+def _read_shards(shards: Path) -> dict[str, StoredHand]:
+    """Read the hands of all shards, by the keys of their pictures."""
     hands: dict[str, StoredHand] = {}
     for shard in shards.glob("*.shard.npz"):
         try:
             with open(shard, "rb") as stream, np.load(stream, allow_pickle=False) as file:
                 hands.update(zip(file["key"].tolist(), from_arrays(file), strict=True))
-        except Exception:  # damaged, in a dozen ways: its pictures are looked at again
+        except Exception:  # a damaged shard, in any way: its pictures are done again
             continue
     return hands
 
@@ -218,7 +238,7 @@ def _write(path: Path, arrays: Mapping[str, Any]) -> None:
 
 
 def print_summary(file: Path) -> None:
-    """What is in a file that `prepare` wrote, and what isn't and why, to stderr."""
+    """Print to stderr what a file of `prepare` holds, and which pictures it lacks and why."""
     with np.load(file, allow_pickle=False) as data:
         sets = np.concatenate([data["set"], data["missing_set"]])
         paths = data["path"].tolist() + data["missing_path"].tolist()
@@ -237,13 +257,18 @@ def print_summary(file: Path) -> None:
     places = np.char.add(np.char.add(sets, "/"), labels)
     total, lost = Counter(places.tolist()), Counter(places[~found].tolist())
     worst = sorted((-lost[place] / total[place], place) for place in lost)
-    named = [f"{place} {lost[place]} of {total[place]}" for share, place in worst if -share > LOST]
-    if named:
-        rest = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
-        tell(f"Labels of which over {LOST:.0%} is lost: {', '.join(named[:NAMED])}{rest}.")
+    poor = [
+        f"{place} {lost[place]} of {total[place]}"
+        for share, place in worst
+        if -share > MAX_LOST_SHARE
+    ]
+    if poor:
+        rest = f" and {len(poor) - MAX_LISTED} more" if len(poor) > MAX_LISTED else ""
+        listed = ", ".join(poor[:MAX_LISTED])
+        tell(f"Labels that lose over {MAX_LOST_SHARE:.0%} of their pictures: {listed}{rest}.")
     unreadable = [reason for reason in reasons.tolist() if reason != NO_HAND]
-    for reason in unreadable[:NAMED]:
+    for reason in unreadable[:MAX_LISTED]:
         tell(f"Unreadable: {reason}")
-    if len(unreadable) > NAMED:
-        tell(f"Unreadable: {len(unreadable) - NAMED} more.")
+    if len(unreadable) > MAX_LISTED:
+        tell(f"Unreadable: {len(unreadable) - MAX_LISTED} more.")
     tell(f"Wrote {file}: {found.sum()} hands, {file.stat().st_size / 1e6:.1f} MB.")

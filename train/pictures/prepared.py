@@ -1,6 +1,6 @@
-"""The file that `run.py prepare` writes, and what is read back from it for training.
+"""The .npz file of prepared hands that `run.py prepare` writes and training reads.
 
-An .npz without object arrays; needs no PyTorch.
+It holds no object arrays, so it loads without pickle. Needs no PyTorch.
 """
 
 from __future__ import annotations
@@ -15,16 +15,22 @@ import numpy as np
 from engines.bundles import Bundle, join
 from engines.errors import UserError
 
-VERSION = 1  # of the file
-MARGIN = 1.25  # a stored crop is so much wider than the encoder's, for training to turn and shift
-STORED = 200  # px; the encoder's crop is the inner 160
-AGAIN = "Make it with: python run.py prepare DIR… --out FILE.npz"
+VERSION = 1  # of the file format
+MARGIN = 1.25  # width of a stored crop over the encoder's: training turns and shifts within it
+STORED_SIZE = 200  # px; the encoder's crop is the inner 160
+REMEDY = "Make it with: python run.py prepare DIR… --out FILE.npz"
 
 
 @dataclass(frozen=True)
 class StoredHand:
-    """side "left" or "right", "" where there is no hand; webp: the crop; landmarks and
-    world_landmarks float16 (21, 3); all mirrored where the hand is a left one."""
+    """The hand in one picture; a left hand is stored mirrored, as a right one.
+
+    Attributes:
+        side: The person's own hand, "left" or "right"; "" if the picture shows no hand.
+        webp: The crop as a WebP file.
+        landmarks: float16 (21, 3), in widths of the encoder's crop.
+        world_landmarks: float16 (21, 3), metres.
+    """
 
     side: str
     webp: bytes
@@ -32,11 +38,11 @@ class StoredHand:
     world_landmarks: np.ndarray
 
 
-NOTHING = StoredHand("", b"", np.zeros((21, 3), np.float16), np.zeros((21, 3), np.float16))
+WITHOUT_HAND = StoredHand("", b"", np.zeros((21, 3), np.float16), np.zeros((21, 3), np.float16))
 
 
 def to_arrays(hands: Sequence[StoredHand]) -> dict[str, np.ndarray]:
-    """One or more hands as a file holds them."""
+    """Turn one or more hands into the arrays of a file."""
     return {
         "side": np.array([hand.side for hand in hands]),
         "webp": np.frombuffer(b"".join(hand.webp for hand in hands), np.uint8),
@@ -47,7 +53,7 @@ def to_arrays(hands: Sequence[StoredHand]) -> dict[str, np.ndarray]:
 
 
 def from_arrays(arrays: Mapping[str, np.ndarray]) -> list[StoredHand]:
-    """The inverse of to_arrays."""
+    """Turn the arrays of a file into hands: the inverse of `to_arrays`."""
     webp, offsets = arrays["webp"].tobytes(), arrays["offsets"].tolist()
     crops = [webp[a:b] for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
     sides, points = arrays["side"].tolist(), (arrays["landmarks"], arrays["world_landmarks"])
@@ -55,18 +61,24 @@ def from_arrays(arrays: Mapping[str, np.ndarray]) -> list[StoredHand]:
 
 
 def ends(sizes: Sequence[int] | np.ndarray) -> np.ndarray:
-    """Sizes of N pieces → where each begins and the last ends: int64 (N + 1,)."""
+    """Return the offsets of N consecutive pieces: int64 (N + 1,), the last is the total size."""
     return np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
 
 
 @dataclass(frozen=True)
 class Prepared(Bundle):
-    """N hands, all right or seen as right.
+    """N prepared hands; left hands are mirrored, as right ones.
 
-    webp uint8: their crops one after the other, crop i from offsets[i] to offsets[i + 1],
-    offsets int64 (N + 1,); landmarks float32 (N, 21, 3) in widths of the encoder's crop, which
-    is the middle of the stored one; world_landmarks float32 (N, 21, 3) metres; sets, subjects as
-    "set/subject", labels and paths (below their set's folder, with /) str (N,).
+    Attributes:
+        webp: uint8 (bytes,), the crops as WebP files, one after the other.
+        offsets: int64 (N + 1,); crop i is webp[offsets[i] : offsets[i + 1]].
+        landmarks: float32 (N, 21, 3), in widths of the encoder's crop, which is the middle of
+            the stored one.
+        world_landmarks: float32 (N, 21, 3), metres.
+        sets: str (N,), names of the data sets.
+        subjects: str (N,), the people, as "set/subject".
+        labels: str (N,), the gestures.
+        paths: str (N,), the picture files below their set's folder, with "/".
     """
 
     webp: np.ndarray
@@ -82,23 +94,24 @@ class Prepared(Bundle):
         return len(self.labels)
 
     def crop(self, i: int) -> np.ndarray:
-        """uint8 (STORED, STORED, 3) RGB, MARGIN times as wide as the encoder's; 0 ≤ i < N."""
+        """Decode crop i: uint8 (STORED_SIZE, STORED_SIZE, 3) RGB, with the margin."""
         data = self.webp[self.offsets[i] : self.offsets[i + 1]]
         image = cv2.imdecode(data, cv2.IMREAD_COLOR)
-        assert image is not None  # the .npz has vouched for its bytes with a checksum
+        assert image is not None  # the checksum of the .npz covers these bytes
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
     def where(self, mask: np.ndarray) -> Prepared:
-        """Only the hands where bool (N,) is true."""
+        """Return the hands where the mask, bool (N,), is true."""
         sizes = np.diff(self.offsets)
         return self.take(mask, webp=self.webp[np.repeat(mask, sizes)], offsets=ends(sizes[mask]))
 
 
 def load_prepared(paths: Sequence[Path]) -> Prepared:
-    """Files of `run.py prepare`, joined; one or more.
+    """Load one or more files of `run.py prepare` as one.
 
-    Raises UserError for a file that is missing, damaged, something else or of another version,
-    that holds no hands, or whose set is also in another: its people would be mixed up.
+    Raises:
+        UserError: A file is missing, damaged, something else, of another version or without hands;
+            or a set is in two files, which would mix up its people.
     """
     parts = [_load(path) for path in paths]
     home: dict[str, Path] = {}
@@ -130,14 +143,14 @@ def _load(path: Path) -> Prepared:
                 file["path"],
             )
     except Exception as error:  # zipfile, zlib and numpy raise a dozen types on damage
-        # numpy takes any other file for a pickle, and advises to load that unsafely.
+        # NumPy takes other files for pickles and recommends loading them unsafely.
         reason = "it is no .npz" if "pickle" in str(error) else error
-        raise UserError(f"{path} isn't what `run.py prepare` writes ({reason}). {AGAIN}") from None
-    if form != (VERSION, MARGIN, STORED):
-        raise UserError(f"{path} was written by another version of this program. {AGAIN}")
+        raise UserError(f"{path} isn't what `run.py prepare` writes ({reason}). {REMEDY}") from None
+    if form != (VERSION, MARGIN, STORED_SIZE):
+        raise UserError(f"{path} was written by another version of this program. {REMEDY}")
     count = part.labels.size
     if not count:
-        raise UserError(f"{path} holds no pictures. {AGAIN}")
+        raise UserError(f"{path} holds no pictures. {REMEDY}")
     names = (part.labels, part.sets, part.subjects, part.paths)
     if (
         any(array.shape != (count,) for array in names)
@@ -146,5 +159,5 @@ def _load(path: Path) -> Prepared:
         or (part.offsets[0], part.offsets[-1]) != (0, part.webp.size)
         or (np.diff(part.offsets) <= 0).any()
     ):
-        raise UserError(f"{path} is damaged: its parts don't fit each other. {AGAIN}")
+        raise UserError(f"{path} is damaged: its parts don't fit each other. {REMEDY}")
     return part

@@ -1,4 +1,4 @@
-"""Hands to calibrate with and to measure on: from what `prepare` wrote, or from a folder."""
+"""Hands for calibration and measurement, from a file of `run.py prepare` or a picture folder."""
 
 from __future__ import annotations
 
@@ -16,14 +16,20 @@ from realtime.hands.detector import cut_hand, encoder_inputs
 from realtime.measuring.evaluate import subjects_and_labels
 from realtime.measuring.folder import NO_HAND, scan
 from realtime.picture_files import list_pictures
-from train.pictures.augment import as_stored
+from train.pictures.augment import center_crop
 from train.pictures.prepared import Prepared, load_prepared
 
 
 @dataclass(frozen=True)
-class Source:
-    """N pictures, not yet looked at. labels, subjects and names str (N,); fetch: rows → the hands
-    in them, fewer where there is none in a picture."""
+class HandSource:
+    """N labelled pictures whose hands are loaded on demand.
+
+    Attributes:
+        labels: str (N,), the gestures.
+        subjects: str (N,), the people.
+        names: str (N,), the picture files.
+        fetch: Loads the hands of the given rows, int (R,); pictures without a hand are left out.
+    """
 
     labels: np.ndarray
     subjects: np.ndarray
@@ -31,36 +37,44 @@ class Source:
     fetch: Callable[[np.ndarray], Hands]
 
 
-def source(pictures: Path, crop_size: int, hand_model: Callable[[], Path]) -> Source:
-    """pictures: FILE.npz of `prepare`, or a folder <subject>/<label>/<image>; hand_model: gives
-    MediaPipe's, asked only for a folder. Raises UserError where there is nothing of the kind."""
+def open_source(pictures: Path, crop_size: int, hand_model: Callable[[], Path]) -> HandSource:
+    """Open a file of `run.py prepare` or a folder of pictures.
+
+    Args:
+        pictures: FILE.npz, or a folder <subject>/<label>/<image>.
+        crop_size: Width of the crops, px.
+        hand_model: Returns MediaPipe's hand model; called only for a folder.
+
+    Raises:
+        UserError: `pictures` is neither, or holds no pictures.
+    """
     if pictures.suffix == ".npz":
-        return prepared_source(load_prepared([pictures]), crop_size)
+        return open_prepared(load_prepared([pictures]), crop_size)
     if pictures.is_dir():
-        return _folder_source(pictures, crop_size, hand_model)
+        return _open_folder(pictures, crop_size, hand_model)
     raise UserError(
         f"--pictures takes a folder of pictures, <subject>/<label>/<image>, or FILE.npz of "
         f"`run.py prepare`; {pictures} is neither."
     )
 
 
-def prepared_source(data: Prepared, crop_size: int) -> Source:
-    """Labels are "set/label": what two sets call alike need mean nothing in common."""
+def open_prepared(data: Prepared, crop_size: int) -> HandSource:
+    """Serve prepared hands. Labels are "set/label": a name may mean two gestures in two sets."""
     labels = np.char.add(np.char.add(data.sets, "/"), data.labels)
     names = np.char.add(np.char.add(data.sets, "/"), data.paths)
 
     def fetch(rows: np.ndarray) -> Hands:
         crops = np.empty((len(rows), crop_size, crop_size, 3), np.uint8)
         for i, row in enumerate(rows.tolist()):
-            crop = as_stored(data.crop(row), crop_size)
+            crop = center_crop(data.crop(row), crop_size)
             crops[i] = np.rint(crop.transpose(1, 2, 0) * 255)
         points, world = data.landmarks[rows], data.world_landmarks[rows]
         return Hands(crops, points, world, labels[rows], data.subjects[rows], names[rows])
 
-    return Source(labels, data.subjects, names, fetch)
+    return HandSource(labels, data.subjects, names, fetch)
 
 
-def _folder_source(folder: Path, crop_size: int, hand_model: Callable[[], Path]) -> Source:
+def _open_folder(folder: Path, crop_size: int, hand_model: Callable[[], Path]) -> HandSource:
     paths = list_pictures(folder, recursive=True)
     if not paths:
         raise UserError(f"There are no pictures (jpg, png, …) in or below {folder}.")
@@ -70,14 +84,14 @@ def _folder_source(folder: Path, crop_size: int, hand_model: Callable[[], Path])
     def fetch(rows: np.ndarray) -> Hands:
         chosen = [paths[row] for row in rows.tolist()]
         hands, found = [], []
-        seen = zip(rows.tolist(), scan(chosen, hand_model()), strict=True)
+        scanned = zip(rows.tolist(), scan(chosen, hand_model()), strict=True)
         quiet = not console.is_terminal
-        for row, what in track(seen, "hands", len(rows), console=console, disable=quiet):
-            if isinstance(what, str):
-                if what != NO_HAND:
-                    warn(what)
+        for row, result in track(scanned, "hands", len(rows), console=console, disable=quiet):
+            if isinstance(result, str):
+                if result != NO_HAND:
+                    warn(result)
                 continue
-            hands.append(cut_hand(*what, crop_size, True))
+            hands.append(cut_hand(*result, crop_size, True))
             found.append(row)
         if not hands:
             raise UserError(
@@ -86,4 +100,4 @@ def _folder_source(folder: Path, crop_size: int, hand_model: Callable[[], Path])
             )
         return Hands(*encoder_inputs(hands), labels[found], subjects[found], np.array(names)[found])
 
-    return Source(labels, subjects, np.array(names), fetch)
+    return HandSource(labels, subjects, np.array(names), fetch)

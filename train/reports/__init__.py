@@ -1,0 +1,1 @@
+"""How results are shown: plots as PNG files, reports as Markdown and HTML."""

@@ -1,8 +1,8 @@
-"""The pictures of a study's report: each function draws one PNG, whole or not at all.
+"""Plots of a study's report. Each function writes one PNG file atomically.
 
-Colours are those of Okabe & Ito (2008), "Color universal design", which people with any colour
-vision tell apart; markers and dashes say the same once more. Names are shown as they are ($ is no
-mathematics). OSError passes from all of them.
+The palette is that of Okabe & Ito (2008), "Color universal design", which is safe for colour-blind
+readers; markers and dashes distinguish the series a second time. Names are drawn literally: "$"
+starts no mathematics. All functions let OSError pass.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ DPI = 120
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES = ("-", "--", "-.", ":", "-", "--", "-.")
-SOFT = "#6b7280"
+GREY = "#6b7280"
 STYLE: dict[Any, Any] = {
     "text.parse_math": False,
     "font.size": 10.5,
@@ -39,13 +39,13 @@ STYLE: dict[Any, Any] = {
     "axes.titlepad": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.edgecolor": SOFT,
+    "axes.edgecolor": GREY,
     "axes.labelcolor": "#1f2937",
     "axes.grid": True,
     "axes.axisbelow": True,
     "grid.color": "#e5e7eb",
-    "xtick.color": SOFT,
-    "ytick.color": SOFT,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
     "legend.edgecolor": "none",
     "legend.framealpha": 0.85,
     "lines.linewidth": 1.9,
@@ -55,7 +55,7 @@ STYLE: dict[Any, Any] = {
 Curve = tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]
 Roc = tuple[np.ndarray, np.ndarray, float, float]
 Runs = tuple[np.ndarray, np.ndarray]
-Pair = tuple[np.ndarray, np.ndarray, float, str]
+ScoredPair = tuple[np.ndarray, np.ndarray, float, str]
 
 
 def curves(
@@ -67,16 +67,25 @@ def curves(
     log_x: bool = False,
     chance: float | None = None,
 ) -> None:
-    """A line for each name: x (N,), y (N,), and where known low and high (N,), shaded. chance: the
-    y of guessing."""
-    with _drawing(path, 7.2, 4.4) as figure:
+    """Plot one line per series, with a shaded band where bounds are given.
+
+    Args:
+        path: The PNG file.
+        series: Name → (x, y, low, high), each (N,); low and high may be None.
+        xlabel: Label of the x axis.
+        ylabel: Label of the y axis.
+        title: Title of the plot.
+        log_x: Whether the x axis is logarithmic.
+        chance: y of random guessing, drawn as a dashed line.
+    """
+    with _new_figure(path, 7.2, 4.4) as figure:
         axes = figure.subplots()
-        for (name, (x, y, low, high)), look in zip(series.items(), _looks(), strict=False):
+        for (name, (x, y, low, high)), look in zip(series.items(), _line_styles(), strict=False):
             if low is not None and high is not None:
                 axes.fill_between(x, low, high, color=look["color"], alpha=0.15, linewidth=0)
             axes.plot(x, y, label=name, markevery=max(1, len(x) // 12), **look)
         if chance is not None:
-            axes.axhline(chance, color=SOFT, linestyle=(0, (2, 2)), linewidth=1.2, label="chance")
+            axes.axhline(chance, color=GREY, linestyle=(0, (2, 2)), linewidth=1.2, label="chance")
         if log_x:
             _log_x(axes, np.concatenate([np.asarray(x) for x, *_ in series.values()]))
         axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
@@ -85,12 +94,19 @@ def curves(
 
 
 def roc(path: Path, series: Mapping[str, Roc]) -> None:
-    """For each name false accepts (N,) and true accepts (N,) in 0…1, ascending, the area under the
-    curve, and the rate at which errors are equal, which is marked."""
-    with _drawing(path, 5.8, 5.6) as figure:
+    """Plot ROC curves and mark the equal error rate on each.
+
+    Args:
+        path: The PNG file.
+        series: Name → (false accept rates (N,), true accept rates (N,), AUC, EER); all in 0…1,
+            rates ascending.
+    """
+    with _new_figure(path, 5.8, 5.6) as figure:
         axes = figure.subplots()
-        axes.plot([0, 1], [0, 1], color=SOFT, linestyle=(0, (2, 2)), linewidth=1.2)
-        for (name, (false, true, auc, eer)), look in zip(series.items(), _looks(), strict=False):
+        axes.plot([0, 1], [0, 1], color=GREY, linestyle=(0, (2, 2)), linewidth=1.2)
+        for (name, (false, true, auc, eer)), look in zip(
+            series.items(), _line_styles(), strict=False
+        ):
             marker = look.pop("marker")
             label = f"{name}: AUC {auc:.3f}, EER {100 * eer:.1f} %"
             axes.plot(false, true, label=label, clip_on=False, **look)
@@ -98,12 +114,16 @@ def roc(path: Path, series: Mapping[str, Roc]) -> None:
                 eer, 1 - eer, marker, color=look["color"], markersize=8, markeredgecolor="white"
             )
         axes.set(
-            xlim=(0, 1), ylim=(0, 1), aspect="equal", title="Same or different?",
-            xlabel="different pairs taken for the same", ylabel="same pairs recognised",
-        )  # fmt: skip
+            xlim=(0, 1),
+            ylim=(0, 1),
+            aspect="equal",
+            title="Same or different?",
+            xlabel="different pairs accepted as same (FPR)",
+            ylabel="same pairs accepted (TPR)",
+        )
         axes.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
         axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
-        axes.legend(loc="lower right", title="marked: both errors equal (EER)")
+        axes.legend(loc="lower right", title="marker: equal error rate (EER)")
 
 
 def bars(
@@ -115,24 +135,43 @@ def bars(
     ylabel: str,
     reference: tuple[float, str] | None = None,
 ) -> None:
-    """One bar a name, as high as its value, in ylabel's unit, with its interval; reference: a
-    figure to compare with and what it is, as a dashed line."""
-    with _drawing(path, max(5.0, 1.6 + 1.5 * len(names)), 4.4) as figure:
+    """Plot one bar per name with its confidence interval.
+
+    Args:
+        path: The PNG file.
+        names: Names of the bars.
+        values: Heights, in the unit of `ylabel`.
+        lows: Lower ends of the intervals.
+        highs: Upper ends of the intervals.
+        ylabel: Label of the y axis.
+        reference: A value to compare with and its label, drawn as a dashed line.
+    """
+    with _new_figure(path, max(5.0, 1.6 + 1.5 * len(names)), 4.4) as figure:
         axes = figure.subplots()
         spread = np.maximum([np.subtract(values, lows), np.subtract(highs, values)], 0)
         places = np.arange(len(names))
         axes.bar(
-            places, values, 0.62, yerr=spread, color=COLOURS[0], capsize=4,
+            places,
+            values,
+            0.62,
+            yerr=spread,
+            color=COLOURS[0],
+            capsize=4,
             error_kw={"elinewidth": 1.4, "ecolor": "#1f2937"},
-        )  # fmt: skip
+        )
         top = max([*values, *highs, reference[0] if reference else 0.0], default=1.0)
         axes.set_ylim(0, 1.12 * top or 1.0)
         for place, value, high in zip(places, values, highs, strict=True):
             axes.annotate(
-                f"{value:.3g}", (place, max(value, high)), (0, 4), textcoords="offset points",
-                ha="center", va="bottom", fontweight="bold",
+                f"{value:.3g}",
+                (place, max(value, high)),
+                (0, 4),
+                textcoords="offset points",
+                ha="center",
+                va="bottom",
+                fontweight="bold",
                 bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.8},
-            )  # fmt: skip
+            )
         if reference:
             value, text = reference
             axes.axhline(value, color=COLOURS[1], linestyle="--", linewidth=1.5, label=text)
@@ -142,17 +181,23 @@ def bars(
         axes.grid(axis="x", visible=False)
 
 
-def pair_panel(path: Path, kinds: Mapping[str, Sequence[Pair]], columns: int = 5) -> None:
-    """Under each title its pairs: two pictures uint8, (H, W) or (H, W, 3), their score, a caption;
-    "none" where there are no pairs."""
+def pair_panel(path: Path, kinds: Mapping[str, Sequence[ScoredPair]], columns: int = 5) -> None:
+    """Show pairs of pictures with their scores, grouped under titles.
+
+    Args:
+        path: The PNG file.
+        kinds: Title → its pairs, each (picture, picture, score, caption). A picture is uint8, grey
+            (H, W) or RGB (H, W, 3). A title without pairs shows "none".
+        columns: Number of pairs in a row.
+    """
     depths = [-(-len(pairs) // columns) for pairs in kinds.values()]
     heights = [0.5 + 1.4 * depth if depth else 0.75 for depth in depths]
-    with _drawing(path, 2.1 * columns, sum(heights)) as figure:
+    with _new_figure(path, 2.1 * columns, sum(heights)) as figure:
         parts = figure.subfigures(len(kinds), height_ratios=heights, squeeze=False)[:, 0]
         for (title, pairs), part, depth in zip(kinds.items(), parts, depths, strict=True):
             part.suptitle(title, x=0.012, ha="left", fontweight="bold")
             if not pairs:
-                part.text(0.012, 0.3, "none", color=SOFT)
+                part.text(0.012, 0.3, "none", color=GREY)
                 continue
             grid = part.subplots(depth, columns, squeeze=False).ravel()
             for axes in grid:
@@ -162,23 +207,13 @@ def pair_panel(path: Path, kinds: Mapping[str, Sequence[Pair]], columns: int = 5
                 axes.set(xlim=(-0.02, right + 0.02), ylim=(-0.02, 1.02))
                 axes.set_title(
                     f"{score:.2f}  {textwrap.shorten(caption, 22, placeholder='…')}",
-                    fontsize=8.5, fontweight="normal", loc="center", y=-0.02, va="top", pad=2,
-                )  # fmt: skip
-
-
-def picture_grid(
-    path: Path, images: Sequence[np.ndarray], titles: Sequence[str], columns: int
-) -> None:
-    """Pictures uint8, (H, W) or (H, W, 3), row by row, each under its title."""
-    rows = max(1, -(-len(images) // columns))
-    with _drawing(path, 1.3 * columns, 1.55 * rows) as figure:
-        grid = figure.subplots(rows, columns, squeeze=False).ravel()
-        for axes in grid:
-            axes.set_axis_off()
-        for axes, image, title in zip(grid, images, titles, strict=False):
-            axes.set(xlim=(-0.02, _show(axes, image, 0.0) + 0.02), ylim=(-0.02, 1.02))
-            shown = textwrap.shorten(title, 18, placeholder="…")
-            axes.set_title(shown, fontsize=9, fontweight="normal", loc="center", pad=3)
+                    fontsize=8.5,
+                    fontweight="normal",
+                    loc="center",
+                    y=-0.02,
+                    va="top",
+                    pad=2,
+                )
 
 
 def learning_curve(
@@ -189,10 +224,17 @@ def learning_curve(
     threshold: tuple[float, float, float] | None = None,
     held_out: Runs | None = None,
 ) -> None:
-    """Accuracies (R,) in 0…1 of runs with volumes (R,) images per class; fit: the curve through
-    them as n, accuracy, low, high; threshold: images per class and its interval; held_out: runs
-    that the fit hasn't seen."""
-    with _drawing(path, 7.2, 4.6) as figure:
+    """Plot a learning curve with the runs it was fitted to.
+
+    Args:
+        path: The PNG file.
+        volumes: (R,) training images per class of the fitted runs.
+        accuracies: (R,) accuracies of the fitted runs, 0…1.
+        fit: The fitted curve as (images per class, accuracy, low, high).
+        threshold: Images per class below which accuracy breaks away, and its interval (low, high).
+        held_out: (volumes, accuracies) of runs that the curve was not fitted to.
+    """
+    with _new_figure(path, 7.2, 4.6) as figure:
         axes = figure.subplots()
         n, accuracy, low, high = fit
         if threshold:
@@ -202,44 +244,56 @@ def learning_curve(
             axes.axvline(threshold[0], color=COLOURS[2], linestyle="-.", label=label)
         if low is not None and high is not None:
             axes.fill_between(
-                n, low, high, color=COLOURS[0], alpha=0.18, linewidth=0, label="its 95 % band"
+                n, low, high, color=COLOURS[0], alpha=0.18, linewidth=0, label="95 % band"
             )
-        axes.plot(n, accuracy, color=COLOURS[0], label="curve fitted to them")
-        axes.plot(volumes, accuracies, "o", color=COLOURS[0], label="runs the curve has seen",
-                  alpha=0.8, markeredgecolor="white")  # fmt: skip
+        axes.plot(n, accuracy, color=COLOURS[0], label="fitted curve")
+        axes.plot(
+            volumes,
+            accuracies,
+            "o",
+            color=COLOURS[0],
+            label="fitted runs",
+            alpha=0.8,
+            markeredgecolor="white",
+        )
         shown = [np.asarray(volumes, float)]
         if held_out:
-            axes.plot(*held_out, "D", color=COLOURS[1], label="runs it hasn't seen",
-                      markerfacecolor="white", markeredgewidth=1.5)  # fmt: skip
+            axes.plot(
+                *held_out,
+                "D",
+                color=COLOURS[1],
+                label="held-out runs",
+                markerfacecolor="white",
+                markeredgewidth=1.5,
+            )
             shown.append(np.asarray(held_out[0], float))
         _log_x(axes, np.concatenate(shown))
         axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
         axes.set(xlabel="training images per class", ylabel="accuracy")
         handles, labels = axes.get_legend_handles_labels()
-        last_first = slice(None, None, -1)
-        axes.legend(handles[last_first], labels[last_first], loc="lower right")
+        axes.legend(handles[::-1], labels[::-1], loc="lower right")
 
 
 @contextmanager
-def _drawing(path: Path, width: float, height: float) -> Iterator[Figure]:
-    """A figure so many inches large, which is saved once the block ends without error."""
+def _new_figure(path: Path, width: float, height: float) -> Iterator[Figure]:
+    """Open a figure of this size in inches and save it when the block ends without an error."""
     with matplotlib.rc_context(STYLE):
-        room = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1)  # inches
-        figure = Figure(figsize=(width, height), layout=room)
+        layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1)  # inches
+        figure = Figure(figsize=(width, height), layout=layout)
         FigureCanvasAgg(figure)
         yield figure
         with replace_file(path) as file:
             figure.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
 
 
-def _looks() -> Iterator[dict[str, Any]]:
-    """Colour, marker and dashes of one series after another."""
+def _line_styles() -> Iterator[dict[str, Any]]:
+    """Yield the colour, marker and dashes of each series in turn."""
     for color, marker, linestyle in cycle(zip(COLOURS, MARKERS, DASHES, strict=True)):
         yield {"color": color, "marker": marker, "linestyle": linestyle}
 
 
 def _log_x(axes: Axes, values: np.ndarray) -> None:
-    """A logarithmic axis labelled at the values there are, as far as they have room."""
+    """Make the x axis logarithmic with ticks at the values, skipping those too close together."""
     axes.set_xscale("log")
     ticks: list[float] = []
     for value in np.unique(values[values > 0]):
@@ -254,7 +308,11 @@ def _log_x(axes: Axes, values: np.ndarray) -> None:
 
 
 def _show(axes: Axes, image: np.ndarray, left: float) -> float:
-    """A picture one unit high, framed, since white ones have no edge of their own. → its right."""
+    """Draw a picture one unit high in a frame (white ones have no visible edge).
+
+    Returns:
+        The x coordinate of its right edge.
+    """
     width = image.shape[1] / image.shape[0]
     axes.imshow(image, cmap="gray", vmin=0, vmax=255, extent=(left, left + width, 0, 1))
     axes.add_patch(Rectangle((left, 0), width, 1, fill=False, edgecolor="#9ca3af", linewidth=0.8))

@@ -1,7 +1,7 @@
-"""A study's report: report.md for the repository and report.html for a browser, saying the same.
+"""A study's report, written as report.md and as a self-styled report.html with the same content.
 
-The page is made from the Markdown (CommonMark and tables, markdown-it-py), with HTML in it off:
-whatever a gesture is called, it is shown as that and never taken for markup.
+markdown-it-py renders the Markdown (CommonMark with tables) with raw HTML disabled, so that names
+of gestures, people and files are never interpreted as markup.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from engines.errors import UserError
 from engines.files import write_file
 
 _MARKUP = re.compile(r"[\\`*_\[\]<>|&~$#]")
-_NUMBER = re.compile(r"[+−-]?\d[\d.,]*( ?%)?( \(.*\))?|–|")  # 93.4 % (91.0–95.2), or nothing
+_NUMBER = re.compile(r"[+−-]?\d[\d.,]*( ?%)?( \(.*\))?|–|")  # "93.4 % (91.0–95.2)", "–" or ""
 
 _CSS = """
 :root { color-scheme: light dark; --text: #1d2330; --soft: #5b6475; --line: #d9dde5;
@@ -50,8 +50,12 @@ pre { overflow-x: auto; padding: 0.9rem 1.1rem; background: var(--shade); border
 
 
 class Report:
-    """Collects what is said, in order; `write` makes the two files in the folder, which the
-    pictures lie in, too."""
+    """A report that is built block by block and then written to a folder.
+
+    Attributes:
+        title: The title, in plain text.
+        folder: The folder of report.md, report.html and the report's pictures.
+    """
 
     def __init__(self, title: str, folder: Path) -> None:
         self.title = title
@@ -60,15 +64,19 @@ class Report:
         self._pictures: list[str] = []
 
     def heading(self, text: str, level: int = 2) -> None:
-        """Plain text; the title has level 1."""
+        """Add a heading in plain text; the title has level 1."""
         self._blocks.append(f"{'#' * level} {plain(text)}")
 
     def paragraph(self, text: str) -> None:
-        """Markdown; names that came from elsewhere go through `plain`."""
+        """Add a paragraph of Markdown; pass names that come from data through `plain`."""
         self._blocks.append(text.strip())
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Plain text; columns of numbers are set flush right. ValueError for ragged rows."""
+        """Add a table of plain text; columns of numbers are aligned right.
+
+        Raises:
+            ValueError: A row has more or fewer cells than the header.
+        """
         columns = list(zip(header, *rows, strict=True))
         rules = ["---:" if all(map(_NUMBER.fullmatch, column[1:])) else "---" for column in columns]
         if not rows:
@@ -78,24 +86,29 @@ class Report:
         self._blocks.append("\n".join(f"| {' | '.join(line)} |" for line in lines))
 
     def picture(self, name: str, caption: str, alt: str | None = None) -> None:
-        """A file within the folder; caption in plain text; alt: what it shows, for those who can't
-        see it, the caption if None."""
+        """Add a picture.
+
+        Args:
+            name: Path of the file within the folder.
+            caption: Caption in plain text.
+            alt: Alternative text; None uses the caption.
+        """
         self._pictures.append(name)
         shown = plain(caption if alt is None else alt)
         self._blocks.append(f"![{shown}]({quote(name)})\\\n*{plain(caption)}*")
 
     def code(self, text: str, language: str = "sh") -> None:
-        """Commands or the like, as they are."""
+        """Add a code block."""
         longest = max((len(run) for run in re.findall("`+", text)), default=0)
         fence = "`" * max(3, longest + 1)
         self._blocks.append(f"{fence}{language}\n{text.rstrip()}\n{fence}")
 
     def markdown(self) -> str:
-        """report.md's text."""
+        """Return the text of report.md."""
         return "\n\n".join(self._blocks) + "\n"
 
     def html(self) -> str:
-        """report.html's text; nothing but the pictures is outside it."""
+        """Return the text of report.html, which loads nothing but the report's pictures."""
         body = MarkdownIt("commonmark", {"html": False}).enable("table").render(self.markdown())
         return (
             '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -105,8 +118,12 @@ class Report:
         )
 
     def write(self) -> None:
-        """report.md and report.html, each whole or not at all. Raises UserError for a picture that
-        isn't there; OSError passes."""
+        """Write report.md and report.html, each atomically.
+
+        Raises:
+            UserError: A picture of the report is missing.
+            OSError: A file can't be written.
+        """
         for name in self._pictures:
             if not (self.folder / name).is_file():
                 raise UserError(f"The report shows {name}, but {self.folder} has no such picture.")
@@ -116,12 +133,12 @@ class Report:
 
 
 def plain(text: str) -> str:
-    """Markdown that shows the text as it is, on one line."""
+    """Escape Markdown and join lines, so that the text is shown literally on one line."""
     return _MARKUP.sub(r"\\\g<0>", " ".join(text.split()))
 
 
 def percent(value: float, low: float | None = None, high: float | None = None) -> str:
-    """0.934 as "93.4 %", and with its interval "93.4 % (91.0–95.2)"; "–" for nan."""
+    """Format 0.934 as "93.4 %", with its interval as "93.4 % (91.0–95.2)", and NaN as "–"."""
     if value != value:
         return "–"
     interval = "" if low is None or high is None else f" ({100 * low:.1f}–{100 * high:.1f})"

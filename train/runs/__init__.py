@@ -1,0 +1,1 @@
+"""What all training runs share: resumable folders, checkpoints, the Lightning fit, machine name."""

@@ -1,4 +1,4 @@
-"""A trained encoder on disk: its own configuration and half-precision weights, no code."""
+"""Checkpoints of trained networks: configuration as JSON and half-precision weights, no code."""
 
 from __future__ import annotations
 
@@ -16,11 +16,17 @@ from engines.files import explain_errors, replace_file
 
 FORMAT = 1
 Model = TypeVar("Model", bound=torch.nn.Module)
-Kinds = Mapping[str, Callable[[dict[str, Any]], Any]]  # a network's kind → its configuration → it
+# Kind of network, as stored in the checkpoint → the function that builds it from its configuration.
+Kinds = Mapping[str, Callable[[dict[str, Any]], Any]]
 
 
 class Network(Protocol):
-    """What can be stored: `kind` names its class, `config.to_dict()` is what JSON can hold."""
+    """A network that `save_checkpoint` can store.
+
+    Attributes:
+        kind: Name of the network's class in the checkpoint.
+        config: Its configuration; `config.to_dict()` must be serialisable as JSON.
+    """
 
     kind: str
     config: Any
@@ -28,17 +34,29 @@ class Network(Protocol):
     def state_dict(self) -> dict[str, torch.Tensor]: ...
 
 
-def half(model: Model) -> Model:
-    """The model with its weights rounded to half precision, kept in single: what is stored."""
+def round_to_half(model: Model) -> Model:
+    """Round the weights in place to half precision, as a checkpoint stores them; return the model.
+
+    The tensors stay in single precision. Statistics of batch normalisation are rounded, too.
+    """
     with torch.no_grad():
-        for value in model.state_dict().values():  # a normalisation's statistics, too
+        for value in model.state_dict().values():
             if value.is_floating_point():
                 value.copy_(value.half().float())
     return model
 
 
 def save_checkpoint(model: Network, about: dict[str, Any], path: Path) -> None:
-    """Whole or not at all. about: what JSON can hold, such as the recipe and the data's names."""
+    """Write a checkpoint atomically.
+
+    Args:
+        model: The network.
+        about: What to store with it, serialisable as JSON: the recipe, the data sets, figures.
+        path: The file.
+
+    Raises:
+        UserError: The file can't be written.
+    """
     weights = {name: value.half().contiguous() for name, value in model.state_dict().items()}
     config = model.config.to_dict()
     text = json.dumps({"format": FORMAT, "kind": model.kind, "model": config, "about": about})
@@ -47,13 +65,21 @@ def save_checkpoint(model: Network, about: dict[str, Any], path: Path) -> None:
 
 
 def read_checkpoint(path: Path, kinds: Kinds) -> tuple[Any, dict[str, Any]]:
-    """→ the model in single precision, ready to encode, and what was said about it.
+    """Load a network from a checkpoint.
 
-    Raises UserError where the file is no checkpoint of this project, or of another kind.
+    Args:
+        path: The file.
+        kinds: The kinds of networks to accept.
+
+    Returns:
+        The network in single precision and evaluation mode, and `about` of `save_checkpoint`.
+
+    Raises:
+        UserError: The file is missing, no checkpoint of this project, or of another kind.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of pickles that aren't torch's own
+            warnings.simplefilter("ignore")  # torch warns of pickles that it hasn't written
             stored = torch.load(path, map_location="cpu", weights_only=True)
         text = json.loads(stored["configuration"])
         if text["format"] != FORMAT:
@@ -68,18 +94,18 @@ def read_checkpoint(path: Path, kinds: Kinds) -> tuple[Any, dict[str, Any]]:
         raise
     except FileNotFoundError:
         raise UserError(
-            f"{path} isn't there: name the checkpoint that `python run.py train` left."
+            f"{path} doesn't exist: name the checkpoint that `python run.py train` wrote."
         ) from None
     except Exception as error:  # torch, pickle, zipfile and json raise a dozen types on damage
-        # What torch says of code in a file advises to run it.
+        # Keep the first sentence: torch goes on to recommend loading code from the file.
         reason = short_reason(error).partition(". ")[0]
         if isinstance(error, UnpicklingError):
             pickled = path.read_bytes()[:2] in (b"PK", *(bytes([0x80, n]) for n in range(6)))
-            reason = "it holds more than weights" if pickled else "it is no file of PyTorch's"
+            reason = "it holds more than weights" if pickled else "it is no PyTorch file"
         if isinstance(error, KeyError) and isinstance(error.args[0], str):
             reason = f"it has no {error.args[0]}"
-        if not any(letter.isalpha() for letter in reason):  # a byte of the file, as a KeyError
-            reason = "it is no file of PyTorch's"
+        if not any(letter.isalpha() for letter in reason):  # a KeyError of a byte of the file
+            reason = "it is no PyTorch file"
         raise UserError(
             f"{path} is no checkpoint of this project ({reason}). "
             "Make one with: python run.py train --recipe default --data FILE.npz --out DIR"

@@ -1,4 +1,4 @@
-"""A run's folder is bound to what is run in it, so that a run can go on where it was killed."""
+"""The folder of a run. Its run.json holds the run's settings, so that only they resume it."""
 
 from __future__ import annotations
 
@@ -10,25 +10,29 @@ from engines.errors import UserError
 from engines.files import explain_errors, write_file
 
 
-def check(out: Path, settings: dict[str, Any]) -> None:
-    """Raises UserError where the folder holds a run of other settings."""
+def check_folder(out: Path, settings: dict[str, Any]) -> None:
+    """Raise UserError if the folder holds a run with other settings."""
     file = out / "run.json"
     try:
-        held = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else settings
+        stored = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else settings
     except ValueError:
         raise UserError(
-            f"{file} is damaged: what was run in {out} can't be told. Name another folder with "
-            "--out, or delete that one."
+            f"{file} is damaged, so the settings of the run in {out} are unknown. Name another "
+            "folder with --out, or delete that one."
         ) from None
-    if held != settings:
+    if stored != settings:
         raise UserError(
             f"{out} holds a run of another recipe or other data. Name another folder with "
             "--out, or delete that one."
         )
 
 
-def claim(out: Path, settings: dict[str, Any]) -> None:
-    """Bind a run's folder, once it is sure that there is something to run."""
+def claim_folder(out: Path, settings: dict[str, Any]) -> None:
+    """Create the folder of a run and write its settings.
+
+    Raises:
+        UserError: The folder can't be written.
+    """
     with explain_errors(f"--out {out} can't be written"):
         out.mkdir(parents=True, exist_ok=True)
         write_file(out / "run.json", json.dumps(settings, indent=1))

@@ -1,4 +1,4 @@
-"""What every Lightning run here has in common: quiet, resumable, best and last state kept."""
+"""One Lightning fit: quiet, resumable, with the best and the last epoch kept."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from engines.say import console, tell
 
 
 class Patience(EarlyStopping):
-    """Early stopping that a run killed after its last epoch remembers, too."""
+    """Early stopping that also holds when a run was killed after the epoch that should stop it."""
 
     def on_train_start(self, trainer: lightning.Trainer, *_: Any) -> None:
         trainer.should_stop = self.wait_count >= self.patience
@@ -34,16 +34,32 @@ def fit(
     logger: Logger | bool = False,
     keep: str = "best",
 ) -> tuple[float, int]:
-    """Train, going on from folder/last.ckpt if there; load the "best" epoch, of the highest
-    `score`, or the "last" one into `training` → the best score, and how many epochs there were.
-    Ctrl-C is KeyboardInterrupt."""
+    """Train, resuming from folder/last.ckpt if it exists, and load the chosen epoch's weights.
+
+    Args:
+        training: What to train; holds the weights of the chosen epoch afterwards.
+        folder: Where checkpoints are written.
+        score: Name of the validation metric to maximise.
+        epochs: The most epochs to train.
+        patience: Epochs without an improvement before training stops.
+        min_delta: The least increase of the score that counts as an improvement.
+        logger: Lightning's logger, or False.
+        keep: The epoch to load in the end, "best" or "last".
+
+    Returns:
+        The best score and the number of epochs trained.
+
+    Raises:
+        KeyboardInterrupt: The user pressed Ctrl-C; training can be resumed.
+    """
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning")
     best = ModelCheckpoint(folder, "best", score, mode="max", enable_version_counter=False)
     callbacks: list[lightning.Callback] = [
         Patience(score, mode="max", patience=patience, min_delta=min_delta),
         best,
-        ModelCheckpoint(folder, "last", enable_version_counter=False),  # each epoch's, after best
+        # After `best`, so that each epoch's state includes what `best` knows by then.
+        ModelCheckpoint(folder, "last", enable_version_counter=False),
     ]
     if console.is_terminal:
         callbacks.append(RichProgressBar(console_kwargs={"stderr": True}))
@@ -65,8 +81,8 @@ def fit(
     last = folder / "last.ckpt"
     try:
         trainer.fit(training, ckpt_path=last if last.is_file() else None, weights_only=True)
-    except SystemExit:  # what Lightning makes of Ctrl-C
-        tell("What was trained is kept: the same command goes on from there.")
+    except SystemExit:  # Lightning turns Ctrl-C into this
+        tell("Training was interrupted: the same command goes on from there.")
         raise KeyboardInterrupt from None
     stored = torch.load(folder / f"{keep}.ckpt", map_location="cpu", weights_only=True)
     training.load_state_dict(stored["state_dict"])

@@ -1,4 +1,4 @@
-"""What figures were made on."""
+"""The name of the machine that figures were measured on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from engines.cpu import processor_name
 
 
 def machine() -> str:
-    """What the figures were made on."""
+    """Name the GPU, or else the processor and the number of threads that PyTorch uses."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name(0)
     threads = torch.get_num_threads()

@@ -1,4 +1,4 @@
-"""What a Siamese network is fed: one epoch's batches, each drawn from a seed of its own."""
+"""The task of a Siamese run, and the batches of one epoch, each drawn from its own seed."""
 
 from __future__ import annotations
 
@@ -10,22 +10,25 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from train.siamese.class_index import ClassIndex, index_classes
-from train.siamese.episodes import as_input
+from train.siamese.episodes import to_input
 from train.siamese.losses import PAIR_LOSSES
 from train.siamese.pairs import Pairs, draw_pairs, draw_triplets
 from train.siamese.pictures import Pictures
 from train.siamese.recipes import SiameseRecipe
-from train.siamese.warp import warped
+from train.siamese.warp import warp
 
-TURNS = 4
+QUARTER_TURNS = 4
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a run learns from, and what it is watched on.
+    """The data of a run: pictures of the network's size, for training and validation.
 
-    train, validation: pictures of the network's size; train_pairs: of train's rows, where a list
-    fixes them (None: drawn anew for every batch); validation_pairs: of validation's rows.
+    Attributes:
+        train: Training pictures.
+        validation: Validation pictures.
+        validation_pairs: Pairs of rows of `validation`.
+        train_pairs: Pairs of rows of `train`; None draws new ones for every batch.
     """
 
     train: Pictures
@@ -34,11 +37,14 @@ class Task:
     train_pairs: Pairs | None = None
 
 
-class Batches(Dataset[tuple[Tensor, Tensor]]):
-    """float32 (K·B, 1, S, S), 0…1, and int (B,).
+class SiameseBatches(Dataset[tuple[Tensor, Tensor]]):
+    """The batches of one epoch: pictures, float32 (K·B, 1, S, S) 0…1, and numbers, int (B,).
 
-    Pairs: K = 2, first the pairs' first pictures, and whether they are the same. Triplets: K = 3,
-    anchors, positives, negatives; the numbers mean nothing. Classes: K = 1, and their numbers.
+    The loss decides what a batch holds:
+
+    - Pairs: K = 2, all first pictures, then all second ones; the numbers say whether they match.
+    - Triplets: K = 3, anchors, positives, negatives; the numbers are unused.
+    - Classes: K = 1; the numbers are the classes.
     """
 
     def __init__(self, task: Task, recipe: SiameseRecipe, epoch: int) -> None:
@@ -55,18 +61,18 @@ class Batches(Dataset[tuple[Tensor, Tensor]]):
     def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
         rng = np.random.default_rng([*self.seed, step])
         rows, numbers = self._rows(rng, step)
-        pictures = as_input(self.task.train.images[rows])
+        pictures = to_input(self.task.train.images[rows])
         draws = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        pictures = warped(pictures, self.recipe.warp, draws)
-        if self.recipe.turns:  # a turned character is another one (Santoro et al. 2016)
-            turns = rng.integers(TURNS, size=len(numbers))
-            # Pairs turn together: so they stay the same, or different.
+        pictures = warp(pictures, self.recipe.warp, draws)
+        if self.recipe.turns:  # a turned character is a class of its own (Santoro et al. 2016)
+            turns = rng.integers(QUARTER_TURNS, size=len(numbers))
+            # The pictures of a pair turn alike, so that they still match or not.
             each = np.tile(turns, len(rows) // len(numbers))
             pictures = torch.stack(
                 [torch.rot90(p, int(t), (1, 2)) for p, t in zip(pictures, each, strict=True)]
             )
             if self.recipe.loss == "cosface":
-                numbers = numbers * TURNS + turns
+                numbers = numbers * QUARTER_TURNS + turns
         return pictures, torch.from_numpy(numbers)
 
     def _rows(self, rng: np.random.Generator, step: int) -> tuple[np.ndarray, np.ndarray]:
@@ -79,15 +85,15 @@ class Batches(Dataset[tuple[Tensor, Tensor]]):
                 assert self.index is not None
                 pairs = draw_pairs(rng, self.index, recipe.batch)
             else:
-                pairs = _listed(task.train_pairs, self.seed, step, recipe.batch)
+                pairs = _take_batch(task.train_pairs, self.seed, step, recipe.batch)
             return np.concatenate([pairs.first, pairs.second]), pairs.same.astype(int)
-        assert self.index is not None, "triplets are drawn, never listed"
+        assert self.index is not None, "triplets are always drawn"
         triplets = draw_triplets(rng, self.index, recipe.batch)
         return triplets.T.ravel(), np.zeros(len(triplets), int)
 
 
-def _listed(pairs: Pairs, seed: tuple[int, int], step: int, batch: int) -> Pairs:
-    """The step-th batch of a list that is mixed anew whenever it has been gone through."""
+def _take_batch(pairs: Pairs, seed: tuple[int, int], step: int, batch: int) -> Pairs:
+    """Take the pairs of a step from a list that is shuffled anew for every pass over it."""
     places = np.arange(step * batch, (step + 1) * batch)
     passes = np.unique(places // len(pairs))
     mixed = np.concatenate(

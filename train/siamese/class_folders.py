@@ -1,4 +1,4 @@
-"""A folder of pictures per class, as galleries of faces come: AT&T's orl_faces/s5/1.pgm."""
+"""Reader for a folder of pictures per class, such as AT&T's faces (orl_faces/s5/1.pgm)."""
 
 from __future__ import annotations
 
@@ -9,26 +9,33 @@ import cv2
 import numpy as np
 
 from engines.errors import UserError
-from train.siamese.files import Files, opened
+from train.siamese.files import Files, open_files
 from train.siamese.pictures import Pictures
 
 
 def load_class_folders(path: Path, size: int, crop: float | None = None) -> Pictures:
-    """A folder or .zip with a folder of pictures per class → grey size × size pictures, by area.
+    """Load a folder or .zip that holds a folder of pictures per class.
 
-    crop: the side of a centred square to cut out, as a share of the shorter side (0 < crop ≤ 1);
-    None takes the whole picture, squeezed to a square. labels are the folders' names, groups and
-    subjects "", order the place from 0 in the natural order of the file names (2 before 10).
+    Args:
+        path: The folder or .zip.
+        size: Width of the pictures, px; they are scaled by area averaging.
+        crop: Side of a centred square to cut out, as a share of the shorter side (0 < crop ≤ 1);
+            None squeezes the whole picture to a square.
 
-    Raises UserError for a path that is missing or no .zip, where there are no pictures or classes
-    don't lie side by side, for a class with fewer than two pictures, and for an unreadable one.
+    Returns:
+        Grey pictures. Labels are the folders' names, groups and subjects are "", order is the
+        position from 0 in the natural order of the file names (2 before 10).
+
+    Raises:
+        UserError: The path is missing or no .zip, holds no pictures, or has pictures at several
+            depths; a class has fewer than two pictures; or a picture can't be read.
     """
     if crop is not None and not 0 < crop <= 1:
         raise UserError(f"The crop is {crop}: expected a share of the shorter side, such as 0.8.")
-    with opened(path) as files:
-        classes = _classes(files)
+    with open_files(path) as files:
+        classes = _list_classes(files)
         names = [name for pictures in classes.values() for name in pictures]
-        images = [square(files.grey(name), size, crop) for name in names]
+        images = [crop_square(files.grey(name), size, crop) for name in names]
     counts = [len(pictures) for pictures in classes.values()]
     labels = np.repeat(np.array(list(classes)), counts)
     nothing = np.full(len(labels), "")
@@ -36,8 +43,8 @@ def load_class_folders(path: Path, size: int, crop: float | None = None) -> Pict
     return Pictures(np.stack(images), labels, nothing, nothing, order)
 
 
-def square(grey: np.ndarray, size: int, crop: float | None = None) -> np.ndarray:
-    """uint8 (H, W) → uint8 (size, size), by area; crop as in load_class_folders."""
+def crop_square(grey: np.ndarray, size: int, crop: float | None = None) -> np.ndarray:
+    """Cut and scale uint8 (H, W) to uint8 (size, size); `crop` as in `load_class_folders`."""
     if crop is not None:
         height, width = grey.shape
         side = max(1, round(crop * min(height, width)))
@@ -46,15 +53,15 @@ def square(grey: np.ndarray, size: int, crop: float | None = None) -> np.ndarray
     return cv2.resize(grey, (size, size), interpolation=cv2.INTER_AREA)
 
 
-def natural(name: str) -> list[tuple[int, int, str]]:
-    """A key that sorts numbers in names by their value."""
+def natural_key(name: str) -> list[tuple[int, int, str]]:
+    """Return a key that sorts names by the value of the numbers in them."""
     pieces = re.findall(r"[0-9]+|[^0-9]+", name)
     return [(0, int(p), "") if p[0] in "0123456789" else (1, 0, p) for p in pieces]
 
 
-def _classes(files: Files) -> dict[str, list[str]]:
-    """Class → its pictures, both in natural order."""
-    pictures = sorted(files.pictures(), key=natural)
+def _list_classes(files: Files) -> dict[str, list[str]]:
+    """Return each class's pictures, classes and pictures in natural order."""
+    pictures = sorted(files.pictures(), key=natural_key)
     expected = "expected a folder of pictures for each class, as faces/anna/1.jpg"
     if not pictures:
         raise UserError(f"{files.path} holds no pictures: {expected}.")

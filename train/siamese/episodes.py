@@ -1,7 +1,7 @@
-"""N-way one-shot episodes on pictures: which to compare with which, and how many come out right.
+"""N-way one-shot episodes on pictures (Koch et al. 2015, section 4.3), and their accuracy.
 
-Koch et al. 2015, section 4.3: one query, one picture of each of N classes; it is right if the
-query's own class is the most alike.
+An episode compares one query with one support picture of each of N classes. It is right if the
+support of the query's own class is the most similar.
 """
 
 from __future__ import annotations
@@ -18,7 +18,12 @@ from train.siamese.networks import SiameseNetwork
 
 @dataclass(frozen=True)
 class Episodes:
-    """queries int (T,) and supports int (T, N): rows; supports[:, 0] is of the query's class."""
+    """T episodes of N ways.
+
+    Attributes:
+        queries: int (T,), rows of the pictures.
+        supports: int (T, N), rows of the pictures; supports[:, 0] are of the queries' classes.
+    """
 
     queries: np.ndarray
     supports: np.ndarray
@@ -26,7 +31,14 @@ class Episodes:
 
 @dataclass(frozen=True)
 class Share:
-    """right of trials, with Wilson's 95 % interval (Wilson 1927). All in 0…1."""
+    """A share of independent trials with its 95 % interval (Wilson 1927).
+
+    Attributes:
+        value: The share, 0…1.
+        low: Lower end of the interval, 0…1.
+        high: Upper end of the interval, 0…1.
+        trials: Number of trials.
+    """
 
     value: float
     low: float
@@ -38,7 +50,7 @@ class Share:
 
 
 def share(right: int, trials: int) -> Share:
-    """`right` of `trials` ≥ 1 independent trials."""
+    """Compute the share of `right` among `trials` ≥ 1 independent trials."""
     z, p = 1.959964, right / trials
     centre = (p + z * z / (2 * trials)) / (1 + z * z / trials)
     half = z * np.sqrt(p * (1 - p) / trials + z * z / (4 * trials**2)) / (1 + z * z / trials)
@@ -55,10 +67,19 @@ def draw_episodes(
     queries: np.ndarray | None = None,
     supports: np.ndarray | None = None,
 ) -> Episodes:
-    """labels str (N,); groups str (N,): all classes of an episode are of one group, where given.
-    queries, supports: bool (N,), which pictures may be which (all). Never a picture against itself.
+    """Draw episodes; no picture is its own support.
 
-    Raises UserError where there are not `ways` classes to draw from.
+    Args:
+        seed: The same seed gives the same episodes.
+        labels: str (N,), the classes.
+        ways: Classes per episode.
+        trials: Number of episodes.
+        groups: str (N,); the classes of an episode are of one group. None: one group.
+        queries: bool (N,), the pictures that may be queries. None: all.
+        supports: bool (N,), the pictures that may be supports. None: all.
+
+    Raises:
+        UserError: No group has enough classes.
     """
     rng = np.random.default_rng(seed)
     everything = np.ones(len(labels), bool)
@@ -92,7 +113,7 @@ def draw_episodes(
         rest = pools[home[own]]
         others = rng.choice(rest[rest != own], ways - 1, replace=False)
         own_rows = shown[own][shown[own] != query]
-        if not len(own_rows):  # the only picture to show is the one that was to be asked
+        if not len(own_rows):  # the query is the class's only support: draw another query
             query = rng.choice(asked[own][asked[own] != shown[own][0]])
             own_rows = shown[own]
         chosen_queries[trial] = query
@@ -101,26 +122,31 @@ def draw_episodes(
 
 
 @torch.inference_mode()
-def features_of(network: SiameseNetwork, images: np.ndarray, batch: int = 128) -> Tensor:
-    """Pictures uint8 (N, S, S) → features float32 (N, D) on the CPU."""
+def compute_features(network: SiameseNetwork, images: np.ndarray, batch: int = 128) -> Tensor:
+    """Compute features, float32 (N, D) on the CPU, of pictures uint8 (N, S, S)."""
     device = next(network.parameters()).device
     network.eval()
     parts = [
-        network(as_input(images[start : start + batch]).to(device)).cpu()
+        network(to_input(images[start : start + batch]).to(device)).cpu()
         for start in range(0, len(images), batch)
     ]
     return torch.cat(parts)
 
 
-def as_input(images: np.ndarray) -> Tensor:
-    """uint8 (N, S, S) → float32 (N, 1, S, S), 0…1."""
+def to_input(images: np.ndarray) -> Tensor:
+    """Convert pictures uint8 (N, S, S) to a network's input, float32 (N, 1, S, S) 0…1."""
     return torch.from_numpy(np.ascontiguousarray(images)).float().div(255)[:, None]
 
 
 @torch.inference_mode()
 def right_answers(network: SiameseNetwork, features: Tensor, episodes: Episodes) -> np.ndarray:
-    """bool (T,): which of the episodes come out right; features float (N, D) of the pictures that
-    they are of; a tie is wrong."""
+    """Tell which episodes are right: bool (T,). A tie is wrong.
+
+    Args:
+        network: Compares the features.
+        features: float (N, D) of the episodes' pictures.
+        episodes: T episodes.
+    """
     device = next(network.parameters()).device
     features = features.to(device)
     right = np.empty(len(episodes.queries), bool)
@@ -130,17 +156,19 @@ def right_answers(network: SiameseNetwork, features: Tensor, episodes: Episodes)
     return right
 
 
-def answered(network: SiameseNetwork, features: Tensor, episodes: Episodes) -> Share:
-    """Share of the episodes over features (N, D) that come out right, with its interval."""
+def accuracy_on_features(network: SiameseNetwork, features: Tensor, episodes: Episodes) -> Share:
+    """Compute the share of right episodes from features float (N, D) of their pictures."""
     right = right_answers(network, features, episodes)
     return share(int(right.sum()), len(right))
 
 
-def one_shot(network: SiameseNetwork, images: np.ndarray, episodes: Episodes) -> Share:
-    """The same over pictures uint8 (N, S, S), of which only those that are asked about are
-    looked at."""
+def accuracy_on_pictures(network: SiameseNetwork, images: np.ndarray, episodes: Episodes) -> Share:
+    """Compute the share of right episodes from pictures uint8 (N, S, S).
+
+    Features are computed only of pictures that occur in an episode.
+    """
     rows = np.unique(np.concatenate([episodes.queries, episodes.supports.ravel()]))
-    asked = Episodes(
+    renumbered = Episodes(
         np.searchsorted(rows, episodes.queries), np.searchsorted(rows, episodes.supports)
     )
-    return answered(network, features_of(network, images[rows]), asked)
+    return accuracy_on_features(network, compute_features(network, images[rows]), renumbered)

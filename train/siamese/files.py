@@ -1,4 +1,4 @@
-"""A .zip, or the folder that it unpacks to, read in the same way."""
+"""One way to read files from a .zip and from the folder that it unpacks to."""
 
 from __future__ import annotations
 
@@ -15,13 +15,19 @@ from engines.errors import UserError
 from engines.files import explain_errors
 from realtime.picture_files import SUFFIXES, quiet_opencv
 
-PICTURES = (*SUFFIXES, ".pgm")  # AT&T's faces are .pgm
+PICTURE_SUFFIXES = (*SUFFIXES, ".pgm")  # AT&T's faces are .pgm
 
 
 @dataclass(frozen=True)
 class Files:
-    """names: the files below `path`, and folders: its folders, both with / and sorted; hidden
-    ones and macOS's companions (__MACOSX) are left out."""
+    """The files of a folder or .zip, without hidden ones and macOS's companions (__MACOSX).
+
+    Attributes:
+        path: The folder or .zip.
+        names: Its files at any depth, with "/", sorted.
+        folders: Its folders at any depth, with "/", sorted.
+        bytes_of: Reads a file by its name.
+    """
 
     path: Path
     names: list[str]
@@ -29,11 +35,15 @@ class Files:
     bytes_of: Callable[[str], bytes]
 
     def pictures(self) -> list[str]:
-        """The names that are a picture's, by suffix, in any letter case."""
-        return [name for name in self.names if PurePosixPath(name).suffix.lower() in PICTURES]
+        """Return the names of pictures, by their suffixes in any case."""
+        return [n for n in self.names if PurePosixPath(n).suffix.lower() in PICTURE_SUFFIXES]
 
     def read(self, name: str) -> bytes:
-        """Raises UserError for a file that is damaged or can't be read."""
+        """Read a file.
+
+        Raises:
+            UserError: The file is damaged or can't be read.
+        """
         try:
             return self.bytes_of(name)
         except Exception as error:  # zipfile and zlib raise a dozen types on damage
@@ -43,12 +53,16 @@ class Files:
             ) from None
 
     def grey(self, name: str) -> np.ndarray:
-        """A picture as uint8 (H, W) grey. Raises UserError where it can't be read as one."""
+        """Read a picture as grey, uint8 (H, W).
+
+        Raises:
+            UserError: The file can't be read as a picture.
+        """
         data = np.frombuffer(self.read(name), np.uint8)
         quiet_opencv()
         try:
             image = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if data.size else None
-        except cv2.error:  # for instance more pixels than OpenCV is willing to decode
+        except cv2.error:  # for instance, more pixels than OpenCV accepts
             image = None
         if image is None:
             raise UserError(
@@ -59,13 +73,21 @@ class Files:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Files]:
-    """Raises UserError for what is missing, and for a file that is no whole .zip."""
+def open_files(path: Path) -> Iterator[Files]:
+    """Open a folder or .zip.
+
+    Raises:
+        UserError: The path is missing, or the file is no complete .zip.
+    """
     if path.is_dir():
         entries = sorted(path.rglob("*"))
         names = [entry.relative_to(path).as_posix() for entry in entries if entry.is_file()]
         folders = [entry.relative_to(path).as_posix() for entry in entries if entry.is_dir()]
-        yield Files(path, _seen(names), _seen(folders), lambda name: (path / name).read_bytes())
+
+        def read(name: str) -> bytes:
+            return (path / name).read_bytes()
+
+        yield Files(path, _drop_hidden(names), _drop_hidden(folders), read)
         return
     with explain_errors(f"{path} can't be read"):
         try:
@@ -83,13 +105,13 @@ def opened(path: Path) -> Iterator[Files]:
     with archive:
         names = [name for name in archive.namelist() if not name.endswith("/")]
         folders = [name.rstrip("/") for name in archive.namelist() if name.endswith("/")]
-        yield Files(path, _seen(names), _seen(folders), archive.read)
+        yield Files(path, _drop_hidden(names), _drop_hidden(folders), archive.read)
 
 
-def _seen(names: list[str]) -> list[str]:
-    """Sorted, without what is hidden."""
-    return sorted(n for n in names if not any(_hidden(part) for part in n.split("/")))
+def _drop_hidden(names: list[str]) -> list[str]:
+    """Return the names that aren't hidden, sorted."""
+    return sorted(n for n in names if not any(_is_hidden(part) for part in n.split("/")))
 
 
-def _hidden(part: str) -> bool:
+def _is_hidden(part: str) -> bool:
     return part.startswith(".") or part == "__MACOSX"

@@ -1,4 +1,4 @@
-"""Grey pictures of hands out of files of `run.py prepare`."""
+"""Reader for grey pictures of hands from files of `run.py prepare`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from rich.progress import track
 
 from engines.errors import UserError
 from engines.say import console
-from train.pictures.prepared import MARGIN, STORED, Prepared, load_prepared
-from train.siamese.class_index import places
+from train.pictures.prepared import MARGIN, STORED_SIZE, Prepared, load_prepared
+from train.siamese.class_index import rank_within_class
 from train.siamese.pictures import Pictures
 
-INNER = round(STORED / MARGIN)  # px of the crop that the live program would cut
-MANY = 2000  # pictures; with more, the wait is worth a bar
+CROP_SIZE = round(STORED_SIZE / MARGIN)  # px: the live loop's crop, without the margin
+PROGRESS_FROM = 2000  # pictures: fewer are loaded too quickly for a progress bar
 
 
 def load_hand_pictures(
@@ -26,11 +26,20 @@ def load_hand_pictures(
     only: Sequence[str] | None = None,
     without: Sequence[str] = (),
 ) -> Pictures:
-    """The crops of prepared hands as the live program cuts them, grey, size × size by area.
+    """Load the crops of prepared hands as the live loop cuts them.
 
-    only, without: names of sets. labels "set/label", groups the set, subjects "set/subject", order
-    the place in the class. Raises UserError as load_prepared does, and for a set that isn't there
-    or where none is left.
+    Args:
+        paths: Files of `run.py prepare`.
+        size: Width of the pictures, px; they are scaled by area averaging.
+        only: Names of sets to use; None uses all.
+        without: Names of sets to leave out.
+
+    Returns:
+        Grey pictures. Labels are "set/label", groups the sets, subjects "set/subject", order is
+        the position within the class.
+
+    Raises:
+        UserError: A file can't be used (see `load_prepared`), a set doesn't exist, or none is left.
     """
     data = load_prepared(paths)
     names = np.unique(data.sets).tolist()
@@ -42,21 +51,23 @@ def load_hand_pictures(
         raise UserError(f"No set is left: all of {', '.join(names)} are left out. Keep one.")
     data = data.where(np.isin(data.sets, kept))
     labels = np.char.add(np.char.add(data.sets, "/"), data.labels)
-    return Pictures(_grey(data, size), labels, data.sets, data.subjects, places(labels))
+    order = rank_within_class(labels)
+    return Pictures(_decode_grey(data, size), labels, data.sets, data.subjects, order)
 
 
-def _grey(data: Prepared, size: int) -> np.ndarray:
-    edge = (STORED - INNER) // 2
+def _decode_grey(data: Prepared, size: int) -> np.ndarray:
+    """Decode all crops without their margin: uint8 (N, size, size) grey."""
+    edge = (STORED_SIZE - CROP_SIZE) // 2
 
-    def one(i: int) -> np.ndarray:
-        inner = data.crop(i)[edge : edge + INNER, edge : edge + INNER]
+    def decode(i: int) -> np.ndarray:
+        inner = data.crop(i)[edge : edge + CROP_SIZE, edge : edge + CROP_SIZE]
         grey = cv2.cvtColor(np.ascontiguousarray(inner), cv2.COLOR_RGB2GRAY)
         return cv2.resize(grey, (size, size), interpolation=cv2.INTER_AREA)
 
     images = np.empty((len(data), size, size), np.uint8)
-    quiet = len(data) <= MANY or not console.is_terminal
+    quiet = len(data) <= PROGRESS_FROM or not console.is_terminal
     with ThreadPoolExecutor(4) as pool:
-        decoded = pool.map(one, range(len(data)))
+        decoded = pool.map(decode, range(len(data)))
         bar = track(decoded, "hands", total=len(data), console=console, disable=quiet)
         for i, image in enumerate(bar):
             images[i] = image

@@ -1,4 +1,4 @@
-"""A Siamese network as an encoder of the live loop: crop → grey → its size → features."""
+"""A Siamese network as an encoder of the live loop: crop → grey → resized → features."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from torch import Tensor, nn
 from engines.spec import EncoderSpec
 from train.siamese.networks import SiameseNetwork
 
-CROP = 160  # px, as train/siamese/hands.py cuts its pictures from
-GREY = (0.299, 0.587, 0.114)  # of red, green and blue (ITU-R BT.601), as OpenCV does it
+CROP_SIZE = 160  # px; as in train/siamese/hands.py
+GREY = (0.299, 0.587, 0.114)  # weights of red, green and blue (ITU-R BT.601), as in OpenCV
 
 
 class LiveSiamese(nn.Module):
-    """The network behind the live loop's crops. The graph ends at the features: what compares
-    them is in the spec."""
+    """A Siamese network that takes the live loop's crops.
+
+    It ends at the features; the spec says how they are compared.
+    """
 
     grey: Tensor
     shrink: Tensor
@@ -24,17 +26,22 @@ class LiveSiamese(nn.Module):
         super().__init__()
         self.network = network
         self.register_buffer("grey", torch.tensor(GREY).view(1, 3, 1, 1))
-        self.register_buffer("shrink", torch.from_numpy(area_average(CROP, network.layout.size)))
+        shrink = area_average(CROP_SIZE, network.layout.size)
+        self.register_buffer("shrink", torch.from_numpy(shrink))
 
     def forward(self, crop: Tensor) -> Tensor:
-        """float (N, 3, CROP, CROP) RGB, 0…1 → float (N, D)."""
+        """Compute features, float (N, D), of crops float (N, 3, CROP_SIZE, CROP_SIZE) RGB 0…1."""
         grey = (crop * self.grey).sum(1, keepdim=True)
         return self.network(self.shrink @ grey @ self.shrink.T)
 
 
 def area_average(old: int, new: int) -> np.ndarray:
-    """float32 (new, old): the mean over each new pixel's share of the old ones, as
-    cv2.INTER_AREA takes it."""
+    """Build the matrix, float32 (new, old), that scales a line of pixels as cv2.INTER_AREA does.
+
+    Args:
+        old: Number of pixels before.
+        new: Number of pixels after, at most `old`.
+    """
     edges = np.arange(new + 1) * (old / new)
     low, high = edges[:-1, None], edges[1:, None]
     pixel = np.arange(old)[None]
@@ -43,7 +50,7 @@ def area_average(old: int, new: int) -> np.ndarray:
 
 
 def siamese_spec(network: SiameseNetwork, name: str) -> EncoderSpec:
-    """Its similarity is the one it was trained with, weights and all."""
+    """Describe a network as an encoder, with the similarity that it was trained with."""
     weights: tuple[float, ...] = ()
     bias = 0.0
     if network.head is not None:
@@ -54,7 +61,7 @@ def siamese_spec(network: SiameseNetwork, name: str) -> EncoderSpec:
         inputs=("crop",),
         dim=network.layout.features,
         similarity=network.config.similarity,
-        crop_size=CROP,
+        crop_size=CROP_SIZE,
         similarity_weights=weights,
         similarity_bias=bias,
     )

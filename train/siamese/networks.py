@@ -1,7 +1,7 @@
-"""The published Siamese networks, and ours: twins that share their weights, and a similarity.
+"""Siamese networks: the published ones and our own, and the similarities of their features.
 
-Koch, Zemel & Salakhutdinov, "Siamese neural networks for one-shot image recognition" (2015), and
-the relatives of it that were made for 28 × 28 ASL pictures and for faces.
+The published ones are that of Koch, Zemel & Salakhutdinov, "Siamese neural networks for one-shot
+image recognition" (2015), and its descendants for 28 × 28 ASL pictures and for faces.
 """
 
 from __future__ import annotations
@@ -20,13 +20,18 @@ SIMILARITIES = ("weighted_l1", "euclidean", "cosine")
 
 
 @dataclass(frozen=True)
-class Twin:
-    """A published twin: valid convolutions with ReLU, 2 × 2 max pools between them, one dense
-    layer of sigmoid features.
+class TwinLayout:
+    """A published twin: unpadded convolutions with ReLU, max pools between them, a dense layer.
 
-    size: of the grey square it sees, px; convolutions: (filters, kernel) each; features: D;
-    batch_norm: after each convolution (before its pool); first_bias: whether the first convolution
-    has one; dropout: before the features.
+    Pools are 2 × 2; the features are the sigmoid of the dense layer.
+
+    Attributes:
+        size: Width of the grey input, px.
+        convolutions: (filters, kernel) of each convolution.
+        features: Number D of features.
+        batch_norm: Whether batch normalisation follows each convolution.
+        first_bias: Whether the first convolution has a bias.
+        dropout: Dropout rate before the dense layer.
     """
 
     size: int
@@ -37,6 +42,7 @@ class Twin:
     dropout: float = 0.0
 
     def body(self) -> nn.Sequential:
+        """Build the layers: (N, 1, size, size) → (N, D)."""
         layers: list[nn.Module] = []
         channels, size = 1, self.size
         for number, (filters, kernel) in enumerate(self.convolutions):
@@ -56,10 +62,15 @@ class Twin:
 
 
 @dataclass(frozen=True)
-class Residual:
-    """Our own: residual blocks of 3 × 3 convolutions with batch normalisation between pools, and
-    normalised linear features. size: px, a multiple of 16 or a little more; width: filters of the
-    first blocks; features: D."""
+class ResidualLayout:
+    """Our own twin: residual blocks between max pools, a dense layer with batch normalisation.
+
+    Attributes:
+        size: Width of the grey input, px; four pools divide it by 16 and round down.
+        width: Filters of the first blocks.
+        features: Number D of features.
+        dropout: Dropout rate before the dense layer.
+    """
 
     size: int
     width: int
@@ -67,17 +78,18 @@ class Residual:
     dropout: float = 0.2
 
     def body(self) -> nn.Sequential:
+        """Build the layers: (N, 1, size, size) → (N, D)."""
         width = self.width
         last = (self.size // 16) ** 2 * 4 * width
         return nn.Sequential(
             _convolution(1, width, 5),
             nn.MaxPool2d(2),
-            Block(width, width),
+            ResidualBlock(width, width),
             nn.MaxPool2d(2),
-            Block(width, 2 * width),
-            Block(2 * width, 2 * width),
+            ResidualBlock(width, 2 * width),
+            ResidualBlock(2 * width, 2 * width),
             nn.MaxPool2d(2),
-            Block(2 * width, 4 * width),
+            ResidualBlock(2 * width, 4 * width),
             _convolution(4 * width, 4 * width, 3),
             nn.MaxPool2d(2),
             nn.Flatten(),
@@ -90,17 +102,16 @@ class Residual:
 ASL = ((64, 7), (128, 4), (256, 3))
 KOCH = ((64, 10), (128, 7), (128, 4), (256, 4))
 
-NETWORKS: dict[str, Twin | Residual] = {
-    "koch": Twin(105, KOCH, 4096),
-    "asl-2048": Twin(28, ASL, 2048),
-    "asl-1024": Twin(28, ASL, 1024),
-    "asl-narrow": Twin(28, ((64, 7), (128, 4), (128, 3)), 1024),
-    "face": Twin(105, KOCH, 4096, batch_norm=True, first_bias=False, dropout=0.4),
-    "face-reduced": Twin(
+NETWORKS: dict[str, TwinLayout | ResidualLayout] = {
+    "koch": TwinLayout(105, KOCH, 4096),
+    "asl-2048": TwinLayout(28, ASL, 2048),
+    "asl-1024": TwinLayout(28, ASL, 1024),
+    "asl-narrow": TwinLayout(28, ((64, 7), (128, 4), (128, 3)), 1024),
+    "face": TwinLayout(105, KOCH, 4096, batch_norm=True, first_bias=False, dropout=0.4),
+    "face-reduced": TwinLayout(
         105, ((32, 10), (64, 7), (64, 4), (128, 4)), 1024, True, first_bias=False, dropout=0.4
     ),
-    "residual": Residual(52, 32, 256),
-    "residual-28": Residual(28, 32, 256),
+    "residual": ResidualLayout(52, 32, 256),
 }
 
 
@@ -112,8 +123,8 @@ def _convolution(channels: int, filters: int, kernel: int) -> nn.Sequential:
     )
 
 
-class Block(nn.Module):
-    """Two 3 × 3 convolutions and a way past them (He et al. 2016). (N, C, H, W) → (N, F, H, W)."""
+class ResidualBlock(nn.Module):
+    """Two 3 × 3 convolutions and a shortcut (He et al. 2016): (N, C, H, W) → (N, F, H, W)."""
 
     def __init__(self, channels: int, filters: int) -> None:
         super().__init__()
@@ -130,7 +141,15 @@ class Block(nn.Module):
 
 @dataclass(frozen=True)
 class SiameseConfig:
-    """network: a name in NETWORKS; similarity: one of SIMILARITIES. Raises UserError."""
+    """What a checkpoint says of a network.
+
+    Attributes:
+        network: A name in NETWORKS.
+        similarity: One of SIMILARITIES.
+
+    Raises:
+        UserError: One of them is unknown.
+    """
 
     network: str
     similarity: str = "weighted_l1"
@@ -148,7 +167,7 @@ class SiameseConfig:
 
 
 class SiameseNetwork(nn.Module):
-    """Grey pictures → features, and features → how alike they are."""
+    """A twin, which computes features of grey pictures, and the similarity of features."""
 
     kind = "siamese"  # in a checkpoint
 
@@ -157,13 +176,16 @@ class SiameseNetwork(nn.Module):
         self.config = config
         self.layout = NETWORKS[config.network]
         self.body = self.layout.body()
-        self.mixed_precision = False  # convolve in bfloat16, where training says so
+        self.mixed_precision = False  # convolve in bfloat16, while training
         self.head = None
         if config.similarity == "weighted_l1":
             self.head = nn.Linear(self.layout.features, 1)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """float (N, 1, S, S), 0…1 → float32 features (N, D); unit norm where compared by cosine."""
+        """Compute features, float32 (N, D), of pictures float (N, 1, S, S) 0…1.
+
+        They have unit norm if the similarity is the cosine.
+        """
         if self.mixed_precision:
             with torch.autocast(pictures.device.type, torch.bfloat16):
                 features = self.body(pictures).float()
@@ -172,21 +194,26 @@ class SiameseNetwork(nn.Module):
         return functional.normalize(features) if self.config.similarity == "cosine" else features
 
     def compare(self, a: Tensor, b: Tensor) -> Tensor:
-        """float (…, D), broadcast → float (…): higher is more alike.
+        """Compare features float (…, D), with broadcasting; higher is more similar.
 
-        weighted_l1: the logit Σ wⱼ|aⱼ − bⱼ| + bias; euclidean: −‖a − b‖; cosine: a · b.
+        Returns:
+            float (…): the logit Σ wⱼ|aⱼ − bⱼ| + bias (weighted_l1), −‖a − b‖ (euclidean), or
+            a · b (cosine).
         """
         if self.head is not None:
             return self.head((a - b).abs()).squeeze(-1)
         if self.config.similarity == "euclidean":
-            # √0 has no gradient; a pair of equal features would make it NaN.
+            # √0 has no gradient: equal features would give NaN.
             return -((a - b).square().sum(-1) + 1e-12).sqrt()
         return (a * b).sum(-1)
 
 
 def initialise(network: SiameseNetwork, seed: int) -> None:
-    """As published: convolutions N(0, 0.01), dense layers N(0, 0.2), biases N(0.5, 0.01)
-    (Koch et al. 2015, section 3.2)."""
+    """Initialise the weights as Koch et al. (2015, section 3.2) did.
+
+    Convolutions are drawn from N(0, 0.01), dense layers from N(0, 0.2), biases from N(0.5, 0.01);
+    the second numbers are standard deviations.
+    """
     draws = torch.Generator().manual_seed(seed)
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):

@@ -1,8 +1,8 @@
-"""Omniglot (Lake, Salakhutdinov, Tenenbaum, Science 2015) in its authors' own files.
+"""Reader for Omniglot (Lake, Salakhutdinov, Tenenbaum, Science 2015) in its authors' files.
 
 images_background.zip and images_evaluation.zip hold alphabets of characters, each drawn once by
-20 people; all_runs.zip holds the 20 one-shot tests of the paper, each 20 characters of one
-alphabet. Get them from https://github.com/brendenlake/omniglot (folder python).
+20 people. all_runs.zip holds the paper's 20 one-shot tests ("runs") of 20 characters each. They
+come from https://github.com/brendenlake/omniglot (folder python).
 """
 
 from __future__ import annotations
@@ -14,23 +14,25 @@ from pathlib import Path
 import numpy as np
 
 from engines.errors import UserError
-from train.siamese.files import Files, opened
+from train.siamese.files import Files, open_files
 from train.siamese.pictures import Pictures
 
 SIZE = 105  # px
 DRAWERS = 20
 RUNS = 20
-WAYS = 20  # characters of a run, and its test items
-DRAWING = re.compile(r"(.*?)([^/]+)/(character\d+)/(\d+)_(\d\d)\.png")
-LINE = re.compile(r"run\d\d/test/item(\d\d)\.png\s+run\d\d/training/class(\d\d)\.png")
+WAYS = 20  # characters of a run, and its queries
+DRAWING_NAME = re.compile(r"(.*?)([^/]+)/(character\d+)/(\d+)_(\d\d)\.png")
+ANSWER_LINE = re.compile(r"run\d\d/test/item(\d\d)\.png\s+run\d\d/training/class(\d\d)\.png")
 
 
 @dataclass(frozen=True)
-class Run:
-    """One of Lake's one-shot tests: which of 20 characters, each shown once, is it?
+class LakeRun:
+    """One of the paper's 20-way one-shot tests, within one alphabet. Ink is 255 on 0.
 
-    support uint8 (20, 105, 105): class01 … class20; query uint8 (20, 105, 105): item01 … item20;
-    both with ink 255 on 0; answers int64 (20,): for each query the row of support.
+    Attributes:
+        support: uint8 (20, 105, 105), one drawing of each character: class01 … class20.
+        query: uint8 (20, 105, 105), the drawings to recognise: item01 … item20.
+        answers: int64 (20,), the row of `support` for each query.
     """
 
     support: np.ndarray
@@ -39,16 +41,19 @@ class Run:
 
 
 def load_part(zip_path: Path) -> Pictures:
-    """images_background.zip or images_evaluation.zip, or the folder that it unpacks to → 105 × 105
-    pictures with ink 255 on 0. labels "Alphabet/character01", groups the alphabet, subjects the
-    drawer "01" … "20", order the drawer from 0.
+    """Load images_background.zip or images_evaluation.zip, or the folder that it unpacks to.
 
-    Raises UserError for a file that is missing, damaged or another, that holds two parts, and for
-    a character with fewer than 20 drawings.
+    Returns:
+        105 × 105 pictures with ink 255 on 0. Labels are "Alphabet/character01", groups the
+        alphabets, subjects the drawers "01" … "20", order the drawer from 0.
+
+    Raises:
+        UserError: The file is missing, damaged, another one or holds both parts; or a character
+            has fewer than 20 drawings.
     """
-    with opened(zip_path) as files:
+    with open_files(zip_path) as files:
         names = [name for name in files.names if name.endswith(".png")]
-        found = {name: DRAWING.fullmatch(name) for name in names}
+        found = {name: DRAWING_NAME.fullmatch(name) for name in names}
         strays = [name for name, match in found.items() if match is None]
         if strays or not names:
             raise UserError(
@@ -60,22 +65,23 @@ def load_part(zip_path: Path) -> Pictures:
         if len(parts) > 1:
             raise UserError(
                 f"{zip_path} holds several parts ({parts[0] or '.'}, {parts[1]}): background and "
-                "evaluation are to be kept apart, so name one of them."
+                "evaluation must be kept apart, so name one of them."
             )
         fields = [(m[2], f"{m[2]}/{m[3]}", m[5]) for m in found.values() if m]
         groups, labels, subjects = (np.array(column) for column in zip(*fields, strict=True))
         _check_drawers(zip_path, labels, subjects)
-        images = _ink(files, names)
+        images = _read_ink(files, names)
     return Pictures(images, labels, groups, subjects, subjects.astype(np.int64) - 1)
 
 
-def load_runs(zip_path: Path) -> list[Run]:
-    """all_runs.zip, or the folder that it unpacks to → its 20 runs in their order.
+def load_runs(zip_path: Path) -> list[LakeRun]:
+    """Load the 20 runs of all_runs.zip, or of the folder that it unpacks to, in their order.
 
-    Raises UserError for a file that is missing, damaged or another, for a run or a picture that
-    is missing, and for answers that can't be read.
+    Raises:
+        UserError: The file is missing, damaged or another one; a run or a picture is missing; or
+            answers can't be read.
     """
-    with opened(zip_path) as files:
+    with open_files(zip_path) as files:
         tails = [name for name in files.names if name.endswith("run01/class_labels.txt")]
         if not tails:
             raise UserError(
@@ -83,10 +89,10 @@ def load_runs(zip_path: Path) -> list[Run]:
                 "Name the right file."
             )
         root = tails[0].removesuffix("run01/class_labels.txt")
-        return [_run(files, f"{root}run{number:02}") for number in range(1, RUNS + 1)]
+        return [_read_run(files, f"{root}run{number:02}") for number in range(1, RUNS + 1)]
 
 
-def _run(files: Files, folder: str) -> Run:
+def _read_run(files: Files, folder: str) -> LakeRun:
     support = [f"{folder}/training/class{number:02}.png" for number in range(1, WAYS + 1)]
     query = [f"{folder}/test/item{number:02}.png" for number in range(1, WAYS + 1)]
     listed = f"{folder}/class_labels.txt"
@@ -95,7 +101,7 @@ def _run(files: Files, folder: str) -> Run:
     if missing:
         raise UserError(f"{files.path} is incomplete: {missing[0]} is missing. Get it again.")
     lines = files.read(listed).decode("ascii", "replace").split("\n")
-    found = [LINE.fullmatch(line.strip()) for line in lines if line.strip()]
+    found = [ANSWER_LINE.fullmatch(line.strip()) for line in lines if line.strip()]
     answers = {int(match[1]): int(match[2]) for match in found if match}
     complete = sorted(answers) == list(range(1, WAYS + 1)) and len(found) == WAYS
     if not complete or not all(1 <= answer <= WAYS for answer in answers.values()):
@@ -104,11 +110,11 @@ def _run(files: Files, folder: str) -> Run:
             "run01/test/item01.png run01/training/class08.png, one for each item. Get it again."
         )
     rows = np.array([answers[item] - 1 for item in sorted(answers)])
-    return Run(_ink(files, support), _ink(files, query), rows)
+    return LakeRun(_read_ink(files, support), _read_ink(files, query), rows)
 
 
-def _ink(files: Files, names: list[str]) -> np.ndarray:
-    """Pictures of black ink on white → uint8 (N, 105, 105), ink 255 on 0."""
+def _read_ink(files: Files, names: list[str]) -> np.ndarray:
+    """Read pictures of black ink on white and invert them: uint8 (N, 105, 105), ink 255 on 0."""
     images = np.empty((len(names), SIZE, SIZE), np.uint8)
     for image, name in zip(images, names, strict=True):
         grey = files.grey(name)

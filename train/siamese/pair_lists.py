@@ -1,9 +1,9 @@
 """LFW's lists of pairs of faces: pairsDevTrain.txt, pairsDevTest.txt, pairs.txt.
 
-A line is "Name 1 2", pictures 1 and 2 of one person, or "Name1 1 Name2 2", pictures of two;
-fields are parted by tabs, or by spaces where a line has no tab. A first line of one number says
-how many pairs of each kind follow, of two numbers how many folds and how many of each kind in each.
-Format: http://vis-www.cs.umass.edu/lfw/README.txt
+A line is "Name 1 2", pictures 1 and 2 of one person, or "Name1 1 Name2 2", pictures of two people.
+Tabs separate the fields, or spaces if a line has no tab. A first line of one number says how many
+pairs of each kind follow; one of two numbers gives the number of folds and of pairs of each kind in
+a fold. Format: http://vis-www.cs.umass.edu/lfw/README.txt
 """
 
 from __future__ import annotations
@@ -17,20 +17,29 @@ import numpy as np
 
 from engines.errors import UserError
 from engines.files import explain_errors, write_file
-from train.siamese.class_folders import square
-from train.siamese.files import opened
+from train.siamese.class_folders import crop_square
+from train.siamese.files import open_files
 from train.siamese.pairs import Pairs
 from train.siamese.pictures import Pictures
 
-PICTURE = re.compile(r"(?:.*/)?([^/]+)/(?:\1_([0-9]{4})|([1-9][0-9]*))\.(?i:jpg|jpeg|png|pgm|bmp)")
-NamedPair = tuple[str, int, str, int]  # name, picture, name, picture
+PICTURE_NAME = re.compile(
+    r"(?:.*/)?([^/]+)/(?:\1_([0-9]{4})|([1-9][0-9]*))\.(?i:jpg|jpeg|png|pgm|bmp)"
+)
+NamedPair = tuple[str, int, str, int]  # (person, picture number, person, picture number)
 
 
 @dataclass(frozen=True)
 class PairList:
-    """P pairs of K pictures. path: the list; folder: where the pictures are (a folder or a .zip);
-    files: their K names in it; people str (K,): who is on it; numbers int64 (K,): the person's
-    how-manieth picture it is, from 1; pairs: of the K."""
+    """P pairs of K pictures of people.
+
+    Attributes:
+        path: The list.
+        folder: The folder or .zip with the pictures.
+        files: The K pictures' names in it.
+        people: str (K,), the person on each picture.
+        numbers: int64 (K,), the picture's number among those of its person, from 1.
+        pairs: The pairs of the K pictures.
+    """
 
     path: Path
     folder: Path
@@ -43,7 +52,7 @@ class PairList:
         return len(self.pairs)
 
     def take(self, rows: np.ndarray) -> PairList:
-        """The pairs of an index array or a bool mask, with no other pictures than theirs."""
+        """Select pairs by an index array or a bool mask, and keep only their pictures."""
         kept = self.pairs.take(rows)
         used, numbers = np.unique(np.concatenate([kept.first, kept.second]), return_inverse=True)
         first, second = numbers[: len(kept)], numbers[len(kept) :]
@@ -53,17 +62,22 @@ class PairList:
 
 
 def read_pair_list(path: Path, folder: Path) -> PairList:
-    """A list and the folder or .zip with its pictures, Name/Name_0001.jpg or Name/1.pgm.
+    """Read a list and find its pictures.
 
-    Raises UserError for a list or folder that is missing, a line that can't be read, a header
-    that disagrees with the lines, a picture that isn't there, and a list without pairs.
+    Args:
+        path: The list.
+        folder: The folder or .zip with the pictures, as Name/Name_0001.jpg or Name/1.pgm.
+
+    Raises:
+        UserError: The list or the folder is missing, a line can't be read, the header disagrees
+            with the lines, a picture is missing, or the list has no pairs.
     """
-    named = _named_pairs(path)
-    wanted = sorted({picture for _, pair in named for picture in _both(pair)})
+    named = _read_named_pairs(path)
+    wanted = sorted({picture for _, pair in named for picture in _split_pair(pair)})
     numbers = {picture: i for i, picture in enumerate(wanted)}
-    there = _pictures_of(folder)
+    there = _find_pictures(folder)
     for line, pair in named:
-        for person, number in _both(pair):
+        for person, number in _split_pair(pair):
             if (person, number) not in there:
                 raise UserError(
                     f"{path}, line {line}: picture {number} of {person} isn't in {folder}: "
@@ -71,8 +85,8 @@ def read_pair_list(path: Path, folder: Path) -> PairList:
                     ".bmp). Add it, or delete the line."
                 )
     pairs = Pairs(
-        np.array([numbers[_both(pair)[0]] for _, pair in named]),
-        np.array([numbers[_both(pair)[1]] for _, pair in named]),
+        np.array([numbers[_split_pair(pair)[0]] for _, pair in named]),
+        np.array([numbers[_split_pair(pair)[1]] for _, pair in named]),
         np.array([pair[0] == pair[2] for _, pair in named]),
     )
     people = np.array([person for person, _ in wanted])
@@ -82,40 +96,54 @@ def read_pair_list(path: Path, folder: Path) -> PairList:
 
 
 def load_pair_pictures(pair_list: PairList, size: int, crop: float | None = None) -> Pictures:
-    """The K pictures of a list, grey, size × size by area; crop as in load_class_folders.
+    """Load the K pictures of a list.
 
-    labels and subjects are the people, groups "", order the picture's number. Raises UserError for
-    a picture that can't be read.
+    Args:
+        pair_list: The list.
+        size: Width of the pictures, px; they are scaled by area averaging.
+        crop: As in `load_class_folders`.
+
+    Returns:
+        Grey pictures. Labels and subjects are the people, groups "", order the pictures' numbers.
+
+    Raises:
+        UserError: A picture can't be read.
     """
-    with opened(pair_list.folder) as files:
-        images = np.stack([square(files.grey(name), size, crop) for name in pair_list.files])
+    with open_files(pair_list.folder) as files:
+        images = np.stack([crop_square(files.grey(name), size, crop) for name in pair_list.files])
     people = pair_list.people
     return Pictures(images, people, np.full(len(people), ""), people, pair_list.numbers)
 
 
 def check_disjoint(train: PairList, test: PairList) -> None:
-    """Raises UserError where somebody is in both lists."""
+    """Raise UserError if somebody is in both lists."""
     both = np.intersect1d(train.people, test.people).tolist()
     if both:
         more = f" and {len(both) - 1} more are" if len(both) > 1 else " is"
         raise UserError(
-            f"{both[0]}{more} both in {train.path} and in {test.path}: a test counts only on "
+            f"{both[0]}{more} both in {train.path} and in {test.path}: a test is valid only on "
             "people who aren't trained on. Take them out of one of the two."
         )
 
 
-def by_name(pictures: Pictures, pairs: Pairs) -> list[NamedPair]:
-    """Pairs as a list names them: label and order + 1, where files are numbered 1, 2, 3, …"""
+def name_pairs(pictures: Pictures, pairs: Pairs) -> list[NamedPair]:
+    """Name pairs as a list does, by label and order + 1; files must be numbered 1, 2, 3, …"""
     names, numbers = pictures.labels.tolist(), (pictures.order + 1).tolist()
     both = zip(pairs.first.tolist(), pairs.second.tolist(), strict=True)
     return [(names[i], numbers[i], names[j], numbers[j]) for i, j in both]
 
 
 def write_pair_list(path: Path, pairs: Sequence[NamedPair], header: bool = True) -> None:
-    """Write a list with tabs, the same-person pairs first.
+    """Write a list, separated by tabs, same-person pairs first.
 
-    Raises UserError for names that a line can't hold, for a header over unequal numbers of the two
-    kinds, and where the file can't be written.
+    Args:
+        path: The file.
+        pairs: The pairs.
+        header: Whether the first line gives the number of pairs of each kind.
+
+    Raises:
+        UserError: A name doesn't fit into a line, there is a header but the kinds aren't equally
+            frequent, or the file can't be written.
     """
     same = [f"{name}\t{i}\t{j}" for name, i, other, j in pairs if name == other]
     different = [f"{a}\t{i}\t{b}\t{j}" for a, i, b, j in pairs if a != b]
@@ -126,15 +154,17 @@ def write_pair_list(path: Path, pairs: Sequence[NamedPair], header: bool = True)
         )
     for name in {name for pair in pairs for name in (pair[0], pair[2])}:
         if name != name.strip() or not name or any(c in "\t\n\r" for c in name):
-            raise UserError(f"The name {name!r} doesn't fit in a list of pairs: rename its folder "
-                            "to one without tabs or spaces at its ends.")  # fmt: skip
+            raise UserError(
+                f"The name {name!r} doesn't fit in a list of pairs: rename its folder to one "
+                "without tabs or spaces at its ends."
+            )
     lines = [str(len(same))] if header else []
     with explain_errors(f"{path} can't be written", "Make room, or name another file."):
         write_file(path, "".join(f"{line}\n" for line in lines + same + different))
 
 
-def _named_pairs(path: Path) -> list[tuple[int, NamedPair]]:
-    """(line, pair) for each pair of a list."""
+def _read_named_pairs(path: Path) -> list[tuple[int, NamedPair]]:
+    """Read a list; return the line number and the pair of each line."""
     try:
         with explain_errors(f"{path} can't be read"):
             text = path.read_text(encoding="utf-8-sig")
@@ -144,7 +174,7 @@ def _named_pairs(path: Path) -> list[tuple[int, NamedPair]]:
     header = lines[0][1].split() if lines else []
     if len(header) > 2 or not all(field.isdecimal() for field in header):
         header = []
-    named = [(n, _pair(f"{path}, line {n}", line)) for n, line in lines[bool(header) :]]
+    named = [(n, _parse_pair(f"{path}, line {n}", line)) for n, line in lines[bool(header) :]]
     if not named:
         raise UserError(f'{path} holds no pairs: expected lines like "Name 1 2".')
     if header:
@@ -158,7 +188,8 @@ def _named_pairs(path: Path) -> list[tuple[int, NamedPair]]:
     return named
 
 
-def _pair(place: str, line: str) -> NamedPair:
+def _parse_pair(place: str, line: str) -> NamedPair:
+    """Parse a line; `place` names it in errors."""
     fields = [field.strip() for field in (line.split("\t") if "\t" in line else line.split())]
     fitting = len(fields) == 3 or (len(fields) == 4 and fields[0] != fields[2])
     if len(fields) == 3:
@@ -170,21 +201,22 @@ def _pair(place: str, line: str) -> NamedPair:
         )
     pair = fields[0], int(fields[1]), fields[2], int(fields[3])
     if pair[:2] == pair[2:]:
-        raise UserError(f"{place}: it pairs a picture with itself ({line!r}). Correct or delete "
-                        "the line.")  # fmt: skip
+        raise UserError(
+            f"{place}: it pairs a picture with itself ({line!r}). Correct or delete the line."
+        )
     return pair
 
 
-def _both(pair: NamedPair) -> tuple[tuple[str, int], tuple[str, int]]:
+def _split_pair(pair: NamedPair) -> tuple[tuple[str, int], tuple[str, int]]:
     return pair[:2], pair[2:]
 
 
-def _pictures_of(folder: Path) -> dict[tuple[str, int], str]:
-    """(person, number) → file."""
+def _find_pictures(folder: Path) -> dict[tuple[str, int], str]:
+    """Return the file of each (person, number)."""
     found: dict[tuple[str, int], str] = {}
-    with opened(folder) as files:
+    with open_files(folder) as files:
         for name in files.names:
-            match = PICTURE.fullmatch(name)
+            match = PICTURE_NAME.fullmatch(name)
             if match:
                 found.setdefault((match[1], int(match[2] or match[3])), name)
     return found

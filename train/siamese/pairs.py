@@ -1,4 +1,4 @@
-"""Pairs of pictures, same or different: drawn, saved, loaded; and triplets."""
+"""Pairs of pictures of the same class or of different ones, and triplets."""
 
 from __future__ import annotations
 
@@ -10,14 +10,19 @@ import numpy as np
 from engines.bundles import Bundle
 from engines.errors import UserError
 from engines.files import explain_errors, replace_file
-from train.siamese.class_index import ClassIndex, places
+from train.siamese.class_index import ClassIndex, rank_within_class
 from train.siamese.pictures import Pictures
 
 
 @dataclass(frozen=True)
 class Pairs(Bundle):
-    """P pairs of some pictures: first, second int64 (P,) their numbers; same bool (P,): whether
-    the two are of one class."""
+    """P pairs of pictures.
+
+    Attributes:
+        first: int64 (P,), numbers of the first pictures.
+        second: int64 (P,), numbers of the second pictures.
+        same: bool (P,), whether the two are of one class.
+    """
 
     first: np.ndarray
     second: np.ndarray
@@ -25,31 +30,37 @@ class Pairs(Bundle):
 
 
 def draw_pairs(rng: np.random.Generator, index: ClassIndex, count: int) -> Pairs:
-    """count // 2 pairs of two pictures of one class, the rest of two classes of one group, mixed.
+    """Draw pairs in random order, count // 2 of one class and the others of two classes.
 
-    Classes are drawn uniformly, however many pictures they have.
+    The two classes are of one group. Classes are drawn uniformly, however many pictures they have.
     """
     same = rng.permutation(np.arange(count) < count // 2)
     classes = rng.integers(len(index.counts), size=count)
-    first, match = _two_of(rng, index, classes)
-    return Pairs(first, np.where(same, match, _rival(rng, index, classes)), same)
+    first, match = _draw_two(rng, index, classes)
+    return Pairs(first, np.where(same, match, _draw_other_class(rng, index, classes)), same)
 
 
 def draw_triplets(rng: np.random.Generator, index: ClassIndex, count: int) -> np.ndarray:
-    """int64 (count, 3): an anchor, another picture of its class, one of another class of its group.
+    """Draw triplets: anchor, another picture of its class, one of another class of its group.
 
     Classes are drawn uniformly, however many pictures they have.
+
+    Returns:
+        int64 (count, 3), numbers of pictures.
     """
     classes = rng.integers(len(index.counts), size=count)
-    anchor, match = _two_of(rng, index, classes)
-    return np.stack([anchor, match, _rival(rng, index, classes)], axis=1)
+    anchor, match = _draw_two(rng, index, classes)
+    return np.stack([anchor, match, _draw_other_class(rng, index, classes)], axis=1)
 
 
 def save_pairs(path: Path, pictures: Pictures, pairs: Pairs) -> None:
-    """Write pairs with their pictures as an .npz without objects: first, second uint8 (P, H, W);
-    same bool (P,); first_label, second_label str (P,).
+    """Write pairs with their pictures as an .npz without object arrays.
 
-    Raises UserError where it can't be written.
+    Its arrays: first and second uint8 (P, H, W), same bool (P,), first_label and second_label
+    str (P,).
+
+    Raises:
+        UserError: The file can't be written.
     """
     remedy = "Make room, or name another file."
     with explain_errors(f"{path} can't be written", remedy), replace_file(path) as file:
@@ -64,10 +75,14 @@ def save_pairs(path: Path, pictures: Pictures, pairs: Pairs) -> None:
 
 
 def load_pairs(path: Path) -> tuple[Pictures, Pairs]:
-    """The inverse of save_pairs: 2 P pictures, first the pairs' first ones. groups and subjects
-    are "", order the place in the file.
+    """Load what `save_pairs` wrote.
 
-    Raises UserError for a file that is missing, damaged or something else.
+    Returns:
+        2 P pictures, all first ones before all second ones, and their pairs. Groups and subjects
+        are "", order is the position within the class.
+
+    Raises:
+        UserError: The file is missing, damaged or something else.
     """
     try:
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
@@ -76,7 +91,7 @@ def load_pairs(path: Path) -> tuple[Pictures, Pairs]:
     except FileNotFoundError:
         raise UserError(f"There is no file of pairs {path}: check the path.") from None
     except Exception as error:  # zipfile, zlib and numpy raise a dozen types on damage
-        # numpy takes any other file for a pickle, and advises to load that unsafely.
+        # NumPy takes other files for pickles and recommends loading them unsafely.
         reason = "it is no .npz" if "pickle" in str(error) else error
         raise UserError(f"{path} isn't a file of pairs ({reason}). Make it again.") from None
     count = len(same) if same.ndim == 1 else -1
@@ -92,22 +107,24 @@ def load_pairs(path: Path) -> tuple[Pictures, Pairs]:
     labels = np.concatenate(names)
     nothing = np.full(len(labels), "")
     images = np.concatenate([first, second])
-    pictures = Pictures(images, labels, nothing, nothing, places(labels))
+    pictures = Pictures(images, labels, nothing, nothing, rank_within_class(labels))
     return pictures, Pairs(np.arange(count), count + np.arange(count), same)
 
 
-def _two_of(
+def _draw_two(
     rng: np.random.Generator, index: ClassIndex, classes: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Two different pictures of each of some classes."""
+    """Draw two different pictures of each of the given classes."""
     counts, starts = index.counts[classes], index.starts[classes]
     one = rng.integers(counts)
     other = rng.integers(counts - 1)
     return index.rows[starts + one], index.rows[starts + other + (other >= one)]
 
 
-def _rival(rng: np.random.Generator, index: ClassIndex, classes: np.ndarray) -> np.ndarray:
-    """For each of some classes a picture of another class of its group."""
+def _draw_other_class(
+    rng: np.random.Generator, index: ClassIndex, classes: np.ndarray
+) -> np.ndarray:
+    """Draw, for each of the given classes, a picture of another class of its group."""
     starts = index.group_starts[classes]
     others = starts + rng.integers(index.group_counts[classes] - 1)
     others += others >= classes

@@ -1,4 +1,4 @@
-"""Grey pictures with their classes: what every reader gives and every Siamese run takes."""
+"""Grey pictures with their classes: what readers return and Siamese runs take."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from engines.bundles import Bundle
 class Pictures(Bundle):
     """N grey pictures of one size.
 
-    images uint8 (N, H, W); labels str (N,): the class that is to be recognised (a character, a
-    face's owner, a gesture), unique over all groups; groups str (N,): what classes are drawn from
-    together in a within-group test (an alphabet, a set; "" where there is no such thing);
-    subjects str (N,): who drew, signed or posed ("" where unknown); order int64 (N,): position in
-    time or in the file, within a class.
+    Attributes:
+        images: uint8 (N, H, W).
+        labels: str (N,), the classes to recognise (characters, people, gestures), unique over all
+            groups.
+        groups: str (N,), the alphabets or sets within which classes may be compared; "" if none.
+        subjects: str (N,), who drew, signed or posed; "" if unknown.
+        order: int64 (N,), position within the class, in time or in the file.
     """
 
     images: np.ndarray
@@ -27,8 +29,8 @@ class Pictures(Bundle):
     subjects: np.ndarray
     order: np.ndarray
 
-    def resized(self, size: int) -> Pictures:
-        """Every picture as size × size by area averaging (as the exported graph does it)."""
+    def resize(self, size: int) -> Pictures:
+        """Scale all pictures to size × size by area averaging, as the exported graph does."""
         if self.images.shape[1:] == (size, size):
             return self
         images = [cv2.resize(i, (size, size), interpolation=cv2.INTER_AREA) for i in self.images]

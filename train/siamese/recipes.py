@@ -1,4 +1,4 @@
-"""Settings of Siamese runs: the published ones, and ours. One frozen record each."""
+"""Recipes: the settings of the published Siamese runs and of ours."""
 
 from __future__ import annotations
 
@@ -14,20 +14,34 @@ OPTIMIZERS = ("sgd", "adam")
 
 @dataclass(frozen=True)
 class SiameseRecipe:
-    """One Siamese run.
+    """Settings of one Siamese run.
 
-    model: network and similarity; loss: one of LOSSES ("cosface" needs the cosine similarity,
-    "bce" the weighted L1 or the cosine); margin: of the loss, scale: of "cosface".
-    published_start: initialise as Koch et al. did, else as PyTorch does.
-    optimizer: "sgd" (momentum 0.9, without a cycle from 0.5 on over twenty epochs) or "adam";
-    one_cycle: the rate rises and falls over the whole run, else it falls by `decay` per epoch.
-    l2_convolutions, l2_features: λ of λ‖w‖² on those layers' weights.
-    An epoch is `steps` batches of `batch` pairs (or triplets, or pictures for "cosface") and ends
-    with a validation; after `patience` epochs without a validation better by `min_delta` it stops.
-    ways, trials: of the N-way one-shot test at each validation.
-    within_groups: different pairs come from one alphabet; turns: quarter turns of a picture count
-    as classes of their own; warp: "none", "affine" (as published) or "elastic".
-    bfloat16: convolve in half precision (three to four times faster where the processor can).
+    Attributes:
+        model: Network and similarity.
+        loss: One of LOSSES. "bce" needs the weighted L1 or the cosine similarity, "contrastive"
+            and "triplet" the Euclidean one, "cosface" the cosine.
+        margin: Margin of the loss, except "bce".
+        scale: Scale of "cosface".
+        published_start: Initialise as Koch et al. (2015) did, not as PyTorch does.
+        optimizer: "sgd" or "adam". The momentum of SGD is 0.9; without `one_cycle` it rises from
+            0.5 to that over twenty epochs.
+        learning_rate: The learning rate, or its maximum with `one_cycle`.
+        one_cycle: The learning rate rises and falls once over the run.
+        decay: Factor of the learning rate per epoch, without `one_cycle`.
+        l2_convolutions: λ of λ‖w‖² on the weights of convolutions.
+        l2_features: λ of λ‖w‖² on the weights of dense layers.
+        batch: Pairs per batch, or triplets, or pictures for "cosface".
+        steps: Batches per epoch; each epoch ends with a validation.
+        epochs: The most epochs to train.
+        patience: Epochs without a better validation before training stops.
+        min_delta: The least increase of the validation score that counts as better.
+        ways: Classes of the one-shot test at each validation.
+        trials: Episodes of that test.
+        within_groups: Pairs of different classes come from one group (alphabet or set).
+        turns: A picture turned by 90°, 180° or 270° is a class of its own.
+        warp: "none", "affine" (as published) or "elastic".
+        bfloat16: Train convolutions in bfloat16, three to four times as fast where supported.
+        seed: Seed of initialisation, batches and validation.
     """
 
     model: SiameseConfig
@@ -81,7 +95,7 @@ ASL = SiameseRecipe(
     optimizer="adam",
     learning_rate=1e-3,
     one_cycle=True,
-    l2_convolutions=1e-5,  # the published weights keep it from learning in so few iterations
+    l2_convolutions=1e-5,  # with the published L2 it learns nothing in so few iterations
     l2_features=1e-4,
     batch=64,
     steps=100,
@@ -97,7 +111,7 @@ FACE = SiameseRecipe(
     decay=1.0,
     l2_convolutions=1e-5,  # see ASL
     l2_features=1e-5,
-    steps=70,  # one pass over the 2,200 pairs of LFW's list
+    steps=70,  # one pass over LFW's 2,200 training pairs
     epochs=20,
     patience=5,
     bfloat16=True,
@@ -148,7 +162,7 @@ HANDS = SiameseRecipe(
     bfloat16=True,
 )
 EUCLIDEAN = SiameseConfig("asl-1024", "euclidean")
-SIAMESE = {  # of `run.py train`
+SIAMESE = {  # recipes of `run.py train`
     "siamese": HANDS,
     "siamese-contrastive": dataclasses.replace(HANDS, model=EUCLIDEAN, loss="contrastive"),
     "siamese-triplet": dataclasses.replace(HANDS, model=EUCLIDEAN, loss="triplet"),

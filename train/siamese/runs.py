@@ -1,7 +1,7 @@
-"""One Siamese run: a recipe and a task in, a folder with the trained network out.
+"""One Siamese run: train a network by a recipe on a task, in a folder.
 
-The folder holds its configuration (run.json), log (log.csv), curves (curves.png), the network
-that was kept (network.pt) and figures (result.json). A killed run goes on where it was; a
+The folder holds the settings (run.json), the log (log.csv), its curves (curves.png), the network of
+the chosen epoch (network.pt) and the figures (result.json). An interrupted run is resumed; a
 finished one is read back.
 """
 
@@ -24,21 +24,31 @@ import torch
 from engines.errors import UserError
 from engines.files import write_file
 from engines.say import tell
-from train.runs.checkpoint import half, read_checkpoint, save_checkpoint
-from train.runs.folder import check, claim
+from train.runs.checkpoint import read_checkpoint, round_to_half, save_checkpoint
+from train.runs.folder import check_folder, claim_folder
 from train.runs.lightning import fit
 from train.runs.machine import machine
 from train.siamese.batches import Task
 from train.siamese.networks import KINDS, SiameseNetwork, initialise
 from train.siamese.recipes import SiameseRecipe
 from train.siamese.training import SCORE, SiameseTraining, score_of
-from train.siamese.verification import best_threshold, pair_scores
+from train.siamese.verification import best_threshold, score_pairs
 
 
 @dataclass(frozen=True)
 class Run:
-    """A trained network; figures of the epoch that was kept, as in result.json; log: a row per
-    epoch; threshold: of its comparison, fitted on the validation pairs; machine: where it was."""
+    """A finished run.
+
+    Attributes:
+        network: The network of the chosen epoch.
+        recipe: Its settings.
+        figures: Validation figures of the chosen epoch, as in result.json.
+        log: One row of figures per epoch.
+        threshold: Similarity from which on a pair counts as one class, fitted on the validation
+            pairs.
+        folder: The folder of the run.
+        machine: Name of the machine that trained it.
+    """
 
     network: SiameseNetwork
     recipe: SiameseRecipe
@@ -50,12 +60,16 @@ class Run:
 
 
 def train(recipe: SiameseRecipe, task: Task, out: Path) -> Run:
-    """Raises UserError where the folder holds another run, or can't be written."""
+    """Train a network, or read it back if the folder holds the finished run.
+
+    Raises:
+        UserError: The folder holds another run, is damaged or can't be written.
+    """
     settings = {
         **json.loads(json.dumps(dataclasses.asdict(recipe))),
         "data": digest(task, recipe.within_groups),
     }
-    check(out, settings)
+    check_folder(out, settings)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UserError(
             "Siamese networks are trained by one process; torchrun was asked for more. Start the "
@@ -68,7 +82,7 @@ def train(recipe: SiameseRecipe, task: Task, out: Path) -> Run:
         result = json.loads((out / "result.json").read_text(encoding="utf-8"))
     except ValueError:
         raise UserError(
-            f"{out / 'result.json'} is damaged. Delete that file: the run goes on, or is run again."
+            f"{out / 'result.json'} is damaged. Delete it, and the same command trains again."
         ) from None
     network, _ = read_checkpoint(out / "network.pt", KINDS)
     assert isinstance(network, SiameseNetwork)
@@ -91,24 +105,24 @@ def _train(recipe: SiameseRecipe, task: Task, out: Path, settings: dict[str, Any
     if recipe.published_start:
         initialise(network, recipe.seed)
     training = SiameseTraining(network, task, recipe)
-    claim(out, settings)
+    claim_folder(out, settings)
     folder = out / "checkpoints"
     _, epochs = fit(
         training,
         folder,
         SCORE,
         epochs=recipe.epochs,
-        # A cycle is best at its end, and nothing before that.
+        # With one cycle the last epoch is the best: never stop before it.
         patience=recipe.epochs if recipe.one_cycle else recipe.patience,
         min_delta=recipe.min_delta,
         keep="last" if recipe.one_cycle else "best",
     )
     log = training.log_rows
     seconds = log[-1]["seconds"]
-    network = half(network.cpu().eval())
-    network.mixed_precision = False  # as it is used from here on
+    network = round_to_half(network.cpu().eval())
+    network.mixed_precision = False
     pairs = task.validation_pairs
-    scores = pair_scores(network, task.validation.images, pairs)
+    scores = score_pairs(network, task.validation.images, pairs)
     threshold = best_threshold(scores, pairs.same)
     kept = log[-1] if recipe.one_cycle else max(log, key=score_of)
     figures = {**kept, "kept epoch": kept["epoch"], "epochs": float(epochs), "seconds": seconds}
@@ -116,20 +130,24 @@ def _train(recipe: SiameseRecipe, task: Task, out: Path, settings: dict[str, Any
     _write_log(log, out / "log.csv")
     draw_log(log, out / "curves.png", recipe)
     result = {"figures": figures, "threshold": threshold, "log": log, "machine": machine()}
-    # Last: it says that all the rest is there.
+    # Last: it marks the run as finished.
     write_file(out / "result.json", json.dumps(result, indent=1))
     tell(f"{out}: {epochs} epochs in {seconds:.0f} s, {describe(figures)}.")
 
 
 def describe(figures: dict[str, float]) -> str:
-    """The validation's figures in words."""
+    """Return the validation figures as text."""
     names = [name for name in ("one-shot", "verification", "AUC") if name in figures]
     return ", ".join(f"{name} {100 * figures[name]:.1f} %" for name in names)
 
 
 def digest(task: Task, grouped: bool) -> str:
-    """SHA-256 (hex) of the pictures, labels, pairs, and groups where they matter: what a run's
-    folder is bound to."""
+    """Compute the SHA-256 (hex) of a task's data, which binds a run's folder to it.
+
+    Args:
+        task: The task.
+        grouped: Whether the groups matter.
+    """
     total = hashlib.sha256()
     for pictures in (task.train, task.validation):
         total.update(np.ascontiguousarray(pictures.images).tobytes())
@@ -144,7 +162,7 @@ def digest(task: Task, grouped: bool) -> str:
 
 
 def draw_log(log: list[dict[str, float]], path: Path, recipe: SiameseRecipe) -> None:
-    """Loss, one-shot and verification over the iterations, as a picture."""
+    """Plot loss, one-shot accuracy and verification accuracy over the iterations."""
     from train.reports.plots import Curve, curves  # matplotlib takes a second to load
 
     steps = np.array([row["epoch"] for row in log]) * recipe.steps

@@ -1,7 +1,7 @@
-"""Sign-Language-MNIST: 28 × 28 grey hands that show the letters A … Y without J.
+"""Reader for Sign-Language-MNIST: 28 × 28 grey hands that show the letters A … Y without J.
 
-Its own form is a CSV, label,pixel1,…,pixel784, with labels 0 … 24; the .npz form adds who signs
-and when: image uint8 (N, 28, 28), label str, subject str, frame int (N,).
+The published form is a CSV, label,pixel1,…,pixel784, with labels 0 … 24. The .npz form adds the
+signer and the time: image uint8 (N, 28, 28), label str (N,), subject str (N,), frame int (N,).
 """
 
 from __future__ import annotations
@@ -12,19 +12,23 @@ import numpy as np
 
 from engines.errors import UserError
 from engines.files import explain_errors
-from train.siamese.class_index import places
+from train.siamese.class_index import rank_within_class
 from train.siamese.pictures import Pictures
 
-SIDE = 28  # px
-COLUMNS = 1 + SIDE * SIDE
+SIZE = 28  # px
+COLUMNS = 1 + SIZE * SIZE
 LETTERS = {number: chr(ord("A") + number) for number in range(25) if number != 9}  # J moves
 
 
 def load_sign_mnist(path: Path) -> Pictures:
-    """A .csv (with or without its header row) or an .npz → 28 × 28 pictures.
+    """Load a .csv, with or without its header row, or an .npz.
 
-    labels are letters, groups ""; subjects "" and order the place in the class for a .csv, the
-    file's own for an .npz. Raises UserError for a file that is missing, damaged or something else.
+    Returns:
+        28 × 28 pictures. Labels are letters, groups "". Subjects and order are the .npz file's
+        own; for a .csv, subjects are "" and order is the position within the class.
+
+    Raises:
+        UserError: The file is missing, damaged or something else.
     """
     readers = {".csv": _read_csv, ".npz": _read_npz}
     reader = readers.get(path.suffix.lower())
@@ -45,18 +49,18 @@ def _read_csv(path: Path) -> Pictures:
     try:
         table = np.loadtxt(list(rows.values()), np.uint8, delimiter=",", ndmin=2, comments=None)
         fine = table.shape[1] == COLUMNS and np.isin(table[:, 0], list(LETTERS)).all()
-    except ValueError:  # also of numbers beyond 0 … 255
+    except ValueError:  # also for numbers outside 0…255
         fine = False
     if not fine:
-        raise UserError(_fault(path, rows))
+        raise UserError(_describe_fault(path, rows))
     labels = np.array([LETTERS[number] for number in table[:, 0].tolist()])
     nothing = np.full(len(labels), "")
-    images = table[:, 1:].reshape(-1, SIDE, SIDE)
-    return Pictures(images, labels, nothing, nothing, places(labels))
+    images = table[:, 1:].reshape(-1, SIZE, SIZE)
+    return Pictures(images, labels, nothing, nothing, rank_within_class(labels))
 
 
-def _fault(path: Path, rows: dict[int, bytes]) -> str:
-    """What is wrong in the first bad one of some rows, by line."""
+def _describe_fault(path: Path, rows: dict[int, bytes]) -> str:
+    """Describe what is wrong with the first bad row; `rows` are by line number."""
     for line, row in rows.items():
         cells = [cell.strip() for cell in row.decode("ascii", "replace").split(",")]
         numbers = [cell for cell in cells if cell.isdecimal()]
@@ -83,7 +87,7 @@ def _read_npz(path: Path) -> Pictures:
     except FileNotFoundError:
         raise
     except Exception as error:  # zipfile, zlib and numpy raise a dozen types on damage
-        # numpy takes any other file for a pickle, and advises to load that unsafely.
+        # NumPy takes other files for pickles and recommends loading them unsafely.
         reason = "it is no .npz" if "pickle" in str(error) else error
         raise UserError(
             f"{path} isn't an .npz of 28 × 28 letters ({reason}): expected image, label, subject "
@@ -93,7 +97,7 @@ def _read_npz(path: Path) -> Pictures:
     if (
         not count
         or images.dtype != np.uint8
-        or images.shape[1:] != (SIDE, SIDE)
+        or images.shape[1:] != (SIZE, SIZE)
         or any(part.dtype.kind != "U" or part.shape != (count,) for part in (labels, subjects))
         or frames.dtype.kind not in "iu"
         or frames.shape != (count,)

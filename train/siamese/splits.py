@@ -1,4 +1,4 @@
-"""Pictures set apart for validation and test: by class, or by blocks of time."""
+"""Split pictures into training, validation and test: by class, or by blocks of time."""
 
 from __future__ import annotations
 
@@ -8,10 +8,18 @@ from engines.errors import UserError
 
 
 def split_classes(labels: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    """str (N,) → bool (N,): of validation. A share of the classes (at least one, and not all),
-    each with all its pictures.
+    """Draw classes for validation, at least one and not all, each with all its pictures.
 
-    Raises UserError for a share outside 0 … 1, and for fewer than two classes.
+    Args:
+        labels: str (N,), the classes.
+        share: Share of the classes, 0…1.
+        rng: Source of randomness.
+
+    Returns:
+        bool (N,), the pictures for validation.
+
+    Raises:
+        UserError: The share is outside 0…1, or there are fewer than two classes.
     """
     check_share(share)
     names, numbers = np.unique(labels, return_inverse=True)
@@ -30,14 +38,21 @@ def split_blocks(
     gap: int,
     volume: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The pictures of each class in blocks of time: rows int64 for training, validation and test.
+    """Split each class of one recording into consecutive blocks of time.
 
-    order int (N,): time within a class, of one recording; labels str (N,). sizes: pictures per
-    class and block; the blocks follow each other from the first frame on, and `gap` frames between
-    them are dropped, for neighbours are near-duplicates. volume: take only so many evenly spaced
-    pictures per class of the training block, so that smaller volumes are thinnings of one block.
+    Args:
+        order: int (N,), time within the class.
+        labels: str (N,), the classes.
+        sizes: Pictures per class for training, validation and test.
+        gap: Frames dropped between blocks, since neighbouring frames are near-duplicates.
+        volume: Pictures per class to take from the training block, evenly spaced; None takes all.
+            All volumes cover the same time.
 
-    Raises UserError for a class with too few frames, and for a volume that the block can't give.
+    Returns:
+        Rows, int64, for training, validation and test.
+
+    Raises:
+        UserError: A class has too few frames, or the volume exceeds the training block.
     """
     train, validation, test = sizes
     volume = train if volume is None else volume
@@ -66,6 +81,6 @@ def split_blocks(
 
 
 def check_share(share: float) -> None:
-    """Raises UserError for a share outside 0 … 1."""
+    """Raise UserError if the share is outside 0…1."""
     if not 0 < share < 1:
         raise UserError(f"A share of {share} for validation: expected one such as 0.1 or 0.2.")

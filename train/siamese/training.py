@@ -1,4 +1,4 @@
-"""Training a Siamese network with Lightning: its losses, optimisers, schedules and validation."""
+"""The Lightning module that trains a Siamese network: loss, optimiser, schedule, validation."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from engines.errors import UserError
-from train.siamese.batches import TURNS, Batches, Task
-from train.siamese.episodes import Episodes, draw_episodes, one_shot
-from train.siamese.losses import PAIR_LOSSES, contrastive, cross_entropy, triplet
+from train.siamese.batches import QUARTER_TURNS, SiameseBatches, Task
+from train.siamese.episodes import Episodes, accuracy_on_pictures, draw_episodes
+from train.siamese.losses import PAIR_LOSSES, contrastive_loss, cross_entropy, triplet_loss
 from train.siamese.networks import SiameseNetwork
 from train.siamese.recipes import SiameseRecipe
-from train.siamese.verification import best_threshold, pair_scores, verify
+from train.siamese.verification import best_threshold, score_pairs, verify
 
 SCORE = "validation score"
-MOMENTUM = (0.5, 0.9, 20)  # from, to, over so many epochs
+MOMENTUM = (0.5, 0.9, 20)  # from, to, number of epochs
 
 
 class Diverged(UserError):
-    """The loss has gone to infinity; what is left is no network."""
+    """The training diverged: similarities are no longer finite."""
 
 
 class SiameseTraining(lightning.LightningModule):
-    """Trains the network; validates by N-way one-shot and by verification."""
+    """Trains a network; validates it by N-way one-shot recognition and by verification."""
 
     def __init__(self, network: SiameseNetwork, task: Task, recipe: SiameseRecipe) -> None:
         super().__init__()
@@ -39,24 +39,27 @@ class SiameseTraining(lightning.LightningModule):
         self.episodes = validation_episodes(task, recipe)
         self.classes: nn.Module | None = None
         if recipe.loss == "cosface":
-            count = len(np.unique(task.train.labels)) * (TURNS if recipe.turns else 1)
+            count = len(np.unique(task.train.labels)) * (QUARTER_TURNS if recipe.turns else 1)
             self.classes = CosFaceLoss(
                 count,
                 network.layout.features,
                 margin=recipe.margin,
                 scale=recipe.scale,
-                # Long vectors turn slowly, and only their directions count.
+                # Only directions count, and the gradient turns short vectors faster.
                 weight_init_func=TorchInitWrapper(nn.init.normal_, std=0.05),
             )
         self.log_rows: list[dict[str, float]] = []
         self.started = time.monotonic()
+        self.seconds_before = 0.0  # of a resumed run
         self.losses: list[Tensor] = []
 
     def train_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
-        return DataLoader(Batches(self.task, self.recipe, self.current_epoch), batch_size=None)
+        return DataLoader(
+            SiameseBatches(self.task, self.recipe, self.current_epoch), batch_size=None
+        )
 
     def val_dataloader(self) -> DataLoader[Any]:
-        # Any sequence will do, whatever the type of the parameter says.
+        # DataLoader accepts any sequence, though its annotation asks for a Dataset.
         return DataLoader([0], batch_size=None)  # type: ignore[arg-type]
 
     def on_train_epoch_start(self) -> None:
@@ -68,7 +71,7 @@ class SiameseTraining(lightning.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         pictures, numbers = batch
-        # Dropout's draws, too, are the batch's own.
+        # Dropout, too, must depend on the batch alone, so that runs can be resumed.
         torch.manual_seed(hash((self.recipe.seed, self.current_epoch, batch_idx)))
         loss = self.loss(self.network(pictures), numbers)
         self.losses.append(loss.detach())
@@ -81,22 +84,22 @@ class SiameseTraining(lightning.LightningModule):
             return self.classes(features, numbers)
         if recipe.loss == "triplet":
             anchor, positive, negative = features.chunk(3)
-            return triplet(anchor, positive, negative, recipe.margin)
+            return triplet_loss(anchor, positive, negative, recipe.margin)
         return self.pair_loss(self.network.compare(*features.chunk(2)), numbers.bool())
 
     def pair_loss(self, score: Tensor, same: Tensor) -> Tensor:
-        """Of similarities (P,), as SiameseNetwork.compare gives them."""
+        """Compute the loss of similarities (P,) from SiameseNetwork.compare."""
         if self.recipe.loss == "bce":
             return cross_entropy(score, same)
-        return contrastive(-score, same, self.recipe.margin)
+        return contrastive_loss(-score, same, self.recipe.margin)
 
     def validation_step(self, _: Any) -> None:
         images, pairs = self.task.validation.images, self.task.validation_pairs
-        scores = pair_scores(self.network, images, pairs)
+        scores = score_pairs(self.network, images, pairs)
         if not np.isfinite(scores).all():
             raise Diverged(
-                f"The training diverged in epoch {self.current_epoch + 1}: its similarities are no "
-                "numbers any more. Use a lower learning rate in train/siamese/recipes.py."
+                f"The training diverged in epoch {self.current_epoch + 1}: similarities are no "
+                "longer finite. Use a lower learning rate in train/siamese/recipes.py."
             )
         found = verify(scores, pairs.same, best_threshold(scores, pairs.same))
         row = {
@@ -107,24 +110,22 @@ class SiameseTraining(lightning.LightningModule):
             "EER": found.eer,
         }
         if self.recipe.loss in PAIR_LOSSES:
-            told = torch.from_numpy(scores), torch.from_numpy(pairs.same)
-            row["validation loss"] = float(self.pair_loss(*told))
+            loss = self.pair_loss(torch.from_numpy(scores), torch.from_numpy(pairs.same))
+            row["validation loss"] = float(loss)
         if self.episodes is not None:
-            row["one-shot"] = one_shot(self.network, images, self.episodes).value
-        row["seconds"] = time.monotonic() - self.started + self._before()
+            row["one-shot"] = accuracy_on_pictures(self.network, images, self.episodes).value
+        row["seconds"] = time.monotonic() - self.started + self.seconds_before
         self.losses.clear()
         self.log_rows.append(row)
         self.log(SCORE, score_of(row), prog_bar=True, batch_size=1)
-
-    def _before(self) -> float:
-        return getattr(self, "seconds_before", 0.0)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["log"] = json.dumps(self.log_rows)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.log_rows = json.loads(checkpoint["log"])
-        self.seconds_before = self.log_rows[-1]["seconds"] if self.log_rows else 0.0
+        if self.log_rows:
+            self.seconds_before = self.log_rows[-1]["seconds"]
 
     def configure_optimizers(self) -> Any:
         recipe = self.recipe
@@ -147,12 +148,12 @@ class SiameseTraining(lightning.LightningModule):
 
 
 def score_of(row: dict[str, float]) -> float:
-    """What an epoch is chosen by: N-way one-shot, or the area under the ROC where it has none."""
+    """Return the score that chooses the epoch: one-shot accuracy, or the AUC if there is none."""
     return row.get("one-shot", row["AUC"])
 
 
 def parameter_groups(training: nn.Module, recipe: SiameseRecipe) -> list[dict[str, Any]]:
-    """Layer-wise L2: λ‖w‖² has the gradient 2 λ w, which is what weight_decay multiplies w by."""
+    """Group parameters by L2 penalty: λ‖w‖² has the gradient 2 λ w, so weight_decay is 2 λ."""
     convolutions, dense, rest = [], [], []
     for module in training.modules():
         for name, parameter in module.named_parameters(recurse=False):
@@ -170,8 +171,13 @@ def parameter_groups(training: nn.Module, recipe: SiameseRecipe) -> list[dict[st
 
 
 def validation_episodes(task: Task, recipe: SiameseRecipe) -> Episodes | None:
-    """Within the groups where the recipe learns within them and one of them has enough classes for
-    its N ways; None where all together have not."""
+    """Draw the episodes of the one-shot test at each validation.
+
+    They stay within groups if the recipe asks for that and a group has enough classes.
+
+    Returns:
+        The episodes, or None if there are too few classes.
+    """
     labels, groups = task.validation.labels, task.validation.groups
     classes = np.unique(labels)
     if len(classes) < recipe.ways:

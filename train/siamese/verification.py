@@ -1,4 +1,4 @@
-"""Same or different? Accuracy, ROC and equal error rate of a network over pairs of pictures."""
+"""Verification (same or different?): accuracy, ROC and equal error rate over pairs of pictures."""
 
 from __future__ import annotations
 
@@ -9,17 +9,26 @@ import torch
 from sklearn.metrics import roc_auc_score, roc_curve
 from torch import Tensor
 
-from train.siamese.episodes import Share, features_of, share
+from train.siamese.episodes import Share, compute_features, share
 from train.siamese.networks import SiameseNetwork
 from train.siamese.pairs import Pairs
 
-KINDS = ("same, rightly", "different, rightly", "same, wrongly", "different, wrongly")
+# What a decision says, and whether that is right.
+DECISIONS = ("same, correct", "different, correct", "same, wrong", "different, wrong")
 
 
 @dataclass(frozen=True)
 class Verification:
-    """accuracy at `threshold` (scores above it are called the same); fpr, tpr float (K,): the ROC;
-    auc: its area; eer: where false accepts and false rejects are equally frequent. 0…1."""
+    """Figures of verification; all in 0…1 except the threshold.
+
+    Attributes:
+        accuracy: Share of right decisions at the threshold.
+        threshold: Scores above it mean "same".
+        fpr: float (K,), false positive rates of the ROC.
+        tpr: float (K,), true positive rates of the ROC.
+        auc: Area under the ROC.
+        eer: Equal error rate: where false accepts and false rejects are equally frequent.
+    """
 
     accuracy: Share
     threshold: float
@@ -29,20 +38,29 @@ class Verification:
     eer: float
 
 
-def pair_scores(network: SiameseNetwork, images: np.ndarray, pairs: Pairs) -> np.ndarray:
-    """Pictures uint8 (N, S, S), P pairs of their rows → float32 (P,), as SiameseNetwork.compare;
-    only pictures that are in a pair are looked at."""
+def score_pairs(network: SiameseNetwork, images: np.ndarray, pairs: Pairs) -> np.ndarray:
+    """Compare P pairs of pictures.
+
+    Args:
+        network: Computes features, of pictures that occur in a pair, and compares them.
+        images: uint8 (N, S, S).
+        pairs: Pairs of rows of `images`.
+
+    Returns:
+        float32 (P,), as from SiameseNetwork.compare.
+    """
     rows, place = np.unique(np.concatenate([pairs.first, pairs.second]), return_inverse=True)
     first, second = np.split(place, 2)
-    return compared(network, features_of(network, images[rows]), Pairs(first, second, pairs.same))
+    features = compute_features(network, images[rows])
+    return score_features(network, features, Pairs(first, second, pairs.same))
 
 
 @torch.inference_mode()
-def compared(network: SiameseNetwork, features: Tensor, pairs: Pairs) -> np.ndarray:
-    """The same for features float (N, D) of the pictures."""
+def score_features(network: SiameseNetwork, features: Tensor, pairs: Pairs) -> np.ndarray:
+    """Compare P pairs of features float (N, D): float32 (P,)."""
     device = next(network.parameters()).device
     parts = []
-    for start in range(0, len(pairs), 256):  # the differences of all at once are gigabytes
+    for start in range(0, len(pairs), 256):  # all differences at once would take gigabytes
         part = slice(start, start + 256)
         first, second = features[pairs.first[part]], features[pairs.second[part]]
         parts.append(network.compare(first.to(device), second.to(device)).float().cpu())
@@ -50,10 +68,10 @@ def compared(network: SiameseNetwork, features: Tensor, pairs: Pairs) -> np.ndar
 
 
 def best_threshold(scores: np.ndarray, same: np.ndarray) -> float:
-    """The threshold of the highest accuracy on these pairs (validation's: never the test's)."""
+    """Return the threshold of the highest accuracy on these pairs; use validation pairs only."""
     order = np.argsort(scores, kind="stable")
     ordered = scores[order]
-    # With the k lowest called different: right are the different ones below, the same ones above.
+    # For every k, the right decisions if the k lowest scores mean "different".
     right = np.concatenate([[0], np.cumsum(~same[order])]) + (
         same.sum() - np.concatenate([[0], np.cumsum(same[order])])
     )
@@ -63,7 +81,7 @@ def best_threshold(scores: np.ndarray, same: np.ndarray) -> float:
 
 
 def verify(scores: np.ndarray, same: np.ndarray, threshold: float) -> Verification:
-    """scores float (P,), same bool (P,), of both kinds some."""
+    """Compute the figures of scores float (P,) against same bool (P,), which holds both values."""
     fpr, tpr, _ = roc_curve(same, scores)
     right = int(((scores > threshold) == same).sum())
     return Verification(
@@ -77,7 +95,7 @@ def verify(scores: np.ndarray, same: np.ndarray, threshold: float) -> Verificati
 
 
 def eer(fpr: np.ndarray, tpr: np.ndarray) -> float:
-    """Equal error rate: where the ROC, straight between its points, meets 1 − tpr = fpr."""
+    """Compute the equal error rate, where the ROC, linear between its points, has fpr = 1 − tpr."""
     gap = fpr - (1 - tpr)  # rises from −1 to 1
     after = int(np.argmax(gap >= 0))
     if after == 0:
@@ -90,12 +108,12 @@ def eer(fpr: np.ndarray, tpr: np.ndarray) -> float:
 def extremes(
     scores: np.ndarray, same: np.ndarray, threshold: float, count: int
 ) -> dict[str, np.ndarray]:
-    """Rows of the most confident decisions of each of KINDS, int (≤ count,), surest first."""
+    """Return the rows of the most confident decisions of each of DECISIONS, int (≤ count,) each."""
     says = scores > threshold
     masks = (says & same, ~says & ~same, says & ~same, ~says & same)
     rows = {}
-    for kind, mask in zip(KINDS, masks, strict=True):
+    for decision, mask in zip(DECISIONS, masks, strict=True):
         where = np.flatnonzero(mask)
         surest = np.argsort(-np.abs(scores[where] - threshold), kind="stable")
-        rows[kind] = where[surest][:count]
+        rows[decision] = where[surest][:count]
     return rows

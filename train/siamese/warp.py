@@ -1,4 +1,4 @@
-"""Pictures as another hand would have drawn, or another camera seen them: on whole batches."""
+"""Random warps of whole batches of pictures."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-WARPS = ("none", "affine", "elastic")
 
+def warp(pictures: Tensor, kind: str, draws: torch.Generator) -> Tensor:
+    """Warp each picture by a random transform of its own; pixels from outside are 0.
 
-def warped(pictures: Tensor, kind: str, draws: torch.Generator) -> Tensor:
-    """float (N, 1, S, S) → the same shape, each picture by a transform of its own; 0 outside.
+    Args:
+        pictures: float (N, 1, S, S).
+        kind: "none"; "affine", as Koch et al. (2015, section 3.2): a turn within ±10°, a shear
+            within ±0.3, a zoom of 0.8–1.2 per axis and a shift within ±2 of 105 px, each with
+            probability ½; "elastic": all of these, within wider limits for turn and shift, and a
+            smooth random displacement.
+        draws: Source of randomness.
 
-    "affine": as Koch et al. 2015 (section 3.2): a turn within ±10°, a shear within ±0.3, a zoom
-    of 0.8–1.2 per axis and a shift within ±2 of 105 px, each with probability ½.
-    "elastic": all of them always and wider, and a smooth random displacement.
+    Returns:
+        float (N, 1, S, S).
     """
     if kind == "none":
         return pictures
@@ -34,7 +39,7 @@ def warped(pictures: Tensor, kind: str, draws: torch.Generator) -> Tensor:
     cos, sin = angle.cos(), angle.sin()
     across = torch.stack([cos * wide, -sin * high + slant, amount(shift)], dim=1)
     down = torch.stack([sin * wide, cos * high, amount(shift)], dim=1)
-    matrix = torch.stack([across, down], dim=1)  # (N, 2, 3), new → old, in half pictures
+    matrix = torch.stack([across, down], dim=1)  # (N, 2, 3), new → old, in half widths
     grid = functional.affine_grid(matrix, list(pictures.shape), align_corners=False)
     if kind == "elastic":
         knots = 0.08 * torch.randn(count, 2, 5, 5, generator=draws)

@@ -17,7 +17,13 @@ from engines.say import tell
 from train.siamese import recipes
 from train.siamese.batches import Task
 from train.siamese.class_index import index_classes
-from train.siamese.episodes import Episodes, Share, answered, draw_episodes, features_of
+from train.siamese.episodes import (
+    Episodes,
+    Share,
+    accuracy_on_features,
+    compute_features,
+    draw_episodes,
+)
 from train.siamese.networks import SiameseConfig
 from train.siamese.pairs import Pairs, draw_pairs
 from train.siamese.pictures import Pictures
@@ -173,9 +179,12 @@ def _judged(
     pairs = draw_pairs(np.random.default_rng(0), index_classes(validation.labels), 500)
     task = Task(own.take(learn), validation, pairs)
     run = train(recipe, task, study.out / "runs" / f"{network}-{volume}-{seed}")
-    features = features_of(run.network, tests.pictures.images)
+    features = compute_features(run.network, tests.pictures.images)
     shares = {
-        who: {ways: answered(run.network, features, asked) for ways, asked in by_ways.items()}
+        who: {
+            ways: accuracy_on_features(run.network, features, asked)
+            for ways, asked in by_ways.items()
+        }
         for who, by_ways in tests.episodes.items()
     }
     checked = verified(run, tests.pictures, tests.pairs, features)

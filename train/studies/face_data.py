@@ -17,14 +17,14 @@ from train.reports.report import plain
 from train.siamese.batches import Task
 from train.siamese.class_folders import load_class_folders
 from train.siamese.class_index import index_classes
-from train.siamese.files import opened
+from train.siamese.files import open_files
 from train.siamese.pair_lists import (
-    PICTURE,
+    PICTURE_NAME,
     NamedPair,
     PairList,
-    by_name,
     check_disjoint,
     load_pair_pictures,
+    name_pairs,
     read_pair_list,
     write_pair_list,
 )
@@ -76,8 +76,8 @@ def pictures_folder(data: Path) -> Path:
         if (data / name).exists():
             return data / name
     for folder in [*sorted(path for path in data.iterdir() if path.is_dir()), data]:
-        with opened(folder) as files:
-            if any(PICTURE.fullmatch(name) for name in files.pictures()):
+        with open_files(folder) as files:
+            if any(PICTURE_NAME.fullmatch(name) for name in files.pictures()):
                 return folder
     raise UserError(
         f"{data} has lists of pairs but no pictures: expected a folder lfw2 with a folder of "
@@ -164,7 +164,7 @@ def _draw_lists(
 
     def draw(people: np.ndarray, count: int) -> list[NamedPair]:
         theirs = pictures.take(np.isin(pictures.labels, people))
-        return by_name(theirs, draw_pairs(rng, index_classes(theirs.labels), 2 * count))
+        return name_pairs(theirs, draw_pairs(rng, index_classes(theirs.labels), 2 * count))
 
     learned = [pair for part, count in zip(parts, each, strict=True) for pair in draw(part, count)]
     return {LISTS[0]: learned, LISTS[1]: draw(test, counts[1])}
@@ -172,9 +172,9 @@ def _draw_lists(
 
 def _check_numbered(data: Path, pictures: Pictures) -> None:
     """Raises UserError where the pictures have other names than a list can say."""
-    with opened(data) as files:
+    with open_files(data) as files:
         names = files.pictures()
-    matches = [(name, PICTURE.fullmatch(name)) for name in names]
+    matches = [(name, PICTURE_NAME.fullmatch(name)) for name in names]
     numbers = {(match[1], int(match[2] or match[3])) for _, match in matches if match is not None}
     wanted = zip(pictures.labels.tolist(), (pictures.order + 1).tolist(), strict=True)
     for person, number in wanted:

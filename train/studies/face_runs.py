@@ -11,11 +11,11 @@ import numpy as np
 from engines.say import tell
 from train.siamese import recipes
 from train.siamese.batches import Task
-from train.siamese.episodes import Share, draw_episodes, one_shot
+from train.siamese.episodes import Share, accuracy_on_pictures, draw_episodes
 from train.siamese.networks import NETWORKS, SiameseConfig, SiameseNetwork
 from train.siamese.recipes import SiameseRecipe
 from train.siamese.runs import Run, train
-from train.siamese.verification import Verification, best_threshold, pair_scores, verify
+from train.siamese.verification import Verification, best_threshold, score_pairs, verify
 from train.studies.face_data import Faces
 from train.studies.pixels import RawPixels
 from train.studies.study import Study, verified
@@ -127,21 +127,21 @@ def run_all(study: Study, faces: Faces) -> list[Judged]:
             name = NAMES[key] + (f", seed {seed}" if seed else "")
             tell(f"Faces: {name}.")
             folder = study.out / "runs" / (key + (f"-{seed}" if seed else ""))
-            run = train(recipe, fitted(faces.tasks[share], recipe), folder)
+            run = train(recipe, resize_task(faces.tasks[share], recipe), folder)
             done.append(judged(study, name, share, run, faces))
     return done
 
 
-def fitted(task: Task, recipe: SiameseRecipe) -> Task:
+def resize_task(task: Task, recipe: SiameseRecipe) -> Task:
     """The task with pictures of the network's size."""
     size = NETWORKS[recipe.model.network].size
-    train, validation = task.train.resized(size), task.validation.resized(size)
+    train, validation = task.train.resize(size), task.validation.resize(size)
     return dataclasses.replace(task, train=train, validation=validation)
 
 
 def judged(study: Study, name: str, share: float, run: Run, faces: Faces) -> Judged:
     """Test pairs at the validation's threshold, and one-shot among the test people."""
-    pictures = faces.test.resized(run.network.layout.size)
+    pictures = faces.test.resize(run.network.layout.size)
     found = verified(run, pictures, faces.test_pairs)
     shots = _shots(study, run.network, pictures.images, faces)
     return Judged(name, run.recipe.seed, share, run, found, shots)
@@ -152,9 +152,9 @@ def baseline(study: Study, faces: Faces) -> Judged:
     share = max(faces.tasks)
     task = faces.tasks[share]
     pixels = cast(SiameseNetwork, RawPixels())
-    watched = pair_scores(pixels, task.validation.images, task.validation_pairs)
+    watched = score_pairs(pixels, task.validation.images, task.validation_pairs)
     threshold = best_threshold(watched, task.validation_pairs.same)
-    scores = pair_scores(pixels, faces.test.images, faces.test_pairs)
+    scores = score_pairs(pixels, faces.test.images, faces.test_pairs)
     found = verify(scores, faces.test_pairs.same, threshold)
     return Judged(PIXELS, 0, share, None, found, _shots(study, pixels, faces.test.images, faces))
 
@@ -164,6 +164,8 @@ def _shots(
 ) -> dict[int, Share]:
     trials = SIZES[study.size].trials
     return {
-        ways: one_shot(network, images, draw_episodes(ways, faces.test.labels, ways, trials))
+        ways: accuracy_on_pictures(
+            network, images, draw_episodes(ways, faces.test.labels, ways, trials)
+        )
         for ways in sorted({min(ways, faces.people) for ways in WAYS})
     }

@@ -20,7 +20,7 @@ from train.siamese.recipes import SiameseRecipe
 from train.siamese.runs import Run, digest, train
 from train.siamese.training import Diverged
 from train.studies.face_data import Faces
-from train.studies.face_runs import SIZES, Grid, fitted, published_recipe
+from train.studies.face_runs import SIZES, Grid, published_recipe, resize_task
 from train.studies.study import Study
 
 SHARE = 0.2  # of validation
@@ -95,7 +95,7 @@ def sweep(study: Study, faces: Faces, table: optuna.Study) -> Sweep:
 def _basis(study: Study, faces: Faces) -> tuple[SiameseRecipe, Task]:
     """What every trial changes, and what it learns from."""
     recipe = published_recipe(SIZES[study.size], "face-reduced", study.size == "full")
-    return recipe, fitted(faces.tasks[SHARE], recipe)
+    return recipe, resize_task(faces.tasks[SHARE], recipe)
 
 
 def _tried(table: optuna.Study) -> int:

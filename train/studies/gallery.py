@@ -23,16 +23,16 @@ from train.reports.report import Report, percent, plain
 from train.siamese import recipes
 from train.siamese.batches import Task
 from train.siamese.class_folders import load_class_folders
-from train.siamese.class_index import index_classes, places
-from train.siamese.episodes import Share, features_of, share
+from train.siamese.class_index import index_classes, rank_within_class
+from train.siamese.episodes import Share, compute_features, share
 from train.siamese.networks import NETWORKS, SiameseNetwork
 from train.siamese.pairs import Pairs, draw_pairs, load_pairs, save_pairs
 from train.siamese.pictures import Pictures
 from train.siamese.recipes import SiameseRecipe
 from train.siamese.runs import Run, train
 from train.siamese.splits import split_classes
-from train.siamese.verification import Verification, best_threshold, pair_scores, verify
-from train.studies.face_runs import fitted, our_recipe
+from train.siamese.verification import Verification, best_threshold, score_pairs, verify
+from train.studies.face_runs import our_recipe, resize_task
 from train.studies.pixels import RawPixels
 from train.studies.study import Study, kept, machines, minutes, verified
 
@@ -105,7 +105,7 @@ def study(study: Study) -> Report:
         for key, recipe in arms(study, seed).items():
             name = NAMES[key] + (f", seed {seed}" if seed else "")
             tell(f"Gallery: {name}.")
-            task = fitted(listed if key == "contrastive" else drawn, recipe)
+            task = resize_task(listed if key == "contrastive" else drawn, recipe)
             run = train(recipe, task, study.out / "runs" / (key + (f"-{seed}" if seed else "")))
             runs.append(_judged(name, run, parts.test, tested))
     runs.append(_baseline(parts.test, tested, listed))
@@ -167,7 +167,7 @@ def write_pairs(study: Study, parts: Parts) -> tuple[Path, Path]:
 def nearest(network: SiameseNetwork, pictures: Pictures, references: np.ndarray) -> np.ndarray:
     """str (N,): for each picture the label of the most similar of the pictures `references`,
     int (R,)."""
-    features = features_of(network, pictures.images)
+    features = compute_features(network, pictures.images)
     shown = features[references]
     best = [int(network.compare(one, shown).argmax()) for one in features]
     return pictures.labels[references][best]
@@ -176,7 +176,7 @@ def nearest(network: SiameseNetwork, pictures: Pictures, references: np.ndarray)
 def _named(network: SiameseNetwork, test: Pictures) -> tuple[Share, float]:
     """Share right with each person's first picture as the reference; the mean over all choices:
     everybody's first, everybody's second …"""
-    number = places(test.labels)
+    number = rank_within_class(test.labels)
     fewest = np.unique(test.labels, return_counts=True)[1].min()
     shares = []
     for chosen in range(fewest):
@@ -188,15 +188,15 @@ def _named(network: SiameseNetwork, test: Pictures) -> tuple[Share, float]:
 
 
 def _judged(name: str, run: Run, test: Pictures, pairs: Pairs) -> Judged:
-    test = test.resized(run.network.layout.size)
-    scores = pair_scores(run.network, test.images, pairs)
+    test = test.resize(run.network.layout.size)
+    scores = score_pairs(run.network, test.images, pairs)
     return Judged(name, run, *_named(run.network, test), verified(run, test, pairs), scores)
 
 
 def _baseline(test: Pictures, pairs: Pairs, task: Task) -> Judged:
     pixels = cast(SiameseNetwork, RawPixels())
-    watched = pair_scores(pixels, task.validation.images, task.validation_pairs)
-    scores = pair_scores(pixels, test.images, pairs)
+    watched = score_pairs(pixels, task.validation.images, task.validation_pairs)
+    scores = score_pairs(pixels, test.images, pairs)
     found = verify(scores, pairs.same, best_threshold(watched, task.validation_pairs.same))
     return Judged(PIXELS, None, *_named(pixels, test), found, scores)
 

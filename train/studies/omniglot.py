@@ -21,15 +21,14 @@ from train.siamese.class_index import index_classes
 from train.siamese.episodes import (
     Episodes,
     Share,
-    answered,
+    accuracy_on_features,
+    compute_features,
     draw_episodes,
-    features_of,
     right_answers,
     share,
 )
 from train.siamese.networks import NETWORKS
-from train.siamese.omniglot import Run as LakeRun
-from train.siamese.omniglot import load_part, load_runs
+from train.siamese.omniglot import LakeRun, load_part, load_runs
 from train.siamese.pairs import draw_pairs
 from train.siamese.pictures import Pictures
 from train.siamese.recipes import SiameseRecipe
@@ -110,28 +109,28 @@ def whole(background: Pictures, recipe: SiameseRecipe) -> Task:
 
 def _task(train: Pictures, validation: Pictures, recipe: SiameseRecipe) -> Task:
     size = NETWORKS[recipe.model.network].size
-    train, validation = train.resized(size), validation.resized(size)
+    train, validation = train.resize(size), validation.resize(size)
     pairs = draw_pairs(np.random.default_rng(0), index_classes(validation.labels), 400)
     return Task(train, validation, pairs)
 
 
 def judged(run: Run, evaluation: Pictures, lake: list[LakeRun], trials: int) -> Judged:
     """Everything measured on the evaluation set; Lake's runs may share its characters' drawers."""
-    pictures = evaluation.resized(run.network.layout.size)
+    pictures = evaluation.resize(run.network.layout.size)
     within = draw_episodes(1, pictures.labels, 20, trials, groups=pictures.groups)
     across = draw_episodes(2, pictures.labels, 20, trials)
     pairs = draw_pairs(np.random.default_rng(3), index_classes(pictures.labels), trials)
     tell("It is asked about the evaluation set, which takes a while.")
     rows = [*map(np.ravel, (within.queries, within.supports, across.queries, across.supports))]
     used = np.unique(np.concatenate([*rows, pairs.first, pairs.second]))
-    some = features_of(run.network, pictures.images[used])
+    some = compute_features(run.network, pictures.images[used])
     features = some.new_zeros((len(pictures.images), some.shape[1]))
     features[used] = some
     return Judged(
         run,
         on_lake(run, lake),
-        answered(run.network, features, within),
-        answered(run.network, features, across),
+        accuracy_on_features(run.network, features, within),
+        accuracy_on_features(run.network, features, across),
         verified(run, pictures, pairs, features),
     )
 
@@ -140,8 +139,8 @@ def on_lake(run: Run, lake: list[LakeRun]) -> Share:
     """Lake's 20 runs of 20 trials (Lake et al. 2011), as given."""
     right = 0
     for one in lake:
-        pictures = lake_pictures(one).resized(run.network.layout.size)
-        features = features_of(run.network, pictures.images)
+        pictures = lake_pictures(one).resize(run.network.layout.size)
+        features = compute_features(run.network, pictures.images)
         right += int(right_answers(run.network, features, lake_episodes(one)).sum())
     return share(right, sum(len(one.query) for one in lake))
 

@@ -15,7 +15,7 @@ from engines.files import write_file
 from train.siamese.pairs import Pairs
 from train.siamese.pictures import Pictures
 from train.siamese.runs import Run
-from train.siamese.verification import Verification, compared, extremes, pair_scores, verify
+from train.siamese.verification import Verification, extremes, score_features, score_pairs, verify
 
 SIZES = ("full", "laptop", "minute")
 
@@ -57,9 +57,9 @@ def verified(
     from train.reports.plots import pair_panel
 
     if features is None:
-        scores = pair_scores(run.network, pictures.images, pairs)
+        scores = score_pairs(run.network, pictures.images, pairs)
     else:
-        scores = compared(run.network, features, pairs)
+        scores = score_features(run.network, features, pairs)
     kinds = {
         kind: [
             (

@@ -1,4 +1,4 @@
-"""What drawn hands look like and stand before, and what cameras make of it. All BGR, 0 … 255."""
+"""Looks of drawn hands, backgrounds, and the effects of a webcam. Colours are BGR, 0…255."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from realtime.drawn.hand import HandLook
 
 SCENES, SCENE_SIZE = 96, 480
-# Skin from very light to very dark: the ten tones of the Monk Skin Tone scale.
+# The Monk Skin Tone scale, from light to dark.
 SKIN_TONES = np.array(
     [
         (228, 237, 246),
@@ -26,20 +26,25 @@ SKIN_TONES = np.array(
     ],
     float,
 )
-PALE_PALM = np.array((142, 168, 205), float)  # the inside of dark hands is lighter
+PALM_TONE = np.array((142, 168, 205), float)  # palms of dark hands are lighter than their backs
 
 
 def random_look(rng: np.random.Generator, palm_seen: bool) -> HandLook:
-    """A hand of anybody in any light; palm_seen: whether it is its inside that is seen."""
+    """Draw the skin, the sleeve and the light of a hand.
+
+    Args:
+        rng: Source of randomness.
+        palm_seen: Whether the palm faces the camera, not the back of the hand.
+    """
     skin = random_skin(rng)
     if palm_seen:
-        skin += 0.45 * np.maximum(PALE_PALM - skin, 0.0)
+        skin += 0.45 * np.maximum(PALM_TONE - skin, 0.0)
     skin *= rng.normal(1.0, 0.04, 3)
     bare = rng.random() < 0.35
     return HandLook(
-        skin=_colour(skin),
-        cloth=_colour(rng.uniform(15, 240) * rng.normal(1.0, 0.2, 3)),
-        scenery=int(rng.integers(4)),  # of the skin's mottling alone
+        skin=_to_colour(skin),
+        cloth=_to_colour(rng.uniform(15, 240) * rng.normal(1.0, 0.2, 3)),
+        scenery=int(rng.integers(4)),  # only mottles the skin: a backdrop replaces the scenery
         light=(rng.normal(0.0, 0.45), rng.normal(-0.4, 0.4), rng.uniform(0.4, 1.0)),
         creases=rng.uniform(0.3, 1.5),
         thickness=float(np.clip(rng.normal(1.0, 0.08), 0.82, 1.2)),
@@ -48,7 +53,7 @@ def random_look(rng: np.random.Generator, palm_seen: bool) -> HandLook:
 
 
 def random_skin(rng: np.random.Generator) -> np.ndarray:
-    """BGR (3,), between two neighbours of SKIN_TONES; warmer than those and not overexposed."""
+    """Draw a skin tone, BGR (3,): between two neighbours of SKIN_TONES, warmer and darker."""
     place = rng.uniform(0.5, len(SKIN_TONES) - 1)
     first = min(int(place), len(SKIN_TONES) - 2)
     tone = SKIN_TONES[first] + (place - first) * (SKIN_TONES[first + 1] - SKIN_TONES[first])
@@ -56,7 +61,15 @@ def random_skin(rng: np.random.Generator) -> np.ndarray:
 
 
 def random_backdrop(rng: np.random.Generator, size: int) -> np.ndarray:
-    """uint8 (size, size, 3), size < SCENE_SIZE: part of a scene, its light and tint changed."""
+    """Cut a background out of a scene and change its light and tint.
+
+    Args:
+        rng: Source of randomness.
+        size: Width of the result, px; less than SCENE_SIZE.
+
+    Returns:
+        uint8 (size, size, 3) BGR.
+    """
     scene = scenes()[rng.integers(SCENES)]
     x, y = rng.integers(0, SCENE_SIZE - size, 2)
     part = scene[y : y + size, x : x + size]
@@ -69,13 +82,16 @@ def random_backdrop(rng: np.random.Generator, size: int) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def scenes() -> list[np.ndarray]:
-    """SCENES pictures uint8 (SCENE_SIZE, SCENE_SIZE, 3), the same every time: walls, and rooms
-    full of shapes, blurred more or less."""
+    """Draw the backgrounds: walls, and rooms full of blurred shapes; the same every time.
+
+    Returns:
+        SCENES pictures, uint8 (SCENE_SIZE, SCENE_SIZE, 3) BGR.
+    """
     rng = np.random.default_rng(7)
-    return [_scene(rng, shapes) for shapes in rng.choice((0, 6, 20, 60), SCENES)]
+    return [_draw_scene(rng, shapes) for shapes in rng.choice((0, 6, 20, 60), SCENES)]
 
 
-def _scene(rng: np.random.Generator, shapes: int) -> np.ndarray:
+def _draw_scene(rng: np.random.Generator, shapes: int) -> np.ndarray:
     wall = rng.uniform(20, 240) * rng.normal(1.0, 0.12, 3)
     picture: np.ndarray = np.ones((SCENE_SIZE, SCENE_SIZE, 3), np.float32) * wall.astype(np.float32)
     for _ in range(shapes):
@@ -111,12 +127,12 @@ def _scene(rng: np.random.Generator, shapes: int) -> np.ndarray:
     return picture.clip(0, 255).astype(np.uint8)
 
 
-def photographed(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
-    """A drawing uint8 (h, w, 3) as a webcam might give it: exposure, tint, blur, noise, JPEG."""
+def photograph(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
+    """Degrade a drawing, uint8 (H, W, 3), as a webcam does: exposure, tint, blur, noise, JPEG."""
     if rng.random() < 0.4:
         picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.4, 1.6))
     if rng.random() < 0.15:
-        picture = _shaken(rng, picture)
+        picture = _blur_motion(rng, picture)
     gain = np.exp(rng.normal(-0.05, 0.16)) * rng.normal(1.0, 0.05, 3)
     level = np.linspace(0.0, 1.0, 256)[:, None] ** np.exp(rng.normal(0.0, 0.2))
     level = (level - 0.5) * rng.uniform(0.75, 1.2) + 0.5
@@ -137,13 +153,13 @@ def photographed(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=9)
 def _sensor_noise(deviation: int) -> np.ndarray:
-    """int16 (SCENE_SIZE, SCENE_SIZE, 3)."""
+    """Draw noise of this standard deviation: int16 (SCENE_SIZE, SCENE_SIZE, 3)."""
     noise = np.random.default_rng(deviation).normal(0.0, deviation, (SCENE_SIZE, SCENE_SIZE, 3))
     return noise.round().astype(np.int16)
 
 
-def _shaken(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
-    """Blurred by a movement of a few pixels in any direction."""
+def _blur_motion(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
+    """Blur by a movement of a few pixels in a random direction."""
     kernel, turn = np.zeros((9, 9), np.float32), rng.uniform(0, np.pi)
     reach = rng.uniform(1.0, 4.0) * np.array((np.cos(turn), np.sin(turn)))
     start, end = (np.array([4 - reach, 4 + reach]) * 16).astype(int).tolist()
@@ -151,6 +167,6 @@ def _shaken(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
     return cv2.filter2D(picture, -1, kernel / max(float(kernel.sum()), 1e-3))
 
 
-def _colour(values: np.ndarray) -> tuple[int, int, int]:
+def _to_colour(values: np.ndarray) -> tuple[int, int, int]:
     blue, green, red = values.clip(0, 255).astype(int).tolist()
     return blue, green, red

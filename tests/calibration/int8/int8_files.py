@@ -15,7 +15,7 @@ from calibration.int8.crops import Hands
 from engines.onnx_file import save_encoder
 from engines.spec import EncoderSpec
 from realtime.measuring.drawn_crops import drawn_crops
-from train.pictures.prepared import MARGIN, STORED, VERSION, StoredHand, to_arrays
+from train.pictures.prepared import MARGIN, STORED_SIZE, VERSION, StoredHand, to_arrays
 
 SPEC = EncoderSpec("small-1", ("crop",), 12, crop_size=32)
 # name, in, out, kernel, stride, depthwise, activation
@@ -118,13 +118,13 @@ def write_prepared(path: Path, names: Sequence[tuple[str, str, str]], seed: int 
     hands = []
     for which, subject, label in names:
         blots = looks[label] + tints[which, subject] + rng.normal(0, 20, (5, 5, 3))
-        crop = cv2.resize(np.clip(blots, 0, 255).astype(np.uint8), (STORED, STORED))
+        crop = cv2.resize(np.clip(blots, 0, 255).astype(np.uint8), (STORED_SIZE, STORED_SIZE))
         webp = cv2.imencode(".webp", crop, [cv2.IMWRITE_WEBP_QUALITY, 80])[1].tobytes()
         points = rng.normal(0.5, 0.2, (2, 21, 3)).astype(np.float16)
         hands.append(StoredHand("right", webp, points[0], points[1]))
     sets, subjects, labels = (np.array(column) for column in zip(*names, strict=True))
     paths = np.array([f"{subject}/{label}/{i}.png" for i, (_, subject, label) in enumerate(names)])
     told: dict[str, Any] = {"set": sets, "subject": subjects, "label": labels, "path": paths}
-    told |= {"version": VERSION, "margin": MARGIN, "stored": STORED}
+    told |= {"version": VERSION, "margin": MARGIN, "stored": STORED_SIZE}
     np.savez(path, **to_arrays(hands), **told)
     return path

@@ -19,7 +19,7 @@ from realtime.hands.detector import HandDetector
 from realtime.hands.geometry import crop_landmarks, upright_square
 from realtime.types import Frame, Hand
 from train.backbone import tflite
-from train.backbone.backbone import FEATURES, FILE, INPUT, Backbone, load_backbone
+from train.backbone.backbone import FEATURES, INPUT_SIZE, NETWORK_FILE, Backbone, load_backbone
 from train.synthetic.looks import random_look
 from train.synthetic.pictures import to_upright
 
@@ -38,7 +38,7 @@ def hands(hand_model_path: Path) -> list[Hand]:
     """Right hands as the live loop sees and cuts them: gestures, views and looks."""
     rng = np.random.default_rng(0)
     found = []
-    with HandDetector(hand_model_path, video=False, crop_size=INPUT) as detector:
+    with HandDetector(hand_model_path, video=False, crop_size=INPUT_SIZE) as detector:
         for i, gesture in enumerate(SHOWN):
             turned = joints(GESTURES[gesture]) @ view_rotation(0.2 * (i - 2), 0.1, 0.3).T
             picture = draw_hand(turned, random_look(rng, palm_seen=True))
@@ -58,7 +58,7 @@ def crops(hands: list[Hand]) -> np.ndarray:
 @pytest.fixture(scope="module")
 def ours(backbone: Backbone, crops: np.ndarray) -> dict[str, np.ndarray]:
     with torch.inference_mode():
-        found = backbone.landmarks_of(backbone.pooled(torch.from_numpy(crops)))
+        found = backbone.predict_landmarks(backbone.pool(torch.from_numpy(crops)))
     return {name: value.numpy() for name, value in found._asdict().items()}
 
 
@@ -69,7 +69,7 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
 def test_all_four_outputs_are_the_originals(hand_model_path, crops, ours):
     litert = pytest.importorskip("ai_edge_litert.interpreter", reason="no ai-edge-litert")
     with zipfile.ZipFile(hand_model_path) as bundle:
-        network = litert.Interpreter(model_content=bundle.read(FILE), num_threads=1)
+        network = litert.Interpreter(model_content=bundle.read(NETWORK_FILE), num_threads=1)
     network.allocate_tensors()
     places = [output["index"] for output in network.get_output_details()]
     rows = []
@@ -92,7 +92,7 @@ def test_each_output_means_what_its_name_says(hands, ours):
     assert right[:count].min() > 0.9 and right[count:-1].max() < 0.1  # mirrored: left hands
     for i, hand in enumerate(hands):
         square = upright_square(hand.landmarks)
-        points = ours["landmarks"][i] / INPUT * (1, 1, DEPTH)
+        points = ours["landmarks"][i] / INPUT_SIZE * (1, 1, DEPTH)
         live = crop_landmarks(hand.landmarks, square, mirror=False)
         assert np.abs(points - live)[:, :2].max() < 0.03
         assert np.abs(points - live).mean() < 0.015
@@ -106,7 +106,7 @@ def test_smaller_crops_give_smaller_maps_of_the_same_hand(backbone, crops):
     with torch.inference_mode():
         assert backbone(large[:1]).shape == (1, FEATURES, 7, 7)
         assert backbone(small[:1]).shape == (1, FEATURES, 5, 5)
-        one, other = backbone.pooled(large), backbone.pooled(small)
+        one, other = backbone.pool(large), backbone.pool(small)
     alike = torch.cosine_similarity(one[:, None], other[None], dim=2)
     assert alike.argmax(1).tolist() == list(range(len(SHOWN)))
     assert alike.diag().min() > 0.88
@@ -122,7 +122,7 @@ def bundle(path: Path, **networks: bytes) -> Path:
 @pytest.fixture(scope="module")
 def original(hand_model_path: Path) -> bytes:
     with zipfile.ZipFile(hand_model_path) as archive:
-        return archive.read(FILE)
+        return archive.read(NETWORK_FILE)
 
 
 def refused(path: Path) -> str:
@@ -138,7 +138,7 @@ def test_what_is_no_bundle_is_refused(tmp_path: Path, original: bytes):
     assert "No such file" in refused(path)
     path.write_text("<html>Please log in</html>")
     assert "is no hand model (File is not a zip file)" in refused(path)
-    assert f"There is no item named '{FILE}'" in refused(bundle(path, other=original))
+    assert f"There is no item named '{NETWORK_FILE}'" in refused(bundle(path, other=original))
     whole = bundle(path, hand_landmarks_detector=original).read_bytes()
     load_backbone(path)
     damaged = bytearray(whole)
@@ -159,11 +159,13 @@ def test_another_network_is_refused(tmp_path: Path, hand_model_path: Path):
 def test_a_network_of_as_many_layers_but_other_sizes_is_refused(
     tmp_path: Path, original: bytes, monkeypatch: pytest.MonkeyPatch
 ):
-    layers = list(tflite.weights(original, tmp_path))
+    layers = list(tflite.read_weights(original, tmp_path))
     kind, weight, bias = layers[0]
     path = bundle(tmp_path / "hand.task", hand_landmarks_detector=original)
     for other in ((kind, weight[:1], bias[:1]), (kind, weight, bias[:1])):  # would broadcast
-        monkeypatch.setattr(tflite, "weights", lambda *_, other=other: iter([other, *layers[1:]]))
+        monkeypatch.setattr(
+            tflite, "read_weights", lambda *_, other=other: iter([other, *layers[1:]])
+        )
         assert "holds another network" in refused(path)
 
 
@@ -185,14 +187,14 @@ def test_garbage_is_refused(tmp_path: Path, original: bytes):
 def test_damaged_places_are_refused_or_lead_to_the_same_layers(tmp_path: Path, original: bytes):
     """The tables stand at the file's end; some of their bytes are names that nobody reads."""
     rng = np.random.default_rng(1)
-    known = [(kind, weight.shape) for kind, weight, _ in tflite.weights(original, tmp_path)]
+    known = [(kind, weight.shape) for kind, weight, _ in tflite.read_weights(original, tmp_path)]
     refusals = 0
     for _ in range(12):
         data = bytearray(original)
         for at in rng.integers(len(data) - 40_000, len(data), 3):
             data[at] = rng.integers(256)
         try:
-            layers = list(tflite.weights(bytes(data), tmp_path))
+            layers = list(tflite.read_weights(bytes(data), tmp_path))
         except UserError:
             refusals += 1
         else:

@@ -13,7 +13,7 @@ from engines.encoder import ENCODERS
 from engines.onnx_runtime.encoder import OnnxEncoder
 from realtime.drawn.pose import GESTURES, joints, mirrored, random_pose, random_shape, view_rotation
 from realtime.hands.geometry import canonical_world
-from train.backbone.landmark_baseline import SPEC, build, features, mean_features
+from train.backbone.landmark_baseline import SPEC, compute_features, mean_features, write_encoder
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def mean() -> np.ndarray:
 @pytest.fixture(scope="module")
 def rebuilt(tmp_path_factory: pytest.TempPathFactory) -> OnnxEncoder:
     path = tmp_path_factory.mktemp("baseline") / "landmarks.onnx"
-    mark = build(path)
+    mark = write_encoder(path)
     encoder = OnnxEncoder(path)
     assert encoder.fingerprint == mark
     return encoder
@@ -62,13 +62,13 @@ def test_numpy_agrees_with_a_loop_over_pairs() -> None:
     points = world(6)
     slow = np.array([slow_features(one) for one in points])
     assert slow.shape == (6, 270) == (6, SPEC.dim)
-    np.testing.assert_allclose(features(points), slow, atol=1e-5)
+    np.testing.assert_allclose(compute_features(points), slow, atol=1e-5)
 
 
 def test_the_graph_agrees_with_numpy_and_the_loop(rebuilt: OnnxEncoder, mean: np.ndarray) -> None:
     points = world(6, seed=1)
     got = encode(rebuilt, points)
-    for way in (features(points), np.array([slow_features(one) for one in points])):
+    for way in (compute_features(points), np.array([slow_features(one) for one in points])):
         centred = way - mean
         expected = centred / np.linalg.norm(centred, axis=1, keepdims=True)
         np.testing.assert_allclose(got, expected, atol=1e-5)
@@ -132,5 +132,5 @@ def test_build_writes_nothing_but_its_file(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(
         "train.backbone.landmark_baseline.mean_features", lambda: np.zeros(270, np.float32)
     )
-    build(tmp_path / "x.onnx")
+    write_encoder(tmp_path / "x.onnx")
     assert [p.name for p in tmp_path.iterdir()] == ["x.onnx"]

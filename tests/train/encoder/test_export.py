@@ -235,6 +235,6 @@ def test_slips_of_the_export_on_the_command_line(tmp_path: Path) -> None:
     assert "text.pt is no checkpoint of this project" in said and "run.py train" in said
     (tmp_path / "junk.pt").write_text("junk\n")
     said = fault(main_py("export", "junk.pt", "--out", "x.onnx", cwd=tmp_path))
-    assert "junk.pt is no checkpoint of this project (it is no file of PyTorch's)" in said
+    assert "junk.pt is no checkpoint of this project (it is no PyTorch file)" in said
     said = fault(main_py("export", "text.pt", "--out", "no/x.onnx", cwd=tmp_path))
     assert "no is no folder you may write to" in said

@@ -25,9 +25,9 @@ from train.encoder.features import (
     synthetic_features,
 )
 from train.encoder.model import FEATURES, HandFeatures
-from train.pictures.augment import as_stored
-from train.pictures.prepared import MARGIN, STORED, Prepared, StoredHand, to_arrays
-from train.synthetic.pictures import Pictures, pictures
+from train.pictures.augment import center_crop
+from train.pictures.prepared import MARGIN, STORED_SIZE, Prepared, StoredHand, to_arrays
+from train.synthetic.pictures import SyntheticPictures, draw_pictures
 from train.synthetic.samples import draw_classes
 
 SIZE = 96
@@ -36,13 +36,13 @@ SETS = np.array(["b", "a", "b", "c", "a", "b", "c", "c", "a", "b", "a", "b"])
 
 
 @pytest.fixture(scope="module")
-def drawn() -> Pictures:
+def drawn() -> SyntheticPictures:
     rng = np.random.default_rng(0)
-    return pictures(rng, draw_classes(rng, 6, "train"), 2, STORED, MARGIN)
+    return draw_pictures(rng, draw_classes(rng, 6, "train"), 2, STORED_SIZE, MARGIN)
 
 
 @pytest.fixture(scope="module")
-def data(drawn: Pictures) -> Prepared:
+def data(drawn: SyntheticPictures) -> Prepared:
     """12 hands of three sets that take turns."""
     hands = [
         StoredHand(
@@ -124,7 +124,7 @@ def test_each_row_is_its_own_hand_also_where_sets_take_turns(data, untrained, fi
     assert len(state(folder)) == 3 * VIEWS
     network = HandFeatures(untrained).eval()
     for i in range(len(data)):
-        inputs = as_stored(data.crop(i), SIZE), data.landmarks[i], data.world_landmarks[i]
+        inputs = center_crop(data.crop(i), SIZE), data.landmarks[i], data.world_landmarks[i]
         with torch.inference_mode():
             alone = network(*(torch.from_numpy(part)[None] for part in inputs))[0].numpy()
         assert np.allclose(views[0][i], alone, rtol=2e-3, atol=1e-3)
@@ -253,9 +253,9 @@ def test_a_damaged_file_is_named(data, untrained, tmp_path, keep):
 def test_pooled_features_are_the_networks_own(data, untrained, tmp_path):
     found = pooled_features(data, untrained, SIZE, tmp_path)
     assert found.shape == (len(data), WIDTH)
-    crops = np.stack([as_stored(data.crop(i), SIZE) for i in range(len(data))])
+    crops = np.stack([center_crop(data.crop(i), SIZE) for i in range(len(data))])
     with torch.inference_mode():
-        expected = untrained.pooled(torch.from_numpy(crops)).numpy()
+        expected = untrained.pool(torch.from_numpy(crops)).numpy()
     assert np.allclose(found, expected, rtol=2e-3, atol=1e-3)
     before = state(tmp_path)
     assert np.array_equal(pooled_features(data, untrained, SIZE, tmp_path), found)

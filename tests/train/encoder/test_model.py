@@ -66,7 +66,7 @@ def test_a_maps_pixel_is_read_at_its_centre_x_before_y():
 
 def test_geometry_is_what_the_landmark_baseline_reads():
     world = hands(20)[2]
-    expected = landmark_baseline.features(world.numpy())
+    expected = landmark_baseline.compute_features(world.numpy())
     found = HandFeatures().geometry(world).numpy()
     assert found.shape == (20, BLOCKS[-1])
     assert np.allclose(found, expected, rtol=0, atol=1e-5)

@@ -50,7 +50,7 @@ from train.encoder.fit import SCORE, Batches, HeadTraining, Whitened, one_shot
 from train.encoder.model import GEOMETRY, GestureEncoder, Head, ModelConfig
 from train.encoder.recipes import Recipe
 from train.encoder.whitening import fit_whitening, whiten
-from train.runs.checkpoint import half, save_checkpoint
+from train.runs.checkpoint import round_to_half, save_checkpoint
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
 SETS = {"one": (2, 5, 3), "two": (1, 5, 3)}  # people, labels, pictures of each
@@ -289,7 +289,7 @@ def test_a_true_kill_and_ctrl_c_and_then_the_same_command(
     assert (status, err) == (-signal.SIGKILL, "")
     assert state(tmp_path)["epoch"] == 1
     status, err = ended(start(drawn, tmp_path, **{KILL_AT: "3 1 SIGINT"}))
-    kept = "What was trained is kept: the same command goes on from there.\n"
+    kept = "Training was interrupted: the same command goes on from there.\n"
     assert (status, err) == (130, f"{kept}Stopped.\n")
     status, err = ended(start(drawn, tmp_path, **{KILL_AT: "4 1 SIGTERM"}))
     assert (status, err) == (130, f"{kept}Stopped.\n")
@@ -438,7 +438,7 @@ def test_new_gestures_are_told_apart_better_than_untrained(
 @pytest.fixture(scope="module")
 def untrained() -> GestureEncoder:
     torch.manual_seed(0)
-    return half(GestureEncoder(MODEL)).eval()
+    return round_to_half(GestureEncoder(MODEL)).eval()
 
 
 @pytest.fixture
@@ -514,7 +514,7 @@ def test_damaged_and_other_files_are_refused(checkpoint: Path, tmp_path: Path) -
     for part in parts:
         torch.save(part, checkpoint)
         assert "is no checkpoint of this project (" in unreadable(checkpoint)
-    assert "isn't there: name the checkpoint" in unreadable(tmp_path / "none.pt")
+    assert "doesn't exist: name the checkpoint" in unreadable(tmp_path / "none.pt")
     assert "directory" in unreadable(tmp_path)
 
 

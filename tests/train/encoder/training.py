@@ -28,8 +28,8 @@ from train.encoder import data, fit, recipes, whitening
 from train.encoder.checkpoint import load_checkpoint
 from train.encoder.model import ModelConfig
 from train.encoder.recipes import Recipe
-from train.pictures.prepared import MARGIN, STORED, VERSION, StoredHand, to_arrays
-from train.synthetic.pictures import pictures
+from train.pictures.prepared import MARGIN, STORED_SIZE, VERSION, StoredHand, to_arrays
+from train.synthetic.pictures import draw_pictures
 from train.synthetic.samples import draw_classes
 
 MODEL = ModelConfig(crop_size=64, components=(8, 8, 8, 8), hidden=16, dim=16, dropout=0.3)
@@ -54,7 +54,7 @@ KILL_AT = "KILL_AT"  # environment variable, "2 1 SIGKILL": before step 1 of epo
 def stored(
     crop: np.ndarray, landmarks: np.ndarray | None = None, world: np.ndarray | None = None
 ) -> StoredHand:
-    """A right hand, from a crop uint8 (STORED, STORED, 3) RGB."""
+    """A right hand, from a crop uint8 (STORED_SIZE, STORED_SIZE, 3) RGB."""
     webp = cv2.imencode(".webp", crop[:, :, ::-1], [cv2.IMWRITE_WEBP_QUALITY, 90])[1].tobytes()
     points = [
         np.zeros((21, 3), np.float16) if p is None else p.astype(np.float16)
@@ -63,7 +63,7 @@ def stored(
     return StoredHand("right", webp, *points)
 
 
-GREY = stored(np.full((STORED, STORED, 3), 128, np.uint8))
+GREY = stored(np.full((STORED_SIZE, STORED_SIZE, 3), 128, np.uint8))
 
 
 def drawn_hands(people: int, labels: int, each: int, seed: int = 0) -> list[StoredHand]:
@@ -71,7 +71,9 @@ def drawn_hands(people: int, labels: int, each: int, seed: int = 0) -> list[Stor
     classes = draw_classes(np.random.default_rng(seed), labels, "train")
     hands = []
     for person in range(people):
-        drawn = pictures(np.random.default_rng([seed, person]), classes, each, STORED, MARGIN)
+        drawn = draw_pictures(
+            np.random.default_rng([seed, person]), classes, each, STORED_SIZE, MARGIN
+        )
         rows = zip(drawn.crops, drawn.landmarks, drawn.samples.joints, strict=True)
         hands += [stored(*row) for row in rows]
     return hands
@@ -105,7 +107,7 @@ def write_prepared(
         path=np.array(paths),
         version=np.array(VERSION),
         margin=np.array(MARGIN),
-        stored=np.array(STORED),
+        stored=np.array(STORED_SIZE),
     )
     return path
 

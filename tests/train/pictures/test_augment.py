@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from train.pictures import augment
-from train.pictures.augment import as_stored, augmented
-from train.pictures.prepared import MARGIN, STORED
+from train.pictures import augment as module
+from train.pictures.augment import augment, center_crop
+from train.pictures.prepared import MARGIN, STORED_SIZE
 
 BLOB_SD = 1.6  # stored pixels
 
@@ -19,9 +19,9 @@ def flat_hand(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     grid = np.stack(np.meshgrid(np.arange(5), np.arange(5)), -1).reshape(25, 2)
     across = 0.26 + 0.12 * rng.permutation(grid)[:21] + rng.uniform(-0.015, 0.015, (21, 2))
     landmarks = np.column_stack([across, rng.normal(0.0, 0.1, 21)]).astype(np.float32)
-    at = ((across - 0.5) / MARGIN + 0.5) * STORED
-    near = np.exp(-0.5 * ((np.arange(STORED) + 0.5 - at[..., None]) / BLOB_SD) ** 2)
-    picture = np.einsum("ny,nx->yx", near[:, 1], near[:, 0])  # (21, 2, STORED): x, then y
+    at = ((across - 0.5) / MARGIN + 0.5) * STORED_SIZE
+    near = np.exp(-0.5 * ((np.arange(STORED_SIZE) + 0.5 - at[..., None]) / BLOB_SD) ** 2)
+    picture = np.einsum("ny,nx->yx", near[:, 1], near[:, 0])  # (21, 2, STORED_SIZE): x, then y
     crop = np.repeat(np.round(255 * picture.clip(0, 1))[..., None], 3, axis=2).astype(np.uint8)
     return crop, landmarks, (landmarks - landmarks[0]) * np.float32(0.2)
 
@@ -50,17 +50,17 @@ def direction(points: np.ndarray) -> float:
 
 @pytest.fixture
 def only_geometry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(augment, "_lit", lambda _, picture: picture)
-    monkeypatch.setattr(augment, "JOINT_SD", 0.0)
-    monkeypatch.setattr(augment, "WORLD_SD", 0.0)
+    monkeypatch.setattr(module, "_relight", lambda _, picture: picture)
+    monkeypatch.setattr(module, "JOINT_SD", 0.0)
+    monkeypatch.setattr(module, "WORLD_SD", 0.0)
 
 
-def test_as_stored_is_the_inner_part():
-    crop = np.random.default_rng(0).integers(0, 256, (STORED, STORED, 3), np.uint8)
-    inner = round(STORED / MARGIN)
-    edge = (STORED - inner) // 2
+def test_center_crop_is_the_inner_part():
+    crop = np.random.default_rng(0).integers(0, 256, (STORED_SIZE, STORED_SIZE, 3), np.uint8)
+    inner = round(STORED_SIZE / MARGIN)
+    edge = (STORED_SIZE - inner) // 2
     middle = crop[edge : edge + inner, edge : edge + inner]
-    found = as_stored(crop, inner)
+    found = center_crop(crop, inner)
     assert found.dtype == np.float32 and found.flags.c_contiguous
     assert np.array_equal(found, (middle.transpose(2, 0, 1) / np.float32(255)))
 
@@ -68,7 +68,7 @@ def test_as_stored_is_the_inner_part():
 @pytest.mark.parametrize("size", [96, 128, 160, 224])
 def test_at_every_size_landmarks_are_where_the_crop_shows_them(size):
     crop, landmarks, _ = flat_hand()
-    assert blobs_off(as_stored(crop, size), landmarks).max() < 0.2
+    assert blobs_off(center_crop(crop, size), landmarks).max() < 0.2
 
 
 @pytest.mark.parametrize("size", [128, 160])
@@ -84,12 +84,12 @@ def test_at_every_size_landmarks_are_where_the_crop_shows_them(size):
 )
 def test_picture_and_landmarks_move_together(only_geometry, monkeypatch, deviations, size):
     for name, value in deviations.items():
-        monkeypatch.setattr(augment, name, value)
+        monkeypatch.setattr(module, name, value)
     crop, landmarks, world = flat_hand()
     moved = []
     for seed in range(6):
         rng = np.random.default_rng(seed)
-        picture, points, _ = augmented(rng, crop, landmarks, world, size)
+        picture, points, _ = augment(rng, crop, landmarks, world, size)
         assert picture.shape == (3, size, size) and points.shape == (21, 3)
         assert picture.dtype == points.dtype == np.float32
         inside = np.all((points[:, :2] > 0.06) & (points[:, :2] < 0.94))
@@ -100,12 +100,12 @@ def test_picture_and_landmarks_move_together(only_geometry, monkeypatch, deviati
 
 
 def test_world_landmarks_turn_as_the_picture_does(only_geometry, monkeypatch):
-    monkeypatch.setattr(augment, "TURN_SD", 0.6)
+    monkeypatch.setattr(module, "TURN_SD", 0.6)
     crop, landmarks, world = flat_hand()
     assert direction(world) == pytest.approx(direction(landmarks), abs=1e-5)
     turns = []
     for seed in range(8):
-        _, points, turned = augmented(np.random.default_rng(seed), crop, landmarks, world, 160)
+        _, points, turned = augment(np.random.default_rng(seed), crop, landmarks, world, 160)
         assert turned.dtype == np.float32
         assert direction(turned) == pytest.approx(direction(points), abs=1e-4)
         turns.append(direction(points) - direction(landmarks))
@@ -122,10 +122,10 @@ def test_world_landmarks_turn_as_the_picture_does(only_geometry, monkeypatch):
 
 def test_a_turn_is_seen_in_the_picture_with_its_sense(only_geometry, monkeypatch):
     """By hand, apart from the code's own matrices: what stood up leans to one side in all three."""
-    monkeypatch.setattr(augment, "ZOOM_SD", 0.0)
-    monkeypatch.setattr(augment, "SHIFT_SD", 0.0)
-    monkeypatch.setattr(augment, "TURN_SD", 0.3)
-    crop = np.zeros((STORED, STORED, 3), np.uint8)
+    monkeypatch.setattr(module, "ZOOM_SD", 0.0)
+    monkeypatch.setattr(module, "SHIFT_SD", 0.0)
+    monkeypatch.setattr(module, "TURN_SD", 0.3)
+    crop = np.zeros((STORED_SIZE, STORED_SIZE, 3), np.uint8)
     crop[40:100, 97:103] = 255  # a bar from the middle upwards
     landmarks = np.full((21, 3), 0.5, np.float32)
     landmarks[9] = 0.5, 0.2, 0.0
@@ -134,7 +134,7 @@ def test_a_turn_is_seen_in_the_picture_with_its_sense(only_geometry, monkeypatch
     leans = set()
     for seed in range(6):
         rng = np.random.default_rng(seed)
-        picture, points, turned = augmented(rng, crop, landmarks, world, 160)
+        picture, points, turned = augment(rng, crop, landmarks, world, 160)
         rows, columns = np.nonzero(picture[0, :50] > 0.5)
         to_right = np.sign(columns.mean() - 79.5)
         assert np.sign(points[9, 0] - 0.5) == np.sign(turned[9, 0]) == to_right
@@ -147,7 +147,7 @@ def test_same_seed_same_view_and_nothing_given_is_changed():
     given = crop.copy(), landmarks.copy(), world.copy()
 
     def view(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return augmented(np.random.default_rng(seed), crop, landmarks, world, 96)
+        return augment(np.random.default_rng(seed), crop, landmarks, world, 96)
 
     assert all(map(np.array_equal, view(3), view(3)))
     assert not any(map(np.array_equal, view(3), view(4)))
@@ -157,7 +157,7 @@ def test_same_seed_same_view_and_nothing_given_is_changed():
 @pytest.mark.parametrize("kind", ["black", "white", "noise"])
 def test_values_stay_in_range_whatever_the_light(kind):
     rng = np.random.default_rng(0)
-    shape = (STORED, STORED, 3)
+    shape = (STORED_SIZE, STORED_SIZE, 3)
     crop = {
         "black": np.zeros(shape, np.uint8),
         "white": np.full(shape, 255, np.uint8),
@@ -166,7 +166,7 @@ def test_values_stay_in_range_whatever_the_light(kind):
     _, landmarks, world = flat_hand()
     means = []
     for _ in range(40):
-        picture, points, turned = augmented(rng, crop, landmarks, world, 96)
+        picture, points, turned = augment(rng, crop, landmarks, world, 96)
         assert picture.dtype == np.float32
         assert (
             np.isfinite(picture).all() and np.isfinite(points).all() and np.isfinite(turned).all()
@@ -178,12 +178,12 @@ def test_values_stay_in_range_whatever_the_light(kind):
 
 def test_joints_are_off_by_what_a_detector_is_off(monkeypatch):
     for name in ("TURN_SD", "ZOOM_SD", "SHIFT_SD"):
-        monkeypatch.setattr(augment, name, 0.0)
+        monkeypatch.setattr(module, name, 0.0)
     crop, landmarks, world = flat_hand()
     rng = np.random.default_rng(0)
-    views = [augmented(rng, crop, landmarks, world, 32) for _ in range(60)]
+    views = [augment(rng, crop, landmarks, world, 32) for _ in range(60)]
     joints = np.stack([view[1] for view in views]) - landmarks
     metres = np.stack([view[2] for view in views]) - world
-    assert np.allclose(joints[..., :2].std((0, 1)), augment.JOINT_SD, rtol=0.1)
+    assert np.allclose(joints[..., :2].std((0, 1)), module.JOINT_SD, rtol=0.1)
     assert np.abs(joints[..., 2]).max() < 1e-6
-    assert np.allclose(metres.std((0, 1)), augment.WORLD_SD, rtol=0.1)
+    assert np.allclose(metres.std((0, 1)), module.WORLD_SD, rtol=0.1)

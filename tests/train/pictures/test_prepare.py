@@ -22,7 +22,7 @@ from realtime.picture_files import read_picture
 from tests.cli import PATIENCE_S, RUN, environment, fault, fine, hand_picture, main_py, write_png
 from train.pictures import prepare as module
 from train.pictures.prepare import prepare
-from train.pictures.prepared import MARGIN, STORED, load_prepared
+from train.pictures.prepared import MARGIN, STORED_SIZE, load_prepared
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
 REPLACE = os.replace
@@ -134,8 +134,8 @@ def test_the_file_holds_what_the_live_loop_would_see(drawn, prepared, hand_model
     assert list(hands.labels) == [gesture for gesture, _ in SHOWN.values()]
     assert list(arrays(prepared)["side"]) == [side for _, side in SHOWN.values()]
     assert hands.landmarks.dtype == hands.world_landmarks.dtype == np.float32
-    inner = round(STORED / MARGIN)
-    edge = (STORED - inner) // 2
+    inner = round(STORED_SIZE / MARGIN)
+    edge = (STORED_SIZE - inner) // 2
     with HandDetector(hand_model_path, video=False) as detector:
         for i, (path, (_, side)) in enumerate(SHOWN.items()):
             picture = read_picture(drawn / path)
@@ -143,7 +143,7 @@ def test_the_file_holds_what_the_live_loop_would_see(drawn, prepared, hand_model
             square = upright_square(seen.landmarks)
             mirror = side == "left"
             crop = hands.crop(i)
-            assert crop.shape == (STORED, STORED, 3) and crop.dtype == np.uint8
+            assert crop.shape == (STORED_SIZE, STORED_SIZE, 3) and crop.dtype == np.uint8
             live = cut(picture, square, inner, mirror).astype(int)
             middle = crop[edge : edge + inner, edge : edge + inner]
             assert np.abs(middle - live).mean() < 4  # WebP; with red for blue it is over 12
@@ -181,7 +181,7 @@ def test_what_is_not_there_is_told_with_its_reason(drawn, prepared, tmp_path) ->
     (row,) = [line for line in run.stderr.splitlines() if "drawn │" in line]
     assert [cell.strip() for cell in row.strip("│").split("│")][1:] == list("623411")
     assert f"Unreadable: {broken}" in run.stderr
-    assert "lost: drawn/Victory 1 of 2, drawn/Point 1 of 3." in run.stderr
+    assert "their pictures: drawn/Victory 1 of 2, drawn/Point 1 of 3." in run.stderr
     assert "Wrote x.npz: 4 hands, 0.0 MB." in run.stderr
 
 
@@ -214,7 +214,7 @@ def test_killed_before_each_kind_of_change_it_goes_on(
     assert shards == [0, 1, 1, 2, 3, 3, 3]
     assert same(out, prepared)  # it was only the folder that was still there
     run = fine(main_py("prepare", drawn, "--out", out, cwd=tmp_path))
-    assert "5 of 6 pictures were seen before" in run.stderr
+    assert "5 of 6 pictures are done already" in run.stderr
     assert same(out, prepared) and [path.name for path in tmp_path.iterdir()] == ["x.npz"]
 
 
@@ -231,7 +231,7 @@ def test_killed_amid_its_work_it_goes_on(tmp_path, hand_model_path) -> None:
         process.kill()
     assert process.returncode == -signal.SIGKILL and not out.exists()
     run = fine(main_py("prepare", tmp_path / "set", "--out", out, cwd=tmp_path))
-    assert "of 16 pictures were seen before" in run.stderr and not shards.exists()
+    assert "of 16 pictures are done already" in run.stderr and not shards.exists()
     prepare([tmp_path / "set"], hand_model_path, tmp_path / "whole.npz")
     assert same(out, tmp_path / "whole.npz")
 
@@ -239,7 +239,7 @@ def test_killed_amid_its_work_it_goes_on(tmp_path, hand_model_path) -> None:
 def test_ctrl_c_keeps_what_was_seen(
     drawn, prepared, tmp_path, hand_model_path, monkeypatch, capsys
 ) -> None:
-    cut_hand, left = module.stored_hand, iter(range(2))
+    cut_hand, left = module.encode_hand, iter(range(2))
 
     def interrupted(*view):
         if next(left, None) is None:
@@ -247,12 +247,12 @@ def test_ctrl_c_keeps_what_was_seen(
         return cut_hand(*view)
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "stored_hand", interrupted)
+        patch.setattr(module, "encode_hand", interrupted)
         with pytest.raises(KeyboardInterrupt):
             prepare([drawn], hand_model_path, tmp_path / "x.npz")
     assert "the same command goes on from there" in capsys.readouterr().err
     prepare([drawn], hand_model_path, tmp_path / "x.npz")
-    assert "2 of 6 pictures were seen before" in capsys.readouterr().err
+    assert "2 of 6 pictures are done already" in capsys.readouterr().err
     assert same(tmp_path / "x.npz", prepared)
 
 

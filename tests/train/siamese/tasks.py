@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from train.siamese.batches import Task
-from train.siamese.class_index import index_classes, places
-from train.siamese.networks import SiameseConfig
+from train.siamese.class_index import index_classes, rank_within_class
+from train.siamese.networks import NETWORKS, SiameseConfig
 from train.siamese.pairs import draw_pairs
 from train.siamese.pictures import Pictures
 from train.siamese.recipes import SiameseRecipe
@@ -34,7 +34,7 @@ SMALL = SiameseRecipe(
 )
 COSINE = dataclasses.replace(
     SMALL,
-    model=SiameseConfig("residual-28", "cosine"),
+    model=SiameseConfig("residual", "cosine"),
     loss="cosface",
     margin=0.2,
     one_cycle=True,
@@ -76,11 +76,15 @@ def gratings(classes: int, each: int, seed: int = 0, turned: float = 0.0) -> Pic
     images = np.clip(stripes + rng.normal(0, 8, stripes.shape), 0, 255).astype(np.uint8)
     labels = np.array([f"way{n}" for n in number])
     nothing = np.full(len(labels), "")
-    return Pictures(images, labels, nothing, nothing, places(labels))
+    return Pictures(images, labels, nothing, nothing, rank_within_class(labels))
 
 
-def grating_task(classes: int = 6, each: int = 8, pairs: int = 64) -> Task:
-    """Learns some directions; is watched on others, between them."""
-    validation = gratings(classes, each, seed=1, turned=0.5)
+def grating_task(
+    classes: int = 6, each: int = 8, pairs: int = 64, network: str = "asl-narrow"
+) -> Task:
+    """Training on some directions, validation on others between them; pictures for a network."""
+    size = NETWORKS[network].size
+    training = gratings(classes, each).resize(size)
+    validation = gratings(classes, each, seed=1, turned=0.5).resize(size)
     drawn = draw_pairs(np.random.default_rng(2), index_classes(validation.labels), pairs)
-    return Task(gratings(classes, each), validation, drawn)
+    return Task(training, validation, drawn)

@@ -21,13 +21,13 @@ from train.siamese import episodes as module
 from train.siamese.episodes import (
     Episodes,
     Share,
-    answered,
-    as_input,
+    accuracy_on_features,
+    accuracy_on_pictures,
+    compute_features,
     draw_episodes,
-    features_of,
-    one_shot,
     right_answers,
     share,
+    to_input,
 )
 
 Z = 1.959964
@@ -172,7 +172,7 @@ def test_too_few_classes_are_told() -> None:
 def test_pictures_are_read_in_pieces_without_dropout() -> None:
     images = np.random.default_rng(0).integers(0, 256, (7, 3, 3), np.uint8)
     network = Brightness().train()
-    found = features_of(network, images, batch=3)
+    found = compute_features(network, images, batch=3)
     assert network.batches == [3, 3, 1] and found.dtype == torch.float32
     np.testing.assert_allclose(found.numpy(), images.reshape(7, 9)[:, :2], rtol=1e-6)
     assert not found.requires_grad
@@ -180,7 +180,7 @@ def test_pictures_are_read_in_pieces_without_dropout() -> None:
 
 def test_pictures_are_scaled_as_the_live_program_scales_them() -> None:
     images = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)[:, :, ::-1]
-    found = as_input(images)
+    found = to_input(images)
     assert found.shape == (1, 1, 16, 16) and found.dtype == torch.float32
     np.testing.assert_array_equal(found[0, 0].numpy(), images[0].astype(np.float32) / 255)
 
@@ -203,8 +203,8 @@ def test_right_answers_are_those_of_brute_force(seed: int, ways: int) -> None:
     features = torch.tensor(values, dtype=torch.float32)
     found = right_answers(Brightness(), features, trials)
     assert found.dtype == bool and found.tolist() == expected
-    assert answered(Brightness(), features, trials) == share(sum(expected), 30)
-    assert one_shot(Brightness(), images, trials) == share(sum(expected), 30)
+    assert accuracy_on_features(Brightness(), features, trials) == share(sum(expected), 30)
+    assert accuracy_on_pictures(Brightness(), images, trials) == share(sum(expected), 30)
 
 
 def test_a_tie_is_wrong() -> None:
@@ -216,13 +216,15 @@ def test_a_tie_is_wrong() -> None:
 
 def test_only_what_is_asked_about_is_read_and_only_once(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[int] = []
-    features = module.features_of
+    features = module.compute_features
 
     def counting(network: nn.Module, images: np.ndarray, batch: int = 128) -> Tensor:
         read.append(len(images))
         return features(network, images, batch)
 
-    monkeypatch.setattr(module, "features_of", counting)
+    monkeypatch.setattr(module, "compute_features", counting)
     images = np.random.default_rng(0).integers(0, 256, (50, 2, 2), np.uint8)
-    one_shot(Brightness(), images, Episodes(np.array([3, 3, 5]), np.array([[7, 9]] * 3)))
+    accuracy_on_pictures(
+        Brightness(), images, Episodes(np.array([3, 3, 5]), np.array([[7, 9]] * 3))
+    )
     assert read == [4]

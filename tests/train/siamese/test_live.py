@@ -27,11 +27,11 @@ from realtime.sources.demo import DEMO_GESTURES
 from tests.cli import fine, main_py, parsed
 from train.encoder.checkpoint import load_checkpoint
 from train.encoder.export import PARITY, export
-from train.runs.checkpoint import half, save_checkpoint
-from train.siamese.live import CROP, LiveSiamese, area_average, siamese_spec
+from train.runs.checkpoint import round_to_half, save_checkpoint
+from train.siamese.live import CROP_SIZE, LiveSiamese, area_average, siamese_spec
 from train.siamese.networks import NETWORKS, SiameseConfig, SiameseNetwork
 
-MADE_FOR = {"weighted_l1": "asl-narrow", "euclidean": "asl-narrow", "cosine": "residual-28"}
+MADE_FOR = {"weighted_l1": "asl-narrow", "euclidean": "asl-narrow", "cosine": "residual"}
 SIZES = sorted({layout.size for layout in NETWORKS.values()})
 NOWHERE = np.zeros((0, 21, 3), np.float32)  # landmarks, which no Siamese network reads
 
@@ -75,13 +75,13 @@ def loaded(folder: Path, name: str) -> SiameseNetwork:
 
 
 def crops(count: int, seed: int = 0) -> np.ndarray:
-    """uint8 (N, CROP, CROP, 3): blobs of colour with noise."""
+    """uint8 (N, CROP_SIZE, CROP_SIZE, 3): blobs of colour with noise."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (count, 6, 6, 3), np.uint8)
-    smooth = [cv2.resize(c, (CROP, CROP), interpolation=cv2.INTER_CUBIC) for c in coarse]
-    return np.clip(np.stack(smooth) + rng.normal(0, 12, (count, CROP, CROP, 3)), 0, 255).astype(
-        np.uint8
-    )
+    smooth = [cv2.resize(c, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_CUBIC) for c in coarse]
+    return np.clip(
+        np.stack(smooth) + rng.normal(0, 12, (count, CROP_SIZE, CROP_SIZE, 3)), 0, 255
+    ).astype(np.uint8)
 
 
 def as_trained(network: SiameseNetwork, rgb: np.ndarray) -> torch.Tensor:
@@ -98,12 +98,12 @@ def as_trained(network: SiameseNetwork, rgb: np.ndarray) -> torch.Tensor:
 # -- the picture --
 
 
-@pytest.mark.parametrize("size", [*SIZES, CROP])
+@pytest.mark.parametrize("size", [*SIZES, CROP_SIZE])
 def test_pictures_shrink_as_opencv_shrinks_them(size: int) -> None:
-    shrink = area_average(CROP, size)
-    assert shrink.shape == (size, CROP) and shrink.dtype == np.float32
+    shrink = area_average(CROP_SIZE, size)
+    assert shrink.shape == (size, CROP_SIZE) and shrink.dtype == np.float32
     np.testing.assert_allclose(shrink.sum(1), 1.0, atol=1e-6)
-    grey = np.random.default_rng(size).random((CROP, CROP)).astype(np.float32)
+    grey = np.random.default_rng(size).random((CROP_SIZE, CROP_SIZE)).astype(np.float32)
     expected = cv2.resize(grey, (size, size), interpolation=cv2.INTER_AREA)
     np.testing.assert_allclose(shrink @ grey @ shrink.T, expected, atol=1e-6)
 
@@ -161,7 +161,7 @@ def test_the_file_says_how_its_features_are_compared(folder: Path, name: str) ->
     network = loaded(folder, name)
     spec = open_encoder(str(folder / f"{name}.onnx")).spec
     assert spec == siamese_spec(network, f"{name}-1")
-    assert (spec.similarity, spec.inputs, spec.crop_size) == (name, ("crop",), CROP)
+    assert (spec.similarity, spec.inputs, spec.crop_size) == (name, ("crop",), CROP_SIZE)
     assert spec.dim == network.layout.features
     if network.head is None:
         assert (spec.similarity_weights, spec.similarity_bias) == ((), 0.0)
@@ -211,7 +211,7 @@ def test_halved_constants_lose_nothing(folder: Path) -> None:
 @pytest.mark.parametrize("name", MADE_FOR)
 def test_what_is_stored_is_what_was_measured(name: str, tmp_path: Path) -> None:
     """Rounded before, the network on disk gives every score to the bit."""
-    network = half(network_for(name))
+    network = round_to_half(network_for(name))
     save_checkpoint(network, {}, tmp_path / "x.pt")
     again, _ = load_checkpoint(tmp_path / "x.pt")
     size = network.layout.size

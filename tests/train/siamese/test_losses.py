@@ -18,8 +18,8 @@ import torch
 
 from engines.errors import UserError
 from tests.train.siamese.tasks import COSINE, SMALL, grating_task
-from train.siamese.batches import TURNS
-from train.siamese.losses import LOSSES, contrastive, cross_entropy, triplet
+from train.siamese.batches import QUARTER_TURNS
+from train.siamese.losses import LOSSES, contrastive_loss, cross_entropy, triplet_loss
 from train.siamese.networks import SIMILARITIES, SiameseConfig, SiameseNetwork
 from train.siamese.recipes import SiameseRecipe
 from train.siamese.training import SiameseTraining
@@ -60,7 +60,7 @@ def test_contrastive_draws_together_and_pushes_apart(
         d * d / 2 if yes else max(0.0, margin - d) ** 2 / 2
         for d, yes in zip(distance.double().tolist(), same, strict=True)
     ]
-    found = contrastive(distance, torch.tensor(same), margin)
+    found = contrastive_loss(distance, torch.tensor(same), margin)
     assert found.dtype == kind and found.shape == ()
     expected = sum(terms) / len(terms)
     assert found.item() == pytest.approx(expected, rel=TOLERANCE[kind], abs=TOLERANCE[kind])
@@ -68,7 +68,7 @@ def test_contrastive_draws_together_and_pushes_apart(
 
 def test_contrastive_leaves_what_is_far_enough() -> None:
     distance = torch.tensor([0.5, 0.5, 1.0, 2.0], requires_grad=True)
-    contrastive(distance, torch.tensor([True, False, False, False]), 1.0).backward()
+    contrastive_loss(distance, torch.tensor([True, False, False, False]), 1.0).backward()
     assert distance.grad is not None
     torch.testing.assert_close(distance.grad, torch.tensor([0.125, -0.125, 0.0, 0.0]))
 
@@ -85,7 +85,7 @@ def test_triplet_is_the_mean_over_those_that_still_teach(
     terms = [term for term in terms if term > 0]
     expected = sum(terms) / len(terms) if terms else 0.0
     anchor, positive, negative = (part.requires_grad_() for part in parts)
-    found = triplet(anchor, positive, negative, margin)
+    found = triplet_loss(anchor, positive, negative, margin)
     assert found.item() == pytest.approx(expected, rel=TOLERANCE[kind], abs=TOLERANCE[kind])
     found.backward()
     assert anchor.grad is not None and bool(anchor.grad.isfinite().all())
@@ -95,7 +95,7 @@ def test_no_valid_triplet_gives_zero_that_still_backpropagates() -> None:
     anchor = torch.zeros(3, 2, requires_grad=True)
     positive = torch.full((3, 2), 0.1, requires_grad=True)
     negative = torch.full((3, 2), 5.0, requires_grad=True)
-    found = triplet(anchor, positive, negative, 0.5)
+    found = triplet_loss(anchor, positive, negative, 0.5)
     assert found.item() == 0.0
     found.backward()
     for part in (anchor, positive, negative):
@@ -104,7 +104,7 @@ def test_no_valid_triplet_gives_zero_that_still_backpropagates() -> None:
 
 def test_triplets_of_equal_features_do_not_break_it() -> None:
     features = torch.ones(2, 4, requires_grad=True)
-    found = triplet(features, features, features, 0.5)
+    found = triplet_loss(features, features, features, 0.5)
     assert found.item() == pytest.approx(0.5)
     found.backward()
     assert features.grad is not None and bool(features.grad.isfinite().all())
@@ -112,8 +112,8 @@ def test_triplets_of_equal_features_do_not_break_it() -> None:
 
 def test_the_first_of_a_triplet_is_the_anchor() -> None:
     a, p, n = (torch.tensor([[x, 0.0]]) for x in (0.0, 3.0, 1.0))
-    assert triplet(a, p, n, 0.5).item() == pytest.approx(3 - 1 + 0.5)
-    assert triplet(p, a, n, 0.5).item() == pytest.approx(3 - 2 + 0.5)
+    assert triplet_loss(a, p, n, 0.5).item() == pytest.approx(3 - 1 + 0.5)
+    assert triplet_loss(p, a, n, 0.5).item() == pytest.approx(3 - 2 + 0.5)
 
 
 # -- as training calls them --
@@ -124,7 +124,7 @@ def module_of(recipe: SiameseRecipe) -> SiameseTraining:
     return SiameseTraining(SiameseNetwork(recipe.model), grating_task(pairs=8), recipe)
 
 
-def features_of(rows: int, dim: int, unit: bool = False, seed: int = 0) -> torch.Tensor:
+def compute_features(rows: int, dim: int, unit: bool = False, seed: int = 0) -> torch.Tensor:
     rng = np.random.default_rng(seed)
     values = rng.normal(0, 1, (rows, dim))
     values /= np.linalg.norm(values, axis=1, keepdims=True) if unit else 1.0
@@ -140,9 +140,9 @@ def test_cosface_takes_the_margin_from_the_right_class(
     module = module_of(recipe)
     assert module.classes is not None
     (vectors,) = module.classes.parameters()
-    count = 6 * (TURNS if turns else 1)
+    count = 6 * (QUARTER_TURNS if turns else 1)
     assert vectors.shape == (256, count)
-    features = features_of(7, 256, unit=True)
+    features = compute_features(7, 256, unit=True)
     numbers = torch.from_numpy(np.random.default_rng(1).integers(count, size=7))
     columns = vectors.detach().double().T.tolist()
     terms = []
@@ -161,18 +161,18 @@ def test_pairs_stand_in_the_batchs_halves_and_triplets_in_its_thirds() -> None:
     numbers = torch.tensor([1, 0, 1, 1])
     same = numbers.bool()
     bce = module_of(SMALL)
-    features = features_of(8, 1024)
+    features = compute_features(8, 1024)
     scores = bce.network.compare(features[:4], features[4:])
     torch.testing.assert_close(bce.loss(features, numbers), cross_entropy(scores, same))
     apart = SiameseConfig("asl-narrow", "euclidean")
     recipe = dataclasses.replace(SMALL, model=apart, loss="contrastive", margin=60.0)
     distances = (features[:4] - features[4:]).norm(dim=1)
     assert bool((distances < 60).all())
-    expected = contrastive(distances, same, 60.0)
+    expected = contrastive_loss(distances, same, 60.0)
     torch.testing.assert_close(module_of(recipe).loss(features, numbers), expected)
     recipe = dataclasses.replace(recipe, loss="triplet", margin=5.0)
     a, p, n = features[:2], features[2:4], features[4:6]
-    expected = triplet(a, p, n, 5.0)
+    expected = triplet_loss(a, p, n, 5.0)
     assert expected > 0
     torch.testing.assert_close(module_of(recipe).loss(features[:6], numbers[:2]), expected)
 

@@ -19,7 +19,7 @@ from train.siamese.networks import (
     SIMILARITIES,
     SiameseConfig,
     SiameseNetwork,
-    Twin,
+    TwinLayout,
     initialise,
 )
 
@@ -28,6 +28,7 @@ SEEN_105 = [(1, 105), (64, 96), (64, 48), (128, 42), (128, 21), (128, 18), (128,
 SEEN_105_REDUCED = [(1, 105), (32, 96), (32, 48), (64, 42), (64, 21), (64, 18), (64, 9), (128, 6)]
 SEEN_28 = [(1, 28), (64, 22), (64, 11), (128, 8), (128, 4), (256, 2)]
 SEEN_28_NARROW = [(1, 28), (64, 22), (64, 11), (128, 8), (128, 4), (128, 2)]
+SEEN_52 = [(1, 52), (32, 52), (32, 26), (32, 13), (64, 13), (64, 6), (128, 6), (128, 3)]
 LAYERS = {  # what is seen, what is flattened, features
     "koch": (SEEN_105, 9216, 4096),
     "asl-2048": (SEEN_28, 1024, 2048),
@@ -35,11 +36,8 @@ LAYERS = {  # what is seen, what is flattened, features
     "asl-narrow": (SEEN_28_NARROW, 512, 1024),
     "face": (SEEN_105, 9216, 4096),
     "face-reduced": (SEEN_105_REDUCED, 4608, 1024),
-    "residual": ([(1, 52), (32, 52), (32, 26), (32, 13), (64, 13), (64, 6), (128, 6), (128, 3)],
-                 1152, 256),
-    "residual-28": ([(1, 28), (32, 28), (32, 14), (32, 7), (64, 7), (64, 3), (128, 3), (128, 1)],
-                    128, 256),
-}  # fmt: skip
+    "residual": (SEEN_52, 1152, 256),
+}
 
 
 def layer_by_layer(body: nn.Sequential, size: int) -> tuple[list[tuple[int, int]], int, int]:
@@ -91,7 +89,7 @@ def test_koch_has_as_many_parameters_as_published() -> None:
 
 
 def test_the_face_variant_has_as_many_parameters_as_published() -> None:
-    published = Twin(105, KOCH, 4096, batch_norm=True, first_bias=True, dropout=0.4).body()
+    published = TwinLayout(105, KOCH, 4096, batch_norm=True, first_bias=True, dropout=0.4).body()
     head = 4097
     assert with_statistics(published) + head == 38_954_049
     face = SiameseNetwork(SiameseConfig("face"))
@@ -119,7 +117,7 @@ def test_a_twins_layers_stand_in_the_published_order() -> None:
 
 def test_dropout_acts_only_in_training() -> None:
     torch.manual_seed(0)
-    body = Twin(28, ((4, 7), (4, 4)), 16, dropout=0.4).body()
+    body = TwinLayout(28, ((4, 7), (4, 4)), 16, dropout=0.4).body()
     pictures = torch.rand(3, 1, 28, 28)
     assert not torch.equal(body.train()(pictures), body(pictures))
     assert torch.equal(body.eval()(pictures), body(pictures))
@@ -157,7 +155,7 @@ def test_a_seed_gives_the_same_start() -> None:
 
 def test_a_start_without_a_first_bias_and_a_head() -> None:
     torch.manual_seed(0)
-    network = SiameseNetwork(SiameseConfig("residual-28", "cosine"))
+    network = SiameseNetwork(SiameseConfig("residual", "cosine"))
     initialise(network, 0)
     (dense,) = (layer for layer in network.modules() if isinstance(layer, nn.Linear))
     assert abs(dense.weight.std().item() - 0.2) < 0.01
@@ -255,7 +253,7 @@ def test_half_precision_is_nearly_the_same_and_gives_single(similarity: str) -> 
 @pytest.mark.parametrize(
     ("network", "similarity", "said"),
     [
-        ("koch2", "cosine", r"A network is one of koch, .*residual-28; got 'koch2'\."),
+        ("koch2", "cosine", r"A network is one of koch, .*residual; got 'koch2'\."),
         ("koch", "l1", r"A similarity is one of weighted_l1, euclidean, cosine; got 'l1'\."),
     ],
 )

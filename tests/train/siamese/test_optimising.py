@@ -23,7 +23,7 @@ from train.siamese.networks import SiameseConfig, SiameseNetwork
 from train.siamese.recipes import SiameseRecipe
 from train.siamese.runs import train
 from train.siamese.training import SiameseTraining, parameter_groups
-from train.siamese.verification import best_threshold, pair_scores, verify
+from train.siamese.verification import best_threshold, score_pairs, verify
 
 SGD = dataclasses.replace(SMALL, optimizer="sgd", learning_rate=1e-2)
 
@@ -100,7 +100,7 @@ LEARNT = {
 
 def verified(network: SiameseNetwork, task: Task) -> float:
     pairs = task.validation_pairs
-    scores = pair_scores(network, task.validation.images, pairs)
+    scores = score_pairs(network, task.validation.images, pairs)
     return verify(scores, pairs.same, best_threshold(scores, pairs.same)).accuracy.value
 
 
@@ -109,7 +109,7 @@ def verified(network: SiameseNetwork, task: Task) -> float:
 def test_it_learns_to_tell_directions_it_has_never_seen(loss: str, tmp_path: Path) -> None:
     """Validated on gratings between the directions that it was trained on."""
     recipe = dataclasses.replace(LEARNT[loss], batch=32, steps=25, epochs=3, ways=4, trials=200)
-    task = grating_task(classes=12, each=20, pairs=400)
+    task = grating_task(classes=12, each=20, pairs=400, network=recipe.model.network)
     torch.manual_seed(0)
     untrained = verified(SiameseNetwork(recipe.model), task)
     run = train(recipe, task, tmp_path)

@@ -15,9 +15,9 @@ from train.siamese.class_folders import load_class_folders
 from train.siamese.class_index import index_classes
 from train.siamese.pair_lists import (
     PairList,
-    by_name,
     check_disjoint,
     load_pair_pictures,
+    name_pairs,
     read_pair_list,
     write_pair_list,
 )
@@ -137,7 +137,7 @@ def test_a_written_list_reads_the_same(tmp_path: Path) -> None:
                                        for p in range(5) for i in range(1, 11)})  # fmt: skip
     pictures = load_class_folders(folder, 16)
     pairs = draw_pairs(np.random.default_rng(0), index_classes(pictures.labels), 20)
-    write_pair_list(tmp_path / "pairs.txt", by_name(pictures, pairs))
+    write_pair_list(tmp_path / "pairs.txt", name_pairs(pictures, pairs))
     lines = (tmp_path / "pairs.txt").read_text().splitlines()
     assert lines[0] == "10" and [line.count("\t") for line in lines[1:]] == [2] * 10 + [3] * 10
     found = read_pair_list(tmp_path / "pairs.txt", folder)
@@ -231,7 +231,7 @@ def test_a_list_of_real_faces(tmp_path: Path) -> None:
     path = real_data("faces/orl_faces.zip")
     pictures = load_class_folders(path, 32)
     pairs = draw_pairs(np.random.default_rng(0), index_classes(pictures.labels), 200)
-    write_pair_list(tmp_path / "pairs.txt", by_name(pictures, pairs))
+    write_pair_list(tmp_path / "pairs.txt", name_pairs(pictures, pairs))
     found = read_pair_list(tmp_path / "pairs.txt", path)
     assert len(found) == 200 and found.pairs.same.mean() == 0.5
     assert load_pair_pictures(found, 32).images.std() > 20

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engines.errors import UserError
-from train.siamese.class_index import index_classes, places
+from train.siamese.class_index import index_classes, rank_within_class
 from train.siamese.pairs import Pairs, draw_pairs, draw_triplets, load_pairs, save_pairs
 from train.siamese.pictures import Pictures
 from train.siamese.splits import split_blocks, split_classes
@@ -97,16 +97,16 @@ def test_what_has_no_pairs_is_refused(labels: str, groups: str | None, says: str
 
 
 @given(st.lists(st.sampled_from("abc"), max_size=30))
-def test_places_count_what_came_before(labels: list[str]) -> None:
+def test_ranks_count_what_came_before(labels: list[str]) -> None:
     expected = [labels[:i].count(label) for i, label in enumerate(labels)]
-    assert places(np.array(labels, dtype=str)).tolist() == expected
+    assert rank_within_class(np.array(labels, dtype=str)).tolist() == expected
 
 
 def some_pictures() -> Pictures:
     images = np.random.default_rng(0).integers(0, 256, (12, 5, 7), np.uint8)
     labels = np.repeat(list("abé"), 4)
     nothing = np.full(12, "")
-    return Pictures(images, labels, nothing, nothing, places(labels))
+    return Pictures(images, labels, nothing, nothing, rank_within_class(labels))
 
 
 @pytest.mark.parametrize("count", [0, 9])
@@ -208,7 +208,7 @@ def test_blocks_follow_each_other(data, sizes, gap: int, seed: int) -> None:
 
 def test_blocks_that_do_not_fit_are_refused() -> None:
     labels = np.repeat(["A", "B"], [20, 15])
-    order = places(labels)
+    order = rank_within_class(labels)
     assert len(split_blocks(order, labels, (8, 2, 3), 1)[0]) == 16
     with pytest.raises(UserError, match=r"The class B has 15 pictures, but 8 \+ 3 \+ 3.* are 16"):
         split_blocks(order, labels, (8, 3, 3), 1)

@@ -10,8 +10,8 @@ import pytest
 
 from engines.errors import UserError
 from tests.train.siamese.files import encoded, picture, real_data, unpacked, zipped
-from train.pictures.prepared import MARGIN, STORED, VERSION, StoredHand, to_arrays
-from train.siamese.class_folders import load_class_folders, natural
+from train.pictures.prepared import MARGIN, STORED_SIZE, VERSION, StoredHand, to_arrays
+from train.siamese.class_folders import load_class_folders, natural_key
 from train.siamese.hands import load_hand_pictures
 from train.siamese.sign_mnist import load_sign_mnist
 
@@ -53,7 +53,7 @@ def test_a_crop_is_the_middle_square(tmp_path: Path) -> None:
 
 def test_natural_order() -> None:
     names = ["b", "a10", "a9", "a", "10", "9", "a9b2", "a9b10"]
-    assert sorted(names, key=natural) == ["9", "10", "a", "a9", "a9b2", "a9b10", "a10", "b"]
+    assert sorted(names, key=natural_key) == ["9", "10", "a", "a9", "a9b2", "a9b10", "a10", "b"]
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_what_is_no_npz_is_refused(tmp_path: Path) -> None:
 
 def prepared(path: Path, sets: list[str], labels: list[str]) -> Path:
     """Hands whose inner crop is grey 128 with a border of white round it."""
-    crop = np.full((STORED, STORED, 3), 255, np.uint8)
+    crop = np.full((STORED_SIZE, STORED_SIZE, 3), 255, np.uint8)
     crop[20:180, 20:180] = (0, 0, 255)  # blue on disk is red in RGB
     done, webp = cv2.imencode(".webp", crop, [cv2.IMWRITE_WEBP_QUALITY, 101])  # lossless
     assert done
@@ -211,7 +211,7 @@ def prepared(path: Path, sets: list[str], labels: list[str]) -> Path:
         path=np.array([f"{i}.jpg" for i in range(len(sets))]),
         version=VERSION,
         margin=MARGIN,
-        stored=STORED,
+        stored=STORED_SIZE,
     )
     return path
 

@@ -26,7 +26,7 @@ from train.siamese.batches import Task
 from train.siamese.recipes import SiameseRecipe
 from train.siamese.runs import train
 from train.siamese.training import SiameseTraining
-from train.siamese.verification import best_threshold, pair_scores
+from train.siamese.verification import best_threshold, score_pairs
 
 SGD = dataclasses.replace(SMALL, optimizer="sgd", learning_rate=1e-2)
 LEFT = {"run.json", "log.csv", "curves.png", "network.pt", "result.json"}
@@ -101,11 +101,12 @@ def test_a_run_leaves_its_files(whole: Path) -> None:
 
 @pytest.mark.parametrize("recipe", [SMALL, COSINE], ids=["weighted_l1", "cosine"])
 def test_the_threshold_is_that_of_the_network_on_disk(
-    recipe: SiameseRecipe, task: Task, tmp_path: Path
+    recipe: SiameseRecipe, tmp_path: Path
 ) -> None:
+    task = grating_task(network=recipe.model.network)
     run = train(recipe, task, tmp_path)
     pairs = task.validation_pairs
-    scores = pair_scores(run.network, task.validation.images, pairs)
+    scores = score_pairs(run.network, task.validation.images, pairs)
     assert run.threshold == pytest.approx(best_threshold(scores, pairs.same), abs=1e-6)
     assert not run.network.training and not run.network.mixed_precision
 
@@ -168,8 +169,9 @@ def test_a_seed_gives_the_same_run(task: Task, whole: Path, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("recipe", [SMALL, SGD, COSINE], ids=["adam", "sgd", "cosine"])
 def test_killed_amid_an_epoch_it_ends_as_if_it_had_not_been(
-    recipe: SiameseRecipe, task: Task, tmp_path: Path, monkeypatch
+    recipe: SiameseRecipe, tmp_path: Path, monkeypatch
 ) -> None:
+    task = grating_task(network=recipe.model.network)
     train(recipe, task, tmp_path / "whole")
     with monkeypatch.context() as patch:
         Steps(patch, last=(1, 1))

@@ -17,11 +17,11 @@ from tests.train.siamese.tasks import Brightness
 from train.siamese.episodes import share
 from train.siamese.pairs import Pairs
 from train.siamese.verification import (
-    KINDS,
+    DECISIONS,
     best_threshold,
     eer,
     extremes,
-    pair_scores,
+    score_pairs,
     verify,
 )
 
@@ -30,7 +30,7 @@ def test_pairs_are_scored_one_by_one() -> None:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (40, 2, 2), np.uint8)
     first, second = rng.integers(40, size=(2, 600))
-    found = pair_scores(Brightness(), images, Pairs(first, second, first == second))
+    found = score_pairs(Brightness(), images, Pairs(first, second, first == second))
     flat = images.reshape(40, 4)[:, :2].astype(int)
     expected = [-abs(flat[a] - flat[b]).sum() for a, b in zip(first, second, strict=True)]
     assert found.dtype == np.float32
@@ -119,9 +119,9 @@ def test_extremes_are_the_surest_of_each_kind(rows: list[tuple[int, bool]], coun
     scores, same = columns(rows)
     threshold = 0.25
     found = extremes(scores, same, threshold, count)
-    assert tuple(found) == KINDS
-    kinds = {(True, True): KINDS[0], (False, False): KINDS[1],
-             (True, False): KINDS[2], (False, True): KINDS[3]}  # fmt: skip
+    assert tuple(found) == DECISIONS
+    kinds = {(True, True): DECISIONS[0], (False, False): DECISIONS[1],
+             (True, False): DECISIONS[2], (False, True): DECISIONS[3]}  # fmt: skip
     for said, kind in kinds.items():
         rows_of = [
             i for i in range(len(rows)) if (bool(scores[i] > threshold), bool(same[i])) == said

@@ -14,7 +14,7 @@ pytest.importorskip("matplotlib", reason="studies need requirements-train.txt")
 
 from tests.cli import main_py
 from tests.train.siamese.files import encoded, zipped
-from train.siamese.omniglot import Run as LakeRun
+from train.siamese.omniglot import LakeRun
 from train.studies.omniglot import lake_episodes, lake_pictures
 
 pytestmark = pytest.mark.slow  # the published network is large

@@ -33,20 +33,15 @@ def roc(path: Path, k: float) -> None:
 
 def bars(path: Path, k: float) -> None:
     values = [k, 2 * k, 50.0]
-    plots.bars(
-        path, ["a", "a long name that needs two lines", "c"], values,
-        [v - 1 for v in values], [v + 1 for v in values], "accuracy, %", (92.0, "published"),
-    )  # fmt: skip
+    names = ["a", "a long name that needs two lines", "c"]
+    lows, highs = [v - 1 for v in values], [v + 1 for v in values]
+    plots.bars(path, names, values, lows, highs, "accuracy, %", (92.0, "published"))
 
 
 def pair_panel(path: Path, k: float) -> None:
-    pair = (PICTURE, 255 - PICTURE, k / 100, "A / B")
-    plots.pair_panel(path, {"same, rightly": [pair] * int(k), "same, wrongly": []})
-
-
-def picture_grid(path: Path, k: float) -> None:
-    colour = np.stack([PICTURE] * 3, axis=2)
-    plots.picture_grid(path, [PICTURE, colour, PICTURE], ["a", "b", f"{k}"], 2)
+    colour = np.stack([255 - PICTURE] * 3, axis=2)
+    pair = (PICTURE, colour, k / 100, "A / B")
+    plots.pair_panel(path, {"same, correct": [pair] * int(k), "same, wrong": []})
 
 
 def learning_curve(path: Path, k: float) -> None:
@@ -58,7 +53,7 @@ def learning_curve(path: Path, k: float) -> None:
     plots.learning_curve(path, volumes, seen, fit, (k, k - 1, k + 1), unseen)
 
 
-ALL = [curves, roc, bars, pair_panel, picture_grid, learning_curve]
+ALL = [curves, roc, bars, pair_panel, learning_curve]
 
 
 @pytest.mark.parametrize("draw", ALL)
@@ -82,10 +77,12 @@ def test_each_picture_shows_its_data(draw: Callable[[Path, float], None], tmp_pa
 
 def test_pictures_keep_their_proportions(tmp_path: Path) -> None:
     black = np.zeros((40, 20), np.uint8)
-    plots.picture_grid(tmp_path / "x.png", [black], [""], 1)
+    white = np.full((40, 20), 255, np.uint8)
+    plots.pair_panel(tmp_path / "x.png", {"": [(black, white, 0.5, "")]}, columns=1)
     image = cv2.imread(str(tmp_path / "x.png"), cv2.IMREAD_GRAYSCALE)
-    rows, columns = np.flatnonzero((image < 50).any(1)), np.flatnonzero((image < 50).any(0))
-    assert len(rows) / len(columns) == pytest.approx(2, rel=0.05)
+    _, _, boxes, _ = cv2.connectedComponentsWithStats((image < 50).astype(np.uint8))
+    _, _, width, height, _ = max(boxes[1:], key=lambda box: box[cv2.CC_STAT_AREA])
+    assert height / width == pytest.approx(2, rel=0.05)
 
 
 def test_little_data_is_drawn_too(tmp_path: Path) -> None:
@@ -93,9 +90,9 @@ def test_little_data_is_drawn_too(tmp_path: Path) -> None:
     plots.curves(tmp_path / "c.png", {"a": (one, one, None, None)}, "x", "y", "t", log_x=True)
     plots.bars(tmp_path / "b.png", ["a"], [0.0], [0.0], [0.0], "y")
     plots.pair_panel(tmp_path / "p.png", {"same": []})
-    plots.picture_grid(tmp_path / "g.png", [], [], 3)
+
     plots.learning_curve(tmp_path / "l.png", one, one / 10, (N, N / 99, None, None))
-    assert len(list(tmp_path.iterdir())) == 5
+    assert len(list(tmp_path.iterdir())) == 4
 
 
 def test_a_picture_that_fails_leaves_the_last_one(

@@ -8,10 +8,17 @@ import pytest
 from realtime.drawn.hand import HandLook
 from realtime.drawn.pose import PARENTS, joints_of_angles, random_shape, view_rotation
 from train.synthetic import pictures as synthetic_pictures
-from train.synthetic.contacts import STANDARD, contact_poses, miss
-from train.synthetic.gesture_pairs import difference, pairs, rotations
-from train.synthetic.pictures import pictures
-from train.synthetic.samples import PARTS, draw_classes, held_out, random_hands, region, samples
+from train.synthetic.contacts import STANDARD, contact_error, draw_contacts
+from train.synthetic.gesture_pairs import difference, draw_gesture_pairs, rotations
+from train.synthetic.pictures import draw_pictures
+from train.synthetic.samples import (
+    PARTS,
+    draw_classes,
+    draw_samples,
+    is_held_out,
+    random_hands,
+    region,
+)
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -28,7 +35,7 @@ def one_by_one(classes):
 def test_same_seed_same_gestures_and_people(part):
     def joints(seed: int) -> np.ndarray:
         generator = rng(seed)
-        return samples(generator, draw_classes(generator, 12, part), 3).joints
+        return draw_samples(generator, draw_classes(generator, 12, part), 3).joints
 
     assert np.array_equal(joints(3), joints(3))
     assert not np.allclose(joints(3), joints(4), atol=0.005)
@@ -40,7 +47,7 @@ def test_each_finger_is_bent_and_straight_in_both_parts_and_changing_one_leads_o
     poses[:, 4] = 1.2 * bits[:, 0]
     poses[:, 5:].reshape(32, 4, 4)[..., 2] = 1.5 * bits[:, 1:]
     assert np.array_equal(region(poses), np.arange(32))
-    away = held_out(poses)
+    away = is_held_out(poses)
     assert away.sum() == 8 and np.all(bits[away].sum(0) == 4) and np.all(bits[~away].sum(0) == 12)
     for finger in range(5):
         assert not away[np.flatnonzero(away) ^ (1 << finger)].any()
@@ -51,7 +58,7 @@ def test_each_finger_is_bent_and_straight_in_both_parts_and_changing_one_leads_o
 def test_classes_keep_to_their_part_and_apart_from_one_another(part, count):
     classes = draw_classes(rng(count), count, part)
     assert len(classes) == len(classes.angles) == len(classes.touch.joint) == count
-    assert np.all(held_out(classes.angles) == (part == "held_out"))
+    assert np.all(is_held_out(classes.angles) == (part == "held_out"))
     apart = difference(*one_by_one(classes)).reshape(count, count)
     assert np.all(apart[~np.eye(count, dtype=bool)] >= 1)
 
@@ -78,20 +85,20 @@ def test_pairs_differ_in_one_finger_or_the_thumb_or_the_orientation_alone():
 
 
 def test_thumbs_touch_where_meant_also_other_peoples():
-    first, second, touch, other = contact_poses(rng(), 300)
+    first, second, touch, other = draw_contacts(rng(), 300)
     assert np.array_equal(first[:, 5:], second[:, 5:])
     for poses, place in ((first, touch), (second, other)):
-        assert np.linalg.norm(miss(poses, STANDARD, place), axis=1).max() < 0.0031
+        assert np.linalg.norm(contact_error(poses, STANDARD, place), axis=1).max() < 0.0031
     tips = [joints_of_angles(poses, *STANDARD)[:, 4] for poses in (first, second)]
     assert np.linalg.norm(tips[0] - tips[1], axis=1).min() > 0.019
 
     generator = rng(1)
-    classes = pairs(generator, 100)
-    people = samples(generator, classes, 4)
+    classes = draw_gesture_pairs(generator, 100)
+    people = draw_samples(generator, classes, 4)
     touching = np.flatnonzero(classes.touch.joint[people.labels])
     place = classes.touch.take(people.labels[touching])
     person = type(people.persons)(*(part[touching] for part in people.persons))
-    off = np.linalg.norm(miss(people.angles[touching], person, place), axis=1)
+    off = np.linalg.norm(contact_error(people.angles[touching], person, place), axis=1)
     assert np.quantile(off, 0.95) < 0.005
     assert len(np.unique(place.joint)) > 6
 
@@ -99,7 +106,7 @@ def test_thumbs_touch_where_meant_also_other_peoples():
 def test_samples_are_hands_with_their_persons_bones():
     generator = rng()
     classes = draw_classes(generator, 20, "held_out")
-    people = samples(generator, classes, 5)
+    people = draw_samples(generator, classes, 5)
     assert people.joints.shape == (100, 21, 3) and people.joints.dtype == np.float32
     assert np.isfinite(people.joints).all() and np.all(people.joints[:, 0] == 0)
     assert np.array_equal(people.labels, np.repeat(np.arange(20), 5))
@@ -130,7 +137,7 @@ def test_rotations_are_view_rotations():
 def test_one_gestures_people_are_nearer_to_each_other_than_to_the_pairs_other_gesture():
     generator = rng()
     classes = draw_classes(generator, 100, "train")
-    people = samples(generator, classes, 8)
+    people = draw_samples(generator, classes, 8)
     hands = people.joints @ people.turns
     ends = hands[:, [3, 4, 7, 8, 11, 12, 15, 16, 19, 20]].reshape(50, 2, 8, 10, 3)
     alike = np.all(classes.orientation[0::2] == classes.orientation[1::2], axis=1)
@@ -151,9 +158,9 @@ def test_crops_show_the_hand_where_the_landmarks_say(monkeypatch):
         "random_backdrop",
         lambda _, size: np.full((size, size, 3), green, np.uint8),
     )
-    monkeypatch.setattr(synthetic_pictures, "photographed", lambda _, picture: picture)
+    monkeypatch.setattr(synthetic_pictures, "photograph", lambda _, picture: picture)
     generator = rng()
-    drawn = pictures(generator, draw_classes(generator, 20, "train"), 2, size=160, margin=1.25)
+    drawn = draw_pictures(generator, draw_classes(generator, 20, "train"), 2, size=160, margin=1.25)
     assert drawn.crops.shape == (40, 160, 160, 3) and drawn.crops.dtype == np.uint8
     assert drawn.landmarks.shape == (40, 21, 3) and drawn.landmarks.dtype == np.float32
     hand = np.abs(drawn.crops.astype(int) - green[::-1]).max(-1) > 40
@@ -175,7 +182,7 @@ def test_crops_show_the_hand_where_the_landmarks_say(monkeypatch):
 def test_pictures_vary_and_come_again_from_their_seed():
     def drawn(seed: int) -> np.ndarray:
         generator = rng(seed)
-        return pictures(generator, draw_classes(generator, 6, "train"), 2, size=96).crops
+        return draw_pictures(generator, draw_classes(generator, 6, "train"), 2, size=96).crops
 
     crops = drawn(1)
     assert np.array_equal(crops, drawn(1))
