@@ -38,7 +38,7 @@ Entries = dict[tuple[str, str], zipfile.ZipInfo]  # by folder and file name
 
 
 def export_zip(gallery: Gallery, path: Path) -> int:
-    """Write all references to a zip file, whole or not at all; → how many.
+    """Write all references to a zip file, whole or not at all. Returns how many.
 
     Raises UserError where there are none, or where the file can't be written.
     """
@@ -51,7 +51,7 @@ def export_zip(gallery: Gallery, path: Path) -> int:
 
 
 def import_zip(gallery: Gallery, path: Path) -> int:
-    """Add an archive's references to those there are; → how many were new.
+    """Add an archive's references to those there are. Returns how many were new.
 
     Gestures of the same label become one; ids that the gallery has already are skipped, damaged
     references too, with a warning. Raises UserError for what is no archive of a gallery, for one

@@ -183,7 +183,7 @@ def remove_if_empty(folder: Path, label: str) -> None:
 
 
 def set_aside(gallery: Path, files: list[Path]) -> Path:
-    """Move a folder's damaged files under .damaged, keeping their names; → where they are."""
+    """Move a folder's damaged files under .damaged, keeping their names. Returns their folder."""
     folder = gallery / DAMAGED / files[0].parent.name
     folder.mkdir(parents=True, exist_ok=True)
     for file in files:

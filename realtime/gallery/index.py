@@ -25,9 +25,14 @@ Vectors = dict[Key, np.ndarray]  # float32 (D,) each
 
 @dataclass(frozen=True, eq=False)
 class GalleryIndex:
-    """R views of references as a matcher sees them: labels, ids and sides (R,), embeddings float32
-    (R, D), sorted by label, then id. Where hands are mirrored, a reference with a twin is there
-    twice, as either hand."""
+    """The references as a matcher takes them, sorted by label, then id.
+
+    Where hands are mirrored, a reference with a twin is there twice, as either hand.
+
+    Attributes:
+        labels, ids, sides: (R,).
+        embeddings: float32 (R, D).
+    """
 
     labels: tuple[str, ...]
     ids: tuple[str, ...]
@@ -42,10 +47,12 @@ def build_index(
     mirror_hands: bool,
     known: Vectors,
 ) -> GalleryIndex:
-    """(label, record) and a way to load each → their index.
+    """Embed what isn't known yet, and put the index together.
 
-    known: what needs no computing; what was computed is added to it. A reference that `load`
-    gives as None is left out.
+    Args:
+        records: (label, record) of each reference.
+        load: reads each reference; one that it gives as None is left out.
+        known: embeddings that need no computing; what is computed is added.
     """
     missing = [
         i for i, (_, r) in enumerate(records) if not view_keys(r, mirror_hands) <= known.keys()
@@ -75,7 +82,7 @@ def build_index(
 
 
 def embed(references: Sequence[Reference], encoder: Encoder, mirror_hands: bool) -> np.ndarray:
-    """N ≥ 1 references → float32 (N, D), cut and encoded as the live hands are."""
+    """Cut and encode N ≥ 1 references as live hands are. Returns float32 (N, D)."""
     size = encoder.spec.crop_size
     hands = [cut_hand(r.picture, r.detection(), size, mirror_hands) for r in references]
     return np.asarray(encoder.encode(*encoder_inputs(hands)), np.float32)

@@ -1,4 +1,4 @@
-"""One recorded reference: how it is made from a hand, and how its two files spell it."""
+"""One recorded reference: made from a hand, written as a PNG and a JSON file, read back."""
 
 from __future__ import annotations
 
@@ -46,12 +46,18 @@ Points = tuple[np.ndarray, np.ndarray]  # landmarks (21, 3) px, world landmarks 
 class Reference:
     """One recording of a gesture.
 
-    id: unique among programs, sorts by time of recording; label: the gesture (NFC); side
-    "left" | "right", the person's own; score 0…1 of that side; picture uint8 (K, K, 3) BGR, the
-    frame around the hand, neither turned nor mirrored, black outside the frame; landmarks float32
-    (21, 3) in its pixels; world_landmarks float32 (21, 3) metres; recorded_at ISO 8601, UTC.
-    twin: landmarks and world landmarks that the detector saw in the picture's mirror image, as
-    the person's other hand. Detectors aren't symmetric: without it that hand is known less well.
+    Attributes:
+        id: unique among programs; sorts by time of recording.
+        label: the gesture, in NFC.
+        side: "left" or "right", the person's own.
+        score: 0…1, of that side.
+        picture: uint8 (K, K, 3) BGR, the frame around the hand, neither turned nor mirrored, black
+            outside the frame.
+        landmarks: float32 (21, 3) in the picture's pixels.
+        world_landmarks: float32 (21, 3) metres.
+        recorded_at: ISO 8601, UTC.
+        twin: landmarks and world landmarks of the person's other hand, as the detector saw it in
+            the picture's mirror image; None where it saw none.
     """
 
     id: str
@@ -65,7 +71,7 @@ class Reference:
     twin: Points | None = None
 
     def mirrored(self) -> Reference:
-        """The other hand making this gesture. Only where there is a twin."""
+        """The same gesture by the other hand. There must be a twin."""
         assert self.twin is not None
         return replace(
             self,
@@ -83,9 +89,15 @@ class Reference:
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """What a reference's JSON says: a Reference without label and picture. picture_sha256 (hex)
-    and picture_bytes are the PNG file's, picture_size is K; digest (hex) is of the JSON file,
-    and so, through picture_sha256, of all that makes the embedding."""
+    """What a reference's JSON file says: a Reference without its label and picture.
+
+    Attributes:
+        picture_sha256: hex, of the PNG file.
+        picture_bytes: the PNG file's size.
+        picture_size: K, in pixels.
+        digest: SHA-256 of the JSON file, hex. It covers all that makes the embedding, since the
+            JSON holds the picture's own.
+    """
 
     id: str
     side: str
@@ -101,11 +113,15 @@ class Record:
 
 
 def make_reference(frame_image: np.ndarray, hand: Hand, label: str) -> Reference:
-    """A hand seen in frame_image, uint8 (H, W, 3) BGR, unmirrored → a Reference of `label`.
+    """Make a reference of a hand.
 
-    The picture is twice as wide as the hand's square and moved by whole pixels, so the crop cut
-    from it is the crop cut from the frame. Raises UserError for a label that can be none, and
-    for a hand too far out of the frame.
+    Its picture is twice as wide as the hand's square and moved by whole pixels, so the crop cut
+    from it is the crop cut from the frame.
+
+    Args:
+        frame_image: uint8 (H, W, 3) BGR, unmirrored.
+    Raises:
+        UserError: the label can't be a gesture's name, or the hand is too far out of the frame.
     """
     label = check_label(label)
     square = hand.square
@@ -144,7 +160,7 @@ def new_id() -> str:
 
 
 def to_files(reference: Reference) -> tuple[bytes, bytes]:
-    """A reference → the bytes of its PNG and of its JSON."""
+    """Encode a reference as the bytes of its PNG and of its JSON file."""
     done, encoded = cv2.imencode(".png", reference.picture)
     if not done:
         raise ValueError("the picture can't be encoded as PNG")
@@ -169,7 +185,7 @@ def to_files(reference: Reference) -> tuple[bytes, bytes]:
 
 
 def parse_record(id: str, data: bytes) -> Record:
-    """The bytes of a JSON file → Record. Raises DamagedReference and NewerFormat."""
+    """Read the bytes of a JSON file. Raises DamagedReference and NewerFormat."""
     fields = parse_json(data)
     try:
         twin = fields.get("twin")
@@ -219,7 +235,7 @@ def parse_json(data: bytes) -> dict[str, Any]:
 
 
 def with_picture(record: Record, label: str, png: bytes) -> Reference:
-    """A record and the bytes of its PNG file → Reference. Raises DamagedReference."""
+    """Complete a record with the bytes of its PNG file. Raises DamagedReference."""
     if hashlib.sha256(png).hexdigest() != record.picture_sha256:
         raise DamagedReference("its picture is not the one recorded")
     size = record.picture_size

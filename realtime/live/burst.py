@@ -1,5 +1,4 @@
-"""Choosing the moment to record: a countdown, then the best frame of a half-second burst; and
-what a person should be told about it. Arrays only."""
+"""Choose the moment to record: a countdown, then the best frame of a half-second burst."""
 
 from __future__ import annotations
 
@@ -13,7 +12,7 @@ from realtime.types import Frame, Hand
 
 BURST_S = 0.5
 PATIENCE_S = 10.0  # for a hand to appear after the countdown
-SMALLEST_PX = 90.0  # crop width below which the networks see mush
+SMALLEST_PX = 90.0  # minimum crop width for reliable embeddings
 BLURRED = 12.0  # variance of the Laplacian on a 224 px grey crop
 
 
@@ -26,9 +25,11 @@ class Shot:
 
 
 class Burst:
-    """Feed frames with their hands; `shot` is set once the burst is over.
+    """A countdown and the frames after it. Times are the frames' own seconds.
 
-    Times are the frames' own seconds. With two hands in view the larger counts.
+    Attributes:
+        shot: the chosen frame, once the burst is over. Of two hands the larger counts.
+        given_up: no hand came within PATIENCE_S after the countdown.
     """
 
     def __init__(self, countdown_s: float) -> None:
@@ -40,11 +41,12 @@ class Burst:
         self._shots: list[Shot] = []
 
     def seconds_left(self, time_s: float) -> float:
-        """Of the countdown; 0 while the burst runs."""
+        """Seconds of the countdown that are left; 0 during the burst."""
         start = time_s if self._first_s is None else self._first_s
         return max(start + self._countdown_s - time_s, 0.0)
 
     def update(self, frame: Frame, hands: Sequence[Hand]) -> None:
+        """Take in the next frame with its hands, the larger first."""
         if self._first_s is None:
             self._first_s = frame.time_s
         # Half a millisecond of grace: sums of frame times miss a bound by rounding.
@@ -61,13 +63,13 @@ class Burst:
             self.finish()
 
     def finish(self) -> None:
-        """Choose from what there is: the burst is complete, or the source is over."""
+        """Choose from the frames there are: the burst is complete, or the source is over."""
         if self.shot is None and self._shots:
             self.shot = self._shots[int(np.argmax(_steady_sharpness(self._shots)))]
 
 
 def _steady_sharpness(shots: Sequence[Shot]) -> np.ndarray:
-    """Sharpness of each shot's crop, less the more its joints moved since the shot before."""
+    """Sharpness of each shot's crop, reduced by how far its joints moved since the last shot."""
     values = np.array([sharpness(shot.hand.crop) for shot in shots])
     for i, shot in enumerate(shots):
         other = shots[i - 1] if i else shots[min(1, len(shots) - 1)]
@@ -77,15 +79,15 @@ def _steady_sharpness(shots: Sequence[Shot]) -> np.ndarray:
 
 
 def sharpness(crop: np.ndarray) -> float:
-    """Variance of the Laplacian (Pech-Pacheco 2000) of uint8 (S, S, 3) RGB seen at 224 px."""
+    """Variance of the Laplacian (Pech-Pacheco 2000) of a crop, uint8 (S, S, 3) RGB, at 224 px."""
     grey = cv2.cvtColor(
         cv2.resize(crop, (224, 224), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY
     )
     return float(cv2.Laplacian(grey, cv2.CV_32F).var())
 
 
-def complaints(shot: Shot) -> list[str]:
-    """What is wrong with a reference picture, one clause each; empty where it is good."""
+def find_faults(shot: Shot) -> list[str]:
+    """What is wrong with a shot as a reference, a clause each; empty where nothing is."""
     found = []
     width = shot.hand.square.width
     if width < SMALLEST_PX:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from engines.errors import UserError
 from realtime.gallery.reference import make_reference
 from realtime.hands.detector import HandDetector, cut_hand, detect_picture
-from realtime.live.enrol import with_twin
+from realtime.live.enrol import add_twin
 from realtime.recognition.recognizer import Recognizer
 from realtime.settings import Settings
 from realtime.sources.demo import DEMO_GESTURES, demo_reference
@@ -59,5 +59,5 @@ def teach(recognizer: Recognizer) -> None:
                     "--hand-model."
                 )
             hand = cut_hand(image, detection, size, mirror)
-            recognizer.gallery.add(with_twin(make_reference(image, hand, label), detector))
+            recognizer.gallery.add(add_twin(make_reference(image, hand, label), detector))
     recognizer.refresh()

@@ -9,14 +9,22 @@ import cv2
 from realtime.gallery.labels import check_label
 from realtime.gallery.reference import Reference, make_reference
 from realtime.hands.detector import HandDetector, detect_picture
-from realtime.live.burst import Shot, complaints
+from realtime.live.burst import Shot, find_faults
 from realtime.recognition.recognizer import Recognizer
 
 
 def enrol(recognizer: Recognizer, shot: Shot, label: str, replace: bool = False) -> list[str]:
-    """Add the shot's hand as a reference of `label`; → what the person should be warned of."""
+    """Add a shot's hand to the gallery, as a reference of `label`.
+
+    Args:
+        replace: the gesture's other references go to the trash.
+    Returns:
+        What the person should be warned of, a clause each: a poor picture, a near twin.
+    Raises:
+        UserError: the label or the hand can't be recorded, or the gallery can't be written.
+    """
     label = check_label(label)
-    warnings = complaints(shot)
+    warnings = find_faults(shot)
     match = recognizer.match(shot.hand, ignore=label)
     if match.nearest is not None and match.score >= recognizer.calibration.threshold:
         warnings.append(
@@ -25,14 +33,17 @@ def enrol(recognizer: Recognizer, shot: Shot, label: str, replace: bool = False)
         )
     reference = make_reference(shot.frame.image, shot.hand, label)
     with HandDetector(recognizer.model, video=False, max_hands=1) as detector:
-        reference = with_twin(reference, detector)
+        reference = add_twin(reference, detector)
     recognizer.gallery.add(reference, replace=replace)
     recognizer.refresh()
     return warnings
 
 
-def with_twin(reference: Reference, detector: HandDetector) -> Reference:
-    """The reference as the person's other hand would show it too, if the detector sees that."""
+def add_twin(reference: Reference, detector: HandDetector) -> Reference:
+    """Add what the detector sees in the picture's mirror image, if it sees a hand there.
+
+    Detectors aren't symmetric: without its twin, the person's other hand is known less well.
+    """
     found = detect_picture(detector, cv2.flip(reference.picture, 1))
     if found is None:
         return reference

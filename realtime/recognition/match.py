@@ -1,4 +1,4 @@
-"""Embedding + gallery + calibration → Match. Pure numpy."""
+"""Match embeddings against the gallery. Pure numpy."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ from realtime.types import Match
 
 
 class Matcher:
-    """The nearest recorded gesture, or unknown.
+    """Finds the nearest gesture, or unknown. A gesture is as near as its nearest reference.
 
-    embeddings float32 (R, D), one per reference; labels (R,) of them, repeats allowed: a
-    gesture is as near as its nearest reference. With no references everything is unknown.
-    sides (R,): a reference counts only for a hand of its own side; None: for both.
+    Args:
+        spec: of the encoder; its similarity scores.
+        labels: of the R references, repeats allowed. Without references everything is unknown.
+        embeddings: float32 (R, D), one per reference.
+        calibration: decides what is known. It may be replaced at any time.
+        sides: (R,); a reference counts only for a hand of its side. None: for both.
     """
 
     def __init__(
@@ -40,7 +43,12 @@ class Matcher:
         self.calibration = calibration
 
     def match(self, embeddings: np.ndarray, sides: Sequence[str] = ()) -> list[Match]:
-        """float32 (N, D), and the hands' sides (N,) where references have some → Matches."""
+        """Match N hands.
+
+        Args:
+            embeddings: float32 (N, D).
+            sides: (N,), needed where the references have sides.
+        """
         if not self._labels:
             return [Match(None, None, 0.0, 0.0, None, 0.0) for _ in embeddings]
         scores = similarity(self._spec, embeddings, self._embeddings)  # (N, R)

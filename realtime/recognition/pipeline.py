@@ -12,8 +12,11 @@ from realtime.types import Frame, FrameResult, GestureEvent, Hand, Match
 
 
 class Pipeline:
-    """hands → embeddings → matches → gesture events. `matcher` may be replaced between frames,
-    when the gallery or the operating point changes."""
+    """Detects hands, embeds, matches and smooths them.
+
+    Attributes:
+        matcher: may be replaced between frames, when the gallery or the operating point changes.
+    """
 
     def __init__(self, detector: HandDetector, encoder: Encoder, matcher: Matcher) -> None:
         self.matcher = matcher

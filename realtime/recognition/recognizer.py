@@ -1,4 +1,4 @@
-"""Everything a recognising program needs, opened in the right order: the library's front door."""
+"""Detector, encoder, gallery and calibration, opened together."""
 
 from __future__ import annotations
 
@@ -24,10 +24,15 @@ LOOK_AGAIN_S = 1.0  # how often another program's changes to the gallery are loo
 
 
 class Recognizer:
-    """Hand detector, encoder, gallery and calibration, joined. Use as a context manager.
+    """Recognises gestures in frames. Use it as a context manager.
 
-    video: frames follow one another; False for unrelated pictures. Raises UserError for whatever
-    can't be opened.
+    Args:
+        video: frames follow one another; False for unrelated pictures.
+    Attributes:
+        index: the gallery's embeddings, as they are matched now.
+        calibration: the operating point.
+    Raises:
+        UserError: the encoder, the gallery or the hand model can't be opened.
     """
 
     def __init__(self, settings: Settings, video: bool = True) -> None:

@@ -1,9 +1,9 @@
-"""Matches of each hand → gestures that start and end, in seconds, so that 15 and 60 frames a
-second behave alike. Pure.
+"""Turn each hand's matches into gestures that start and end. Pure.
 
-Each hand collects evidence for each label: a second of matches is a second of evidence, a second
-without takes one away. A gesture starts at START_S of evidence and ends when the capped evidence
-is used up: the cap is the hysteresis (after norfair's hit counters).
+Each hand collects evidence for each label, in seconds, so that 15 and 60 frames a second behave
+alike: a second of matches adds a second, a second without takes one away. A gesture starts at
+START_S of evidence and ends when its evidence is used up. The evidence is capped, which is the
+hysteresis (after norfair's hit counters).
 """
 
 from __future__ import annotations
@@ -29,7 +29,12 @@ class _HandState:
 
 
 class Smoother:
-    """Feed every frame's matches, in order; hands are told apart by their track."""
+    """Takes every frame's matches in order; tells hands apart by their track.
+
+    Args:
+        start_s: seconds of matches before a gesture starts.
+        hold_s: seconds without a match before it ends.
+    """
 
     def __init__(self, start_s: float = START_S, hold_s: float = HOLD_S) -> None:
         self._start_s = start_s
@@ -44,7 +49,15 @@ class Smoother:
     def update(
         self, seen: Sequence[tuple[int, str, Match]], frame: int, time_s: float
     ) -> list[GestureEvent]:
-        """(track, side, match) of each hand in this frame → what started and ended."""
+        """Take in a frame.
+
+        Args:
+            seen: (track, side, match) of each hand.
+            frame: its index.
+            time_s: its time.
+        Returns:
+            What started and ended.
+        """
         events, self._early = self._early, []
         seen = [hand for hand in seen if not self._is_muted(hand[0], hand[1])]
         if self._last_s is not None and time_s - self._last_s > LONGEST_GAP_S:

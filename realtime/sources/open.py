@@ -1,4 +1,4 @@
-"""What --camera names → a source: a camera, a stream, a video, a folder of pictures, the demo."""
+"""Open what --camera names: a camera, a stream, a video, a folder of pictures, the demo."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ import numpy as np
 from realtime.gallery.gallery import Gallery, make_reference
 from realtime.hands.detector import HandDetector, detect_picture
 from realtime.live.demo import teach
-from realtime.live.enrol import with_twin
+from realtime.live.enrol import add_twin
 from realtime.recognition.recognizer import Recognizer
 from realtime.settings import Settings
 from realtime.sources import demo
@@ -73,7 +73,7 @@ def test_a_picture_without_a_hand_gets_no_twin(hand_model_path: Path) -> None:
     reference = make_reference(image, hand, "noise")
     with HandDetector(hand_model_path, video=False) as detector:
         assert detect_picture(detector, reference.picture) is None
-        assert with_twin(reference, detector).twin is None
+        assert add_twin(reference, detector).twin is None
 
 
 def test_the_other_hand_is_known(hand_model_path: Path, tmp_path: Path) -> None:

@@ -13,7 +13,15 @@ import pytest
 from realtime.drawn.pose import GESTURES, joints
 from realtime.hands.detector import cut_hand
 from realtime.hands.geometry import upright_square
-from realtime.live.burst import BURST_S, PATIENCE_S, SMALLEST_PX, Burst, Shot, complaints, sharpness
+from realtime.live.burst import (
+    BURST_S,
+    PATIENCE_S,
+    SMALLEST_PX,
+    Burst,
+    Shot,
+    find_faults,
+    sharpness,
+)
 from realtime.types import Detection, Frame, Hand
 
 JOINTS = joints(GESTURES["Open hand"])
@@ -146,19 +154,19 @@ def test_sharpness_is_the_variance_of_the_laplacian() -> None:
     assert sharpness(larger) == pytest.approx(sharpness(MUSH.hand.crop), rel=0.3)
 
 
-def test_a_good_picture_has_no_complaints() -> None:
-    assert complaints(SHARP) == []
+def test_a_good_picture_has_no_find_faults() -> None:
+    assert find_faults(SHARP) == []
 
 
 def test_each_fault_has_its_clause() -> None:
-    (small,) = complaints(shot(px=200))
+    (small,) = find_faults(shot(px=200))
     width = upright_square(shot(px=200).hand.landmarks).width
     assert small == f"the hand is small ({width:.0f} px, at least 90 are good): come closer"
     just = 200 * SMALLEST_PX / width
-    assert complaints(shot(px=just * 1.01)) == [] != complaints(shot(px=just * 0.99))
-    (blurred,) = complaints(MUSH)
+    assert find_faults(shot(px=just * 1.01)) == [] != find_faults(shot(px=just * 0.99))
+    (blurred,) = find_faults(MUSH)
     assert blurred == "the picture is blurred: hold still, or add light"
-    assert len(complaints(shot(px=200, at=(0, 0), blur=20))) == 3
+    assert len(find_faults(shot(px=200, at=(0, 0), blur=20))) == 3
 
 
 def test_a_hand_over_any_edge_is_cut_off() -> None:
@@ -169,7 +177,7 @@ def test_a_hand_over_any_edge_is_cut_off() -> None:
         ("top", (320, 1 - y.min()), (320, -1 - y.min())),
         ("bottom", (320, 479 - y.max()), (320, 481 - y.max())),
     ):
-        assert complaints(shot(at=inside)) == [], edge
-        (cut_off,) = complaints(shot(at=outside))
+        assert find_faults(shot(at=inside)) == [], edge
+        (cut_off,) = find_faults(shot(at=outside))
         assert cut_off.startswith("the hand is cut off at the picture's edge"), edge
     assert math.isfinite(sharpness(shot(at=(-2000, 0)).hand.crop))
