@@ -73,6 +73,7 @@ def test_each_picture_shows_its_data(draw: Callable[[Path, float], None], tmp_pa
     assert (tmp_path / "a.png").read_bytes() != (tmp_path / "b.png").read_bytes()
     for name in ("a", "b"):
         image = cv2.imread(str(tmp_path / f"{name}.png"))
+        assert image is not None
         height, width = image.shape[:2]
         assert 200 <= height <= 1200 and 300 <= width <= 1400
         assert image.std() > 10  # neither blank …
@@ -84,6 +85,7 @@ def test_pictures_keep_their_proportions(tmp_path: Path) -> None:
     black = np.zeros((40, 20), np.uint8)
     plots.picture_grid(tmp_path / "x.png", [black], [""], 1)
     image = cv2.imread(str(tmp_path / "x.png"), cv2.IMREAD_GRAYSCALE)
+    assert image is not None
     rows, columns = np.flatnonzero((image < 50).any(1)), np.flatnonzero((image < 50).any(0))
     assert len(rows) / len(columns) == pytest.approx(2, rel=0.05)
 
