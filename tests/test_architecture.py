@@ -11,7 +11,8 @@ from tests.test_rooms import ROOMS, ROOT, SUB_ROOMS
 def test_the_tree_is_the_one_on_disk() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     [tree] = re.findall(r"^```\n(run\.py .*?)^```", text, re.M | re.S)
-    room, named = "", {}
+    room = ""
+    named: dict[str, list[str]] = {}
     for line in tree.splitlines()[1:]:
         if match := re.match(r"(\w+)/", line):
             room = match[1]

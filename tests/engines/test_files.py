@@ -122,10 +122,19 @@ def test_an_error_names_the_file_and_not_the_temporary_one(tmp_path: Path) -> No
 
 
 def test_what_is_written_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    steps = []
+    steps: list[int | str] = []
     fsync, replace = os.fsync, os.replace
-    monkeypatch.setattr(files.os, "fsync", lambda f: (steps.append(os.fstat(f).st_size), fsync(f)))
-    monkeypatch.setattr(files.os, "replace", lambda *p: (steps.append("named"), replace(*p)))
+
+    def noting_fsync(handle: int) -> None:
+        steps.append(os.fstat(handle).st_size)
+        fsync(handle)
+
+    def noting_replace(old: Path, new: Path) -> None:
+        steps.append("named")
+        replace(old, new)
+
+    monkeypatch.setattr(files.os, "fsync", noting_fsync)
+    monkeypatch.setattr(files.os, "replace", noting_replace)
     write_file(tmp_path / "a", b"12345")
     assert steps[:2] == [5, "named"]
     assert os.name == "nt" or len(steps) == 3  # and the folder, whose name for it is new

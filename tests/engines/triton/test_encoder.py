@@ -64,7 +64,7 @@ def test_two_threads_at_once(place: Place, encoder) -> None:
     """Each request is answered only once the other's is there, too."""
     here = OnnxEncoder(place.onnx)
     both = threading.Barrier(2, timeout=PATIENCE_S)
-    place.triton.before = lambda request: both.wait() and None
+    place.triton.before = lambda request: both.wait()
     with ThreadPoolExecutor(2) as pool:
         batches = [hands(1), hands(2)]
         for _ in range(3):

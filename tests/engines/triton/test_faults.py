@@ -113,7 +113,7 @@ def test_a_request_that_fails_is_told_and_the_next_one_is_not(place: Place, enco
 
 def test_a_request_that_takes_too_long_is_told(place: Place, encoder, monkeypatch) -> None:
     done = threading.Event()
-    place.triton.before = lambda request: done.wait(PATIENCE_S) and None
+    place.triton.before = lambda request: done.wait(PATIENCE_S)
     monkeypatch.setattr(triton_encoder, "ENCODE_S", 0.3)
     try:
         assert "didn't embed the hands (Deadline Exceeded)" in failure(encoder)

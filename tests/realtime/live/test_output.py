@@ -101,8 +101,11 @@ def test_both_run_and_failures_come_out(tmp_path: Path) -> None:
         threads.append(threading.current_thread())
         assert ended.wait(LONG_S)
 
-    run_beside(loop, stop=ended.set, here=lambda: (threads.append(threading.current_thread()),
-                                                   ended.set())[0])  # fmt: skip
+    def here() -> None:
+        threads.append(threading.current_thread())
+        ended.set()
+
+    run_beside(loop, stop=ended.set, here=here)
     assert len(set(threads)) == 2 and threading.main_thread() in threads
 
     def failing() -> None:

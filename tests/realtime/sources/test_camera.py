@@ -155,7 +155,7 @@ def test_pauses_grow_and_start_short_again(server: Server, news: list[str]) -> N
     pauses: list[float] = []
     with open_source(server.url) as source:
         # Only the reader waits for it; the pauses are noted, and are over at once.
-        source._closed.wait = pauses.append  # type: ignore[attr-defined]
+        source._closed.wait = pauses.append  # type: ignore[method-assign,assignment]
         for _ in range(2):
             server.wait_for("sent", server.sent + 25)
             server.set("drop", play_after=10)

@@ -136,7 +136,7 @@ def test_the_same_checkpoint_has_the_same_fingerprint(default: Path, exported, t
 def test_only_large_constants_are_halved() -> None:
     rng = np.random.default_rng(0)
     large, small = rng.normal(0, 1, (LARGE, 4)), rng.normal(0, 1, (LARGE - 1,))
-    constants = {
+    constants: dict[str, np.ndarray] = {
         "large": large.astype(np.float32),
         "small": small.astype(np.float32),
         "places": np.arange(LARGE, dtype=np.int64),
@@ -164,6 +164,7 @@ def test_only_large_constants_are_halved() -> None:
     assert kinds == {"large_half": np.float16, "small": np.float32, "places": np.int64}
     x = rng.normal(0, 1, (3, LARGE)).astype(np.float32)
     (found,) = ReferenceEvaluator(halved).run(None, {"x": x})
+    assert isinstance(found, np.ndarray)
     exact = x @ stored["large_half"].astype(np.float32) + stored["small"].sum()
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, exact, rtol=1e-5, atol=1e-4)
@@ -207,6 +208,7 @@ def test_a_place_that_cannot_be_written_is_told(default: Path, at_once, tmp_path
 def test_parity_sees_a_difference(default: Path, exported) -> None:
     path, _, difference = exported
     model, _ = load_checkpoint(default)
+    assert isinstance(model, GestureEncoder)
     spec = OnnxEncoder(path).spec
     assert module.parity(model, spec, path) == difference
     with torch.no_grad():

@@ -10,6 +10,7 @@ import sys
 import time
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -73,7 +74,7 @@ def prepared(drawn: Path, hand_model_path: Path, tmp_path_factory: pytest.TempPa
     return out
 
 
-def arrays(path: Path) -> dict[str, np.ndarray]:
+def arrays(path: Path) -> dict[str, Any]:
     with np.load(path, allow_pickle=False) as file:
         return dict(file)
 
@@ -140,6 +141,7 @@ def test_the_file_holds_what_the_live_loop_would_see(drawn, prepared, hand_model
         for i, (path, (_, side)) in enumerate(SHOWN.items()):
             picture = read_picture(drawn / path)
             seen = detect_picture(detector, picture)
+            assert seen is not None
             square = upright_square(seen.landmarks)
             mirror = side == "left"
             crop = hands.crop(i)
@@ -337,7 +339,7 @@ def test_sets_and_files_are_joined_and_picked_from(
 def test_files_that_are_not_what_prepare_writes(prepared, tmp_path) -> None:
     path, data = tmp_path / "x.npz", arrays(prepared)
 
-    def refused(content: bytes | dict[str, np.ndarray]) -> str:
+    def refused(content: bytes | dict[str, Any]) -> str:
         if isinstance(content, dict):
             np.savez(path, **content)
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -191,6 +192,6 @@ def test_a_loss_trains_only_the_similarity_that_it_fits() -> None:
 
 
 @pytest.mark.parametrize("slip", [{"loss": "softmax"}, {"optimizer": "lion"}])
-def test_unknown_names_in_a_recipe_are_told(slip: dict[str, str]) -> None:
+def test_unknown_names_in_a_recipe_are_told(slip: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="A loss is one of bce, .* an optimizer one of sgd, adam"):
         SiameseRecipe(SiameseConfig("koch"), **slip)

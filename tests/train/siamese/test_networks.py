@@ -136,6 +136,7 @@ def test_it_starts_as_published() -> None:
         # Five standard errors of a mean and of a standard deviation.
         assert abs(weight.mean().item()) < 5 * spread / math.sqrt(count)
         assert abs(weight.std().item() / spread - 1) < 5 / math.sqrt(2 * count)
+        assert layer.bias is not None
         biases.append(layer.bias.detach())
     values = torch.cat(biases).double()
     assert len(biases) == 6 and len(values) == 64 + 128 + 128 + 256 + 4096 + 1
