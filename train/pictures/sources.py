@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
-from calibration.int8.crops import Hands
+from calibration.int8.crops import HandCrops
 from engines.errors import UserError
 from engines.say import console, warn
 from realtime.hands.detector import cut_hand, encoder_inputs
@@ -28,7 +28,7 @@ class Source:
     labels: np.ndarray
     subjects: np.ndarray
     names: np.ndarray
-    fetch: Callable[[np.ndarray], Hands]
+    fetch: Callable[[np.ndarray], HandCrops]
 
 
 def source(pictures: Path, crop_size: int, hand_model: Callable[[], Path]) -> Source:
@@ -49,13 +49,13 @@ def prepared_source(data: Prepared, crop_size: int) -> Source:
     labels = np.char.add(np.char.add(data.sets, "/"), data.labels)
     names = np.char.add(np.char.add(data.sets, "/"), data.paths)
 
-    def fetch(rows: np.ndarray) -> Hands:
+    def fetch(rows: np.ndarray) -> HandCrops:
         crops = np.empty((len(rows), crop_size, crop_size, 3), np.uint8)
         for i, row in enumerate(rows.tolist()):
             crop = as_stored(data.crop(row), crop_size)
             crops[i] = np.rint(crop.transpose(1, 2, 0) * 255)
         points, world = data.landmarks[rows], data.world_landmarks[rows]
-        return Hands(crops, points, world, labels[rows], data.subjects[rows], names[rows])
+        return HandCrops(crops, points, world, labels[rows], data.subjects[rows], names[rows])
 
     return Source(labels, data.subjects, names, fetch)
 
@@ -67,7 +67,7 @@ def _folder_source(folder: Path, crop_size: int, hand_model: Callable[[], Path])
     names = [path.relative_to(folder).as_posix() for path in paths]
     subjects, labels = subjects_and_labels(names)
 
-    def fetch(rows: np.ndarray) -> Hands:
+    def fetch(rows: np.ndarray) -> HandCrops:
         chosen = [paths[row] for row in rows.tolist()]
         hands, found = [], []
         seen = zip(rows.tolist(), scan(chosen, hand_model()), strict=True)
@@ -84,6 +84,8 @@ def _folder_source(folder: Path, crop_size: int, hand_model: Callable[[], Path])
                 f"No hand is found in any of {len(chosen)} pictures in {folder}. Name a folder of "
                 "pictures that show hands: <subject>/<label>/<image>."
             )
-        return Hands(*encoder_inputs(hands), labels[found], subjects[found], np.array(names)[found])
+        return HandCrops(
+            *encoder_inputs(hands), labels[found], subjects[found], np.array(names)[found]
+        )
 
     return Source(labels, subjects, np.array(names), fetch)
