@@ -149,10 +149,10 @@ def fit(
         weights=(float(weights[0]), float(weights[1]), float(weights[2])),
         fingerprint=fingerprint, fitted_on=fitted_on,
     ).at(far)  # fmt: skip
-    return dataclasses.replace(calibration, report=tried(calibration, scores))
+    return dataclasses.replace(calibration, report=evaluate(calibration, scores))
 
 
-def tried(calibration: Calibration, scores: Scores) -> dict[str, float]:
+def evaluate(calibration: Calibration, scores: Scores) -> dict[str, float]:
     """What a calibration does on scores: the rates of correct and false accepts, and the expected
     calibration error of the raw similarity and of its probability, where recorded and unrecorded
     gestures weigh alike."""

@@ -15,7 +15,7 @@ FEWEST = 32  # crops that ranges may be read from; fewer are those of a few pict
 
 
 @dataclass(frozen=True)
-class Hands(Bundle):
+class HandCrops(Bundle):
     """N hands as an encoder takes them, all right or seen as right.
 
     crops uint8 (N, S, S, 3) RGB; landmarks float32 (N, 21, 3) in crop widths; world_landmarks
@@ -34,7 +34,7 @@ class Hands(Bundle):
         return self.crops, self.landmarks, self.world_landmarks
 
 
-def balanced(labels: np.ndarray, subjects: np.ndarray, count: int, seed: int) -> np.ndarray:
+def choose_balanced(labels: np.ndarray, subjects: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Rows of at most `count` pictures: every label in turn, of it a picture of the person shown
     least so far. int64, ascending; the same for the same arguments."""
     rng = np.random.default_rng(seed)
@@ -57,7 +57,7 @@ def balanced(labels: np.ndarray, subjects: np.ndarray, count: int, seed: int) ->
     return np.array(sorted(chosen), np.int64)
 
 
-def two_groups(subjects: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def split_people(subjects: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """People to calibrate with and people to measure on, bool (N,) twice: every second one, in the
     order of their names, so that each set of several people is in both. One person is both."""
     people = np.unique(subjects)
@@ -68,7 +68,7 @@ def two_groups(subjects: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return first, ~first
 
 
-def manifest(hands: Hands, seed: int) -> dict[str, Any]:
+def manifest(hands: HandCrops, seed: int) -> dict[str, Any]:
     """What makes a set of crops reproducible: each picture's name and the SHA-256 of what the
     encoder was shown of it, and of all together."""
     rows = []
@@ -88,7 +88,7 @@ def manifest(hands: Hands, seed: int) -> dict[str, Any]:
     }
 
 
-def enough(hands: Hands, what: str) -> Hands:
+def check_enough(hands: HandCrops, what: str) -> HandCrops:
     """The same. Raises UserError where there are too few to read ranges from."""
     if len(hands) < FEWEST:
         raise UserError(

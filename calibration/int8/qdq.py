@@ -33,7 +33,7 @@ LEAST = 1e-6  # a range narrower than this is that of a layer that never answers
 ULP = 2.0**-22  # what tells two scales apart and changes nothing else
 
 
-def quantised(
+def insert_qdq(
     model: onnx.ModelProto, graph: FloatGraph, chosen: Collection[str], ranges: Ranges
 ) -> onnx.ModelProto:
     """→ a copy with the chosen ones of graph.layers in 8 bits.

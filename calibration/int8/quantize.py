@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from calibration.int8.crops import Hands
+from calibration.int8.crops import HandCrops
 from calibration.int8.graph import FloatGraph
-from calibration.int8.qdq import Ranges, quantised
+from calibration.int8.qdq import Ranges, insert_qdq
 from engines.errors import UserError
 from engines.onnx_runtime.session import cpu_session
-from engines.onnx_runtime.session import runtime as onnx_runtime
+from engines.onnx_runtime.session import load_onnxruntime as onnx_runtime
 from engines.say import progress
 from engines.spec import EncoderSpec, preprocess
 
@@ -47,8 +47,8 @@ def choose(
     model: onnx.ModelProto,
     graph: FloatGraph,
     spec: EncoderSpec,
-    calibrating: Hands,
-    held_back: Hands,
+    calibrating: HandCrops,
+    held_back: HandCrops,
     drift: float = DRIFT,
 ) -> tuple[Choice, Ranges]:
     """→ the layers that can run in 8 bits, and the ranges of all tensors.
@@ -63,7 +63,7 @@ def choose(
     expected = embeddings(model, spec, held_back)
 
     def drifts(layers: Collection[str], using: Ranges) -> float:
-        found = embeddings(quantised(model, graph, layers, using), spec, held_back)
+        found = embeddings(insert_qdq(model, graph, layers, using), spec, held_back)
         return 1.0 - float(cosines(expected, found).mean())
 
     with progress() as bar:
@@ -122,7 +122,9 @@ def _without_short_runs(graph: FloatGraph, kept: Collection[str]) -> list[str]:
     return [name for name in kept if name not in short]
 
 
-def histograms(model: onnx.ModelProto, graph: FloatGraph, spec: EncoderSpec, hands: Hands) -> Any:
+def histograms(
+    model: onnx.ModelProto, graph: FloatGraph, spec: EncoderSpec, hands: HandCrops
+) -> Any:
     """onnxruntime's HistogramCollector of every tensor in graph.tensors()."""
     import onnx
 
@@ -135,7 +137,7 @@ def histograms(model: onnx.ModelProto, graph: FloatGraph, spec: EncoderSpec, han
     inside = [name for name in graph.tensors() if name not in given]
     kind = onnx.TensorProto.FLOAT
     shown.graph.output.extend(onnx.helper.make_tensor_value_info(n, kind, None) for n in inside)
-    run = _opened(shown)
+    run = _open(shown)
     collector = HistogramCollector("entropy", False, BINS, LEVELS, PERCENTILE, "same")
     with progress() as bar:
         task = bar.add_task("ranges", total=len(hands))
@@ -160,9 +162,9 @@ def ranges(collected: Any, method: str) -> Ranges:
     return {name: (float(values[0]), float(values[1])) for name, values in found.items()}
 
 
-def embeddings(model: onnx.ModelProto, spec: EncoderSpec, hands: Hands) -> np.ndarray:
+def embeddings(model: onnx.ModelProto, spec: EncoderSpec, hands: HandCrops) -> np.ndarray:
     """float32 (N, D) of a graph that needn't be saved."""
-    run = _opened(model)
+    run = _open(model)
     parts = [run(["embedding"], preprocess(spec, *p.inputs()))[0] for p in _batches(hands, 32)]
     return np.concatenate(parts)
 
@@ -173,11 +175,11 @@ def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return (a * b).sum(axis=1) / np.maximum(lengths, 1e-12)
 
 
-def _batches(hands: Hands, size: int) -> Iterator[Hands]:
+def _batches(hands: HandCrops, size: int) -> Iterator[HandCrops]:
     for start in range(0, len(hands), size):
         yield hands.take(slice(start, start + size))
 
 
-def _opened(model: onnx.ModelProto) -> Callable[..., list[np.ndarray]]:
+def _open(model: onnx.ModelProto) -> Callable[..., list[np.ndarray]]:
     """What runs a graph as OnnxEncoder does."""
     return cpu_session(model.SerializeToString()).run

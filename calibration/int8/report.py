@@ -11,7 +11,7 @@ import numpy as np
 
 from calibration import metrics
 from calibration.episodes import LabelledEmbeddings, Scores, across, within
-from calibration.int8.crops import Hands
+from calibration.int8.crops import HandCrops
 from calibration.int8.quantize import cosines
 from calibration.metrics import Figure
 from calibration.threshold import GALLERY_SIZE
@@ -23,14 +23,14 @@ BATCHES = (1, 2, 8)  # hands at once
 ROUNDS = 60  # of timing
 
 
-def embedded(encoder: Encoder, hands: Hands) -> LabelledEmbeddings:
+def embed(encoder: Encoder, hands: HandCrops) -> LabelledEmbeddings:
     parts = [
         encoder.encode(*hands.take(slice(i, i + 32)).inputs()) for i in range(0, len(hands), 32)
     ]
     return LabelledEmbeddings(np.concatenate(parts), hands.labels, hands.subjects)
 
 
-def compared(
+def compare(
     before: Encoder, after: Encoder, old: LabelledEmbeddings, new: LabelledEmbeddings
 ) -> dict[str, Any]:
     """Drift, and each figure of both encoders on the same hands, episodes and draws, with the
@@ -41,13 +41,13 @@ def compared(
     known = min(GALLERY_SIZE, most // 2)
     modes: dict[str, Callable[..., Scores]] = {"within a person": within, "across people": across}
     for mode, episodes in modes.items():
-        closed = _both(before, after, old, new, episodes, None)
+        closed = _score_both(before, after, old, new, episodes, None)
         if closed is not None:
             rows[f"{mode}: one-shot accuracy, all labels"] = [
                 *map(metrics.accuracy, closed),
                 metrics.accuracy_change(*closed),
             ]
-        opened = _both(before, after, old, new, episodes, known) if known >= 2 else None
+        opened = _score_both(before, after, old, new, episodes, known) if known >= 2 else None
         if opened is not None and 0 < opened[0].known.mean() < 1:
             rows[f"{mode}: AUROC, {known} recorded"] = [
                 *map(metrics.auroc, opened),
@@ -66,7 +66,7 @@ def compared(
     }
 
 
-def _both(
+def _score_both(
     before: Encoder,
     after: Encoder,
     old: LabelledEmbeddings,
@@ -83,7 +83,7 @@ def _numbers(figure: Figure) -> list[float]:
     return [figure.value, figure.low, figure.high]
 
 
-def latencies(before: Encoder, after: Encoder, hands: Hands) -> dict[str, dict[str, Any]]:
+def latencies(before: Encoder, after: Encoder, hands: HandCrops) -> dict[str, dict[str, Any]]:
     """Milliseconds per call of encode by the number of hands, one thread: the median of each, and
     how many times as fast the second is, with a 95 % interval; see engines.selftest.bench."""
     inputs = hands.take(np.arange(max(BATCHES)) % len(hands)).inputs()

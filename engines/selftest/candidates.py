@@ -10,7 +10,7 @@ from pathlib import Path
 
 from engines.encoder import Encoder, engine_kind, open_encoder
 from engines.errors import UserError
-from engines.onnx_runtime.session import available
+from engines.onnx_runtime.session import list_providers
 from engines.say import warn
 
 
@@ -54,7 +54,7 @@ def find_engines(onnx: Path) -> list[str]:
     plans = sorted({*onnx.parent.glob(f"{stem}.plan"), *onnx.parent.glob(f"{stem}-*.plan")})
     quantised = onnx.with_name(f"{stem}-int8.onnx")
     files = [*([quantised] if quantised.is_file() else []), *plans]
-    return [*(f"onnx:{name}" for name in available()), *map(str, files)]
+    return [*(f"onnx:{name}" for name in list_providers()), *map(str, files)]
 
 
 def open_engine(name: str, onnx: Path) -> Encoder:

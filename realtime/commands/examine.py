@@ -14,7 +14,7 @@ import numpy as np
 
 from calibration.threshold import calibration_path, load
 from engines.encoder import Encoder, encoder_path, open_encoder
-from engines.finding import Finding, guarded
+from engines.finding import Finding, run_check
 from engines.selftest.machine import examine_machine, find_gpu
 from realtime.hands import model as hand_model
 
@@ -39,10 +39,10 @@ def examine(encoder: str, engine: str, model: str | None) -> Iterator[Finding]:
     for package, wanted in PACKAGES.items():
         yield _package(package, wanted)
     yield from examine_machine(find_gpu())
-    yield guarded("hand model", lambda: _hand_model(model), REQUIREMENTS)
-    yield guarded("cameras", _cameras, REQUIREMENTS)
-    yield guarded("display", _display, REQUIREMENTS)
-    yield guarded("encoder", lambda: _encoder(encoder, engine), REQUIREMENTS)
+    yield run_check("hand model", lambda: _hand_model(model), REQUIREMENTS)
+    yield run_check("cameras", _cameras, REQUIREMENTS)
+    yield run_check("display", _display, REQUIREMENTS)
+    yield run_check("encoder", lambda: _encoder(encoder, engine), REQUIREMENTS)
 
 
 def _python() -> Finding:

@@ -6,13 +6,13 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from engines.encoder import ENCODERS, encoder_path
+from engines.encoder import ENCODERS, EncoderInputs, encoder_path
 from engines.finding import Finding
 from engines.say import tell
 from engines.selftest import machine
-from engines.selftest.bug_report import private, write
+from engines.selftest.bug_report import collect_private, write
 from engines.selftest.selftest import examine_encoder, examine_plan
-from engines.selftest.trials import Effort, Hands
+from engines.selftest.trials import Effort
 from realtime.measuring.drawn_crops import drawn_crops
 from realtime.measuring.report import print_finding, print_table
 
@@ -33,7 +33,7 @@ def self_test(file: Path, encoder: str, int8: Path | None, report: Path, effort:
     """
     known = {"tested": file.name, "effort": vars(effort), "machine": machine.facts()}
     named = [file, *([int8] if int8 else []), *([] if encoder in ENCODERS else [Path(encoder)])]
-    hidden, found = private(named), []
+    hidden, found = collect_private(named), []
     with tempfile.TemporaryDirectory() as folder:
         for finding in _findings(file, encoder, int8, Path(folder), effort):
             print_finding(finding)
@@ -47,7 +47,7 @@ def self_test(file: Path, encoder: str, int8: Path | None, report: Path, effort:
 def _findings(
     file: Path, encoder: str, int8: Path | None, folder: Path, effort: Effort
 ) -> Iterator[Finding]:
-    def draw(size: int) -> Hands:
+    def draw(size: int) -> EncoderInputs:
         tell(f"Drawing {effort.hands} hands.")
         return drawn_crops(effort.hands, size)
 

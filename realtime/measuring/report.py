@@ -11,7 +11,7 @@ from rich.text import Text
 
 from calibration.threshold import GALLERY_SIZE, Calibration
 from engines.finding import Finding
-from realtime.measuring.evaluate import Report
+from realtime.measuring.evaluate import EvaluationReport
 
 
 def print_table(
@@ -46,7 +46,7 @@ def print_finding(finding: Finding) -> None:
         console.print(Text(f"       → {finding.advice}"), soft_wrap=True)
 
 
-def print_report(report: Report) -> None:
+def print_report(report: EvaluationReport) -> None:
     """A row per figure, a column per encoder; then what is missing and why."""
     console = Console(highlight=False)
     missing = sum(report.not_found.values())

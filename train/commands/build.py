@@ -89,22 +89,24 @@ def run(arguments: argparse.Namespace) -> None:
         onnx = _encoder(arguments, arguments.triton.parent / f"{arguments.name}.onnx")
         _serve(arguments, onnx)
         return
-    from engines.tensorrt.build import Wish, build, definite
+    from engines.tensorrt.build import BuildOptions, build, resolve_options
 
     if plan.suffix != ".plan":
         raise UserError(f"--engine takes the name of a plan, FILE.plan; got {plan}.")
     check_writable(plan)
     if arguments.pictures and arguments.precision != "int8":
         raise UserError("--pictures are what --precision int8 is calibrated with: name both.")
-    wish = Wish(
+    wanted = BuildOptions(
         arguments.runtime,
         arguments.precision,
         arguments.batch,
         arguments.target,
         arguments.portable,
     )
-    wish = definite(wish)  # faults come before a checkpoint is exported, which takes a while
-    if arguments.triton and wish.runtime != "tensorrt":
+    wanted = resolve_options(
+        wanted
+    )  # faults come before a checkpoint is exported, which takes a while
+    if arguments.triton and wanted.runtime != "tensorrt":
         raise UserError(
             "Triton runs plans of the classic TensorRT only: build with --runtime tensorrt, or "
             "leave --engine out, and it gets the ONNX file."
@@ -117,7 +119,7 @@ def run(arguments: argparse.Namespace) -> None:
         onnx = _quantize(arguments, plan)
     else:
         onnx = _encoder(arguments, plan.with_suffix(".onnx"))
-    made = build(onnx, plan, wish)
+    made = build(onnx, plan, wanted)
     tell(
         f"{plan}: {made.plan_bytes / 1e6:.1f} MB in {made.build_s:.1f} s, encoder "
         f"{made.fingerprint[:12]}, for {', '.join(made.targets)}."

@@ -175,7 +175,7 @@ def held_out_calibration(done: list[Fold], far: float) -> Iterator[tuple[str, di
     for fold in done:
         fitted = _on_others(fold, done, far, "")
         if fitted is not None and fold.scores is not None:
-            yield fold.test, threshold.tried(fitted, fold.scores)
+            yield fold.test, threshold.evaluate(fitted, fold.scores)
 
 
 def _on_others(fold: Fold, done: list[Fold], far: float, fingerprint: str) -> Calibration | None:

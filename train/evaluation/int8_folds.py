@@ -18,11 +18,11 @@ import numpy as np
 
 from calibration import threshold
 from calibration.episodes import LabelledEmbeddings, Scores, within
-from calibration.int8.crops import Hands, balanced
+from calibration.int8.crops import HandCrops, choose_balanced
 from calibration.int8.graph import FloatGraph
-from calibration.int8.qdq import quantised
+from calibration.int8.qdq import insert_qdq
 from calibration.int8.quantize import Choice, histograms, ranges
-from calibration.int8.report import compared, embedded
+from calibration.int8.report import compare, embed
 from calibration.threshold import Calibration
 from engines.encoder import open_encoder
 from engines.errors import UserError, short_reason
@@ -82,24 +82,26 @@ def _tried(run: Path, data: Prepared, choice: Choice, crops: int, seed: int) -> 
         )
     source = open_prepared(data, spec.crop_size)
     known = np.flatnonzero(~np.isin(data.sets, without))
-    known = known[balanced(source.labels[known], source.subjects[known], crops, seed)]
+    known = known[choose_balanced(source.labels[known], source.subjects[known], crops, seed)]
     found = ranges(histograms(model, graph, spec, source.fetch(known)), choice.method)
     tested = source.fetch(np.flatnonzero(data.sets == run.name))
     labels = [same.get(name, name.split("/", 1)[1]) for name in tested.labels.tolist()]
     tested = dataclasses.replace(tested, labels=np.array(labels))
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / "int8.onnx"
-        save_encoder(quantised(model, graph, choice.layers, found), spec, path)
+        save_encoder(insert_qdq(model, graph, choice.layers, found), spec, path)
         report, new = _compared(run / "encoder.onnx", path, tested)
     alike = functools.partial(similarity, spec)
     scores = within(new, alike, known=threshold.GALLERY_SIZE, draws=DRAWS)
     return FoldResult(run.name, report, scores if len(scores) else None)
 
 
-def _compared(before: Path, after: Path, hands: Hands) -> tuple[dict[str, Any], LabelledEmbeddings]:
+def _compared(
+    before: Path, after: Path, hands: HandCrops
+) -> tuple[dict[str, Any], LabelledEmbeddings]:
     first, second = open_encoder(str(before), "onnx"), open_encoder(str(after), "onnx")
-    old, new = embedded(first, hands), embedded(second, hands)
-    report = compared(first, second, old, new)
+    old, new = embed(first, hands), embed(second, hands)
+    report = compare(first, second, old, new)
     first.close()
     second.close()
     return report, new

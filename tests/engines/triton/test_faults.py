@@ -31,8 +31,11 @@ def test_an_address_that_is_none_is_told(url: str) -> None:
 
 
 def test_an_address_of_ipv6() -> None:
-    assert triton_encoder._parts("triton://[::1]:8001/m") == ("[::1]:8001", "m")
-    assert triton_encoder._parts("triton://fleet.example:80/m-1.b") == ("fleet.example:80", "m-1.b")
+    assert triton_encoder._parse_url("triton://[::1]:8001/m") == ("[::1]:8001", "m")
+    assert triton_encoder._parse_url("triton://fleet.example:80/m-1.b") == (
+        "fleet.example:80",
+        "m-1.b",
+    )
 
 
 def test_nobody_there_is_told() -> None:
