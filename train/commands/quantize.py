@@ -124,7 +124,7 @@ def _made(
     from engines.cpu import multiplies_8_bits
     from engines.encoder import open_encoder
     from engines.onnx_file import load_encoder, save_encoder
-    from train.evaluation.int8_folds import calibration_of, tried_on_folds
+    from train.evaluation.int8_folds import calibration_of, evaluate_folds
     from train.pictures.prepared import load_prepared
     from train.pictures.sources import open_source
 
@@ -159,7 +159,7 @@ def _made(
         "cpu_multiplies_8_bits_in_one_step": multiplies_8_bits(),
     }
     if folds is not None:
-        results = tried_on_folds(folds, load_prepared([pictures]), choice, crops, SEED)
+        results = evaluate_folds(folds, load_prepared([pictures]), choice, crops, SEED)
         report["folds"] = {result.test: result.report for result in results}
         fitted = calibration_of(results, new_mark)
         threshold.save(fitted, threshold.calibration_path(out))

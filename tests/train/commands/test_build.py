@@ -42,8 +42,19 @@ def test_neither_a_plan_nor_a_repository(here: Path, capsys) -> None:
 
 def test_a_plan_that_triton_cannot_run_is_not_built(here: Path, capsys, monkeypatch) -> None:
     pytest.importorskip("tensorrt_rtx", reason="TensorRT for RTX needs requirements-gpu.txt")
-    asked = ["build", "--onnx", onnx_file, "--engine", "e.plan", "--triton", "fleet",
-             "--runtime", "tensorrt-rtx", "--target", "sm89"]  # fmt: skip
+    asked = [
+        "build",
+        "--onnx",
+        onnx_file,
+        "--engine",
+        "e.plan",
+        "--triton",
+        "fleet",
+        "--runtime",
+        "tensorrt-rtx",
+        "--target",
+        "sm89",
+    ]
     assert run.main(asked) == 1
     assert "Triton runs plans of the classic TensorRT only" in capsys.readouterr().err
     assert [p.name for p in here.iterdir()] == [onnx_file]
@@ -66,16 +77,39 @@ def test_int8_is_quantised_with_the_pictures_first(here: Path, capsys, monkeypat
     def note(onnx: Path, plan: Path, wish: tensorrt_build.Wish) -> Sidecar:
         built.append((onnx, plan))
         _, spec, mark = load_encoder(onnx)
-        return Sidecar("tensorrt", "11.4", "13", "", ("sm90",), "int8", False, "", mark, spec,
-                       (1, 2), 1.0, 1, "")  # fmt: skip
+        return Sidecar(
+            "tensorrt",
+            "11.4",
+            "13",
+            "",
+            ("sm90",),
+            "int8",
+            False,
+            "",
+            mark,
+            spec,
+            (1, 2),
+            1.0,
+            1,
+            "",
+        )
 
     monkeypatch.setattr(tensorrt_build, "definite", lambda wish: replace(wish, runtime="tensorrt"))
     monkeypatch.setattr(tensorrt_build, "build", note)
     small_encoder(here / "small.onnx")
     names = [("set", who, label) for who in "abcd" for label in "pqrstu" for _ in range(9)]
     write_prepared(here / "hands.npz", names)
-    asked = ["build", "--onnx", "small.onnx", "--engine", "small8.plan", "--precision", "int8",
-             "--pictures", "hands.npz"]  # fmt: skip
+    asked = [
+        "build",
+        "--onnx",
+        "small.onnx",
+        "--engine",
+        "small8.plan",
+        "--precision",
+        "int8",
+        "--pictures",
+        "hands.npz",
+    ]
     assert run.main(asked) == 0
     assert built == [(Path("small8.onnx"), Path("small8.plan"))]
     assert is_quantised(load_encoder(Path("small8.onnx"))[0])

@@ -20,8 +20,19 @@ from train.encoder.model import GestureEncoder, ModelConfig
 from train.runs.checkpoint import save_checkpoint
 
 MODEL = ModelConfig(crop_size=64, components=(8, 8, 8, 8), hidden=16, dim=16)
-BUILD = ["build", "--checkpoint", "small.pt", "--engine", "e.plan", "--runtime", "tensorrt-rtx",
-         "--target", "sm89", "--batch", "1"]  # fmt: skip
+BUILD = [
+    "build",
+    "--checkpoint",
+    "small.pt",
+    "--engine",
+    "e.plan",
+    "--runtime",
+    "tensorrt-rtx",
+    "--target",
+    "sm89",
+    "--batch",
+    "1",
+]
 
 
 def test_a_checkpoint_becomes_a_plan(tmp_path: Path, monkeypatch, capsys) -> None:
