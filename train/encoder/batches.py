@@ -1,7 +1,7 @@
-"""Which hands stand in a training batch: one alphabet at a time, from as many people as can be.
+"""The hands of a training batch: of one alphabet, from as many people as possible.
 
-Labels of different alphabets can't be compared (one set's "A" may be another's "B"), so a batch
-never mixes them: everything in it that has another label is truly another gesture.
+A batch never mixes alphabets, whose labels can't be compared (one set's "A" may be another's "B").
+So, within a batch, another label always means another gesture.
 """
 
 from __future__ import annotations
@@ -10,20 +10,27 @@ from dataclasses import dataclass
 
 import numpy as np
 
-Rows = list[list[list[int]]]  # per label, per person: rows
+Rows = list[list[list[int]]]  # [label][person] → rows
 
 
 @dataclass(frozen=True)
-class Index:
-    """alphabets: for each, per label and person, the rows of a bank; shares (A,): how often each
-    alphabet's turn comes, as the root of its size."""
+class BatchIndex:
+    """The hands of A alphabets, by label and person.
+
+    Attributes:
+        alphabets: Rows of a bank, [alphabet][label][person].
+        shares: (A,) probabilities of the alphabets, proportional to the roots of their sizes.
+    """
 
     alphabets: list[Rows]
     shares: np.ndarray
 
 
-def index_of(alphabets: np.ndarray, labels: np.ndarray, subjects: np.ndarray) -> Index:
-    """str (N,) thrice. Labels with one picture, and alphabets with one label, are left out."""
+def index_hands(alphabets: np.ndarray, labels: np.ndarray, subjects: np.ndarray) -> BatchIndex:
+    """Index hands by alphabets, labels and subjects, str (N,) each.
+
+    Labels with only one picture, and alphabets with only one label, are left out.
+    """
     nested: dict[str, dict[str, dict[str, list[int]]]] = {}
     for row, (a, b, c) in enumerate(zip(alphabets, labels, subjects, strict=True)):
         nested.setdefault(str(a), {}).setdefault(str(b), {}).setdefault(str(c), []).append(row)
@@ -34,14 +41,23 @@ def index_of(alphabets: np.ndarray, labels: np.ndarray, subjects: np.ndarray) ->
         if len(rows) > 1:
             kept.append(rows)
     sizes = np.array([sum(len(p) for people in rows for p in people) for rows in kept])
-    return Index(kept, np.sqrt(sizes) / np.sqrt(sizes).sum())
+    return BatchIndex(kept, np.sqrt(sizes) / np.sqrt(sizes).sum())
 
 
-def draw(
-    rng: np.random.Generator, index: Index, labels: int, per_label: int
+def draw_batch(
+    rng: np.random.Generator, index: BatchIndex, labels: int, per_label: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and label numbers int (B,): `per_label` hands of each of up to `labels` labels of one
-    alphabet, of different people where there are enough."""
+    """Draw a batch of one alphabet.
+
+    Args:
+        rng: Source of randomness.
+        index: The hands.
+        labels: Number of labels, or all if there are fewer.
+        per_label: Hands of each label, of different people if there are enough.
+
+    Returns:
+        Rows and numbers of the labels, int (B,) each.
+    """
     rows = index.alphabets[rng.choice(len(index.shares), p=index.shares)]
     chosen, numbers = [], []
     for number, which in enumerate(rng.permutation(len(rows))[:labels]):
@@ -54,11 +70,20 @@ def draw(
     return np.array(chosen), np.array(numbers)
 
 
-def draw_pairs(
+def draw_pair_batch(
     rng: np.random.Generator, labels: np.ndarray, pairs: int, per_label: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and label numbers int (B,) of drawn gestures, int labels (N,): classes 2i and 2i + 1,
-    which differ in little, always together."""
+    """Draw a batch of synthetic gestures; the similar classes 2i and 2i + 1 come together.
+
+    Args:
+        rng: Source of randomness.
+        labels: int (N,), the classes.
+        pairs: Number of pairs of classes.
+        per_label: The most hands of each class.
+
+    Returns:
+        Rows and classes, int (B,) each.
+    """
     order = np.argsort(labels, kind="stable")
     starts = np.searchsorted(labels[order], np.arange(labels.max() + 2))
     counts = np.diff(starts)

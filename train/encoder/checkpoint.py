@@ -1,4 +1,4 @@
-"""Read any checkpoint that `train` leaves: this project's own encoder or a Siamese network."""
+"""Read any checkpoint of `run.py train`: this project's encoder or a Siamese network."""
 
 from __future__ import annotations
 
@@ -17,8 +17,12 @@ KINDS: Kinds = {
 
 
 def load_checkpoint(path: Path) -> tuple[GestureEncoder | SiameseNetwork, dict[str, Any]]:
-    """→ the model in single precision, ready to encode, and what was said about it.
+    """Load a network.
 
-    Raises UserError where the file is no checkpoint of this project.
+    Returns:
+        The network in single precision and evaluation mode, and `about` of `save_checkpoint`.
+
+    Raises:
+        UserError: The file is missing or no checkpoint of this project.
     """
     return read_checkpoint(path, KINDS)

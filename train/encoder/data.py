@@ -1,4 +1,4 @@
-"""Prepared hands and drawn ones → what a recipe trains on, and what is wrong with it."""
+"""The data of a training: prepared hands that a recipe uses, and their features."""
 
 from __future__ import annotations
 
@@ -13,21 +13,28 @@ from train.encoder.features import Bank, real_features, synthetic_features
 from train.encoder.recipes import Recipe
 from train.pictures.prepared import Prepared, load_prepared
 
-HELD_OUT_CLASSES, HELD_OUT_PER_CLASS = 300, 6  # drawn gestures that no recipe trains on
+HELD_OUT_CLASSES, HELD_OUT_PER_CLASS = 300, 6  # synthetic gestures for validation
 VALIDATION_SEED = 1000
 
 
 def load_data(paths: list[Path], recipe: Recipe, without: list[str]) -> Prepared:
-    """The prepared hands that a recipe uses, without some sets.
+    """Load the prepared hands that a recipe uses.
 
-    Raises UserError where that leaves too little to learn from.
+    Args:
+        paths: Files of `run.py prepare`.
+        recipe: The recipe.
+        without: Names of sets to leave out.
+
+    Raises:
+        UserError: A file can't be used, a set doesn't exist, or too few hands are left.
     """
     data = load_prepared(paths)
     names = np.unique(data.sets).tolist()
     unknown = [name for name in without if name not in names]
     if unknown:
-        raise UserError(f"--without {unknown[0]}: the data has no such set; it has "
-                        f"{', '.join(names)}.")  # fmt: skip
+        raise UserError(
+            f"--without {unknown[0]}: the data has no such set; it has {', '.join(names)}."
+        )
     kept = [n for n in names if n not in without and (recipe.only is None or n in recipe.only)]
     if not kept:
         wanted = f"the recipe uses only {', '.join(recipe.only or ())}; " if recipe.only else ""
@@ -36,8 +43,8 @@ def load_data(paths: list[Path], recipe: Recipe, without: list[str]) -> Prepared
     people = np.unique(data.subjects)
     if len(people) < 2:
         raise UserError(
-            f"All pictures are of one subject, {people[0]}. What people's hands share is learned "
-            "from several: lay the pictures out as <set>/<subject>/<label>/<image>, and add people."
+            f"All pictures are of one subject, {people[0]}. Training needs several people: lay the "
+            "pictures out as <set>/<subject>/<label>/<image>, and add people."
         )
     alphabets, labels = alphabets_and_labels(data, recipe)
     full = np.char.add(np.char.add(alphabets, "/"), labels)
@@ -45,17 +52,20 @@ def load_data(paths: list[Path], recipe: Recipe, without: list[str]) -> Prepared
     several = classes[counts > 1]
     if not any(np.char.startswith(several, f"{a}/").sum() > 1 for a in np.unique(alphabets)):
         raise UserError(
-            f"The data shows too few gestures ({', '.join(classes[:5].tolist())}): at least two "
-            "labels of one set, with two pictures each, are needed to learn what tells them apart."
+            f"The data shows too few gestures ({', '.join(classes[:5].tolist())}): training needs "
+            "at least two labels of one set, with two pictures each."
         )
     lone = classes[counts == 1]
     if len(lone):
-        tell(f"Left out, for want of a second picture: {', '.join(lone.tolist())}.")
+        tell(f"Left out, since they have only one picture: {', '.join(lone.tolist())}.")
     return data.where(~np.isin(full, lone))
 
 
 def alphabets_and_labels(data: Prepared, recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:
-    """str (N,) twice: within an alphabet, equal labels mean equal hand shapes."""
+    """Return the alphabet of each hand, and its label there, str (N,) each.
+
+    Within an alphabet, equal labels mean equal hand shapes.
+    """
     home = {name: alphabet for alphabet, sets in recipe.alphabets.items() for name in sets}
     alphabets = np.array([home.get(name, name) for name in data.sets.tolist()])
     full = np.char.add(np.char.add(data.sets, "/"), data.labels).tolist()
@@ -63,11 +73,21 @@ def alphabets_and_labels(data: Prepared, recipe: Recipe) -> tuple[np.ndarray, np
     return alphabets, labels
 
 
-def banks(
+def load_banks(
     data: Prepared, recipe: Recipe, backbone: Backbone, folder: Path
 ) -> tuple[Bank, Bank | None, Bank]:
-    """Features of the prepared hands, of drawn ones (None where the recipe wants none), and of
-    drawn gestures from regions of pose space that are kept from training."""
+    """Compute the features that training needs, or read them from a folder.
+
+    Args:
+        data: The prepared hands.
+        recipe: The recipe.
+        backbone: MediaPipe's network.
+        folder: Where features are kept.
+
+    Returns:
+        Banks of the prepared hands, of synthetic gestures for training (None if the recipe has
+        none), and of synthetic gestures for validation, from held-out regions of pose space.
+    """
     size = recipe.model.crop_size
     features = real_features(data, backbone, size, recipe.views, recipe.seed, folder)
     alphabets, labels = alphabets_and_labels(data, recipe)
@@ -75,11 +95,21 @@ def banks(
     drawn = None
     if recipe.synthetic_share:
         drawn = synthetic_features(
-            backbone, size, recipe.synthetic_classes, recipe.synthetic_per_class,
-            "train", recipe.seed, folder,
-        )  # fmt: skip
+            backbone,
+            size,
+            recipe.synthetic_classes,
+            recipe.synthetic_per_class,
+            "train",
+            recipe.seed,
+            folder,
+        )
     held_out = synthetic_features(
-        backbone, size, HELD_OUT_CLASSES, HELD_OUT_PER_CLASS,
-        "held_out", VALIDATION_SEED, folder,
-    )  # fmt: skip
+        backbone,
+        size,
+        HELD_OUT_CLASSES,
+        HELD_OUT_PER_CLASS,
+        "held_out",
+        VALIDATION_SEED,
+        folder,
+    )
     return real, drawn, held_out

@@ -1,4 +1,4 @@
-"""A checkpoint as an ONNX encoder with its spec inside, checked against PyTorch."""
+"""Export a checkpoint as an ONNX encoder with its spec inside, checked against PyTorch."""
 
 from __future__ import annotations
 
@@ -23,26 +23,36 @@ from train.siamese.live import LiveSiamese, siamese_spec
 from train.siamese.networks import SiameseNetwork
 
 OPSET = 18
-PARITY = 1e-4
-LARGE = 256  # values: smaller constants stay in single precision
+MAX_DIFFERENCE = 1e-4  # of any value of an embedding, between PyTorch and ONNX Runtime
+MIN_HALVED_SIZE = 256  # values: smaller constants stay in single precision
 
 
 def export(checkpoint: Path, out: Path, name: str) -> tuple[str, float]:
-    """→ the encoder's fingerprint, and its largest difference from PyTorch in any embedding.
+    """Write a checkpoint as an ONNX file.
 
-    Raises UserError where the checkpoint can't be read, or the difference is above 1e-4.
+    Args:
+        checkpoint: The checkpoint.
+        out: The ONNX file.
+        name: The encoder's name.
+
+    Returns:
+        The encoder's fingerprint, and the largest difference from PyTorch in any embedding.
+
+    Raises:
+        UserError: The checkpoint can't be read, the difference exceeds MAX_DIFFERENCE, or the file
+            can't be written.
     """
     loaded, _ = load_checkpoint(checkpoint)
     model: nn.Module = loaded
     if isinstance(loaded, SiameseNetwork):
         model, spec = LiveSiamese(loaded).eval(), siamese_spec(loaded, name)
     else:
-        spec = spec_of(loaded.config, name)
+        spec = encoder_spec(loaded.config, name)
     size = spec.crop_size
     shapes = {"crop": (2, 3, size, size), "landmarks": (2, 21, 3), "world_landmarks": (2, 21, 3)}
     example = tuple(torch.rand(shapes[name]) for name in spec.inputs)
     batch = torch.export.Dim("N")
-    # The exporter tells of its own progress on stdout, and of its own deprecations.
+    # Silence the exporter's progress on stdout and its deprecation warnings.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -57,34 +67,43 @@ def export(checkpoint: Path, out: Path, name: str) -> tuple[str, float]:
             verbose=False,
         )
     assert program is not None
-    graph = in_half_precision(program.model_proto, exactly=isinstance(loaded, SiameseNetwork))
+    graph = store_half_precision(program.model_proto, exactly=isinstance(loaded, SiameseNetwork))
     with explain_errors(f"{out} can't be written"), replace_path(out) as trial:
         mark = save_encoder(graph, spec, trial)
-        difference = parity(model, spec, trial)
-        if difference > PARITY:
+        difference = measure_difference(model, spec, trial)
+        if difference > MAX_DIFFERENCE:
             raise UserError(
                 f"ONNX Runtime and PyTorch differ by {difference:.1e} on {checkpoint}, more than "
-                f"{PARITY:.0e}: nothing was written. Try the versions in requirements-train.txt."
+                f"{MAX_DIFFERENCE:.0e}: nothing was written. Try the versions in "
+                "requirements-train.txt."
             )
     return mark, difference
 
 
-def spec_of(config: ModelConfig, name: str) -> EncoderSpec:
+def encoder_spec(config: ModelConfig, name: str) -> EncoderSpec:
+    """Describe this project's encoder."""
     return EncoderSpec(name=name, inputs=INPUTS, dim=config.dim, crop_size=config.crop_size)
 
 
-def in_half_precision(model, exactly: bool = False):  # type: ignore[no-untyped-def]
-    """An onnx.ModelProto whose large constants are stored as float16 and widened on loading.
+def store_half_precision(model, exactly: bool = False):  # type: ignore[no-untyped-def]
+    """Store large constants as float16, followed by a cast to float32.
 
-    Runtimes fold the casts away; arithmetic stays in single precision. exactly: only those that
-    lose nothing by it; weights that a batch normalisation was folded into do.
+    Runtimes fold the casts away; arithmetic stays in single precision.
+
+    Args:
+        model: The onnx.ModelProto, changed in place.
+        exactly: Convert only constants that float16 represents exactly. It doesn't represent
+            weights that a batch normalisation was folded into.
+
+    Returns:
+        The model.
     """
     from onnx import TensorProto, helper, numpy_helper
 
     graph, casts = model.graph, []
     for constant in graph.initializer:
         values = numpy_helper.to_array(constant)
-        if constant.data_type != TensorProto.FLOAT or values.size < LARGE:
+        if constant.data_type != TensorProto.FLOAT or values.size < MIN_HALVED_SIZE:
             continue
         if exactly and not np.array_equal(values.astype(np.float16), values):
             continue
@@ -98,8 +117,12 @@ def in_half_precision(model, exactly: bool = False):  # type: ignore[no-untyped-
     return model
 
 
-def parity(model: nn.Module, spec: EncoderSpec, path: Path) -> float:
-    """Largest difference in any value of any embedding, over batches of 1, 2 and 5 hands."""
+def measure_difference(model: nn.Module, spec: EncoderSpec, path: Path) -> float:
+    """Compare ONNX Runtime with PyTorch on random batches of 1, 2 and 5 hands.
+
+    Returns:
+        The largest difference in any value of any embedding.
+    """
     rng = np.random.default_rng(0)
     encoder = open_encoder(str(path), "onnx")
     worst = 0.0

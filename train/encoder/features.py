@@ -1,8 +1,8 @@
-"""Frozen features of many hands, computed once and kept: what the head trains on.
+"""Features of many hands, computed once by the frozen backbone and stored for training the head.
 
-The backbone doesn't change, so each picture goes through it once per view. The features lie in a
-folder beside the prepared file, one .npy per set and view, named after the pictures, the network
-and VERSION: a killed run goes on where it was, and the next recipe finds them there.
+Each picture passes the backbone once per view. The features of each set and view are a .npy file in
+a folder beside the prepared file. Its name contains a hash of the pictures, the network and
+VERSION, so that interrupted runs resume and other recipes reuse the features.
 """
 
 from __future__ import annotations
@@ -29,17 +29,24 @@ from train.pictures.prepared import MARGIN, STORED_SIZE, Prepared
 from train.synthetic.pictures import draw_pictures, to_upright
 from train.synthetic.samples import draw_classes
 
-VERSION = 1  # of what is computed here: count it up with TAPS, augmentation or drawing
+VERSION = 1  # increase it when TAPS, the augmentation or the drawing change
 BATCH = 64
-CLASSES = 32  # drawn at a time
-PRESENCE = 1.4  # logit: the network is 80 % sure that a hand is there
-Inputs = tuple[np.ndarray, np.ndarray, np.ndarray]  # crop, landmarks, world landmarks
+CLASSES_AT_ONCE = 32  # synthetic gestures drawn before they are encoded
+MIN_PRESENCE = 1.4  # logit: 80 % that the crop shows a hand
+Inputs = tuple[np.ndarray, np.ndarray, np.ndarray]  # crops, landmarks, world landmarks
 
 
 @dataclass(frozen=True)
 class Bank:
-    """N hands. features: one float16 (N, FEATURES) per view; alphabets,
-    labels and subjects str (N,); sets str (N,)."""
+    """Features of N hands.
+
+    Attributes:
+        features: float16 (N, FEATURES) for each view.
+        alphabets: str (N,), the alphabets within which labels can be compared.
+        labels: str (N,), the gestures.
+        subjects: str (N,), the people.
+        sets: str (N,), the data sets.
+    """
 
     features: list[np.ndarray]
     alphabets: np.ndarray
@@ -54,9 +61,18 @@ class Bank:
 def real_features(
     data: Prepared, backbone: Backbone, size: int, views: int, seed: int, folder: Path
 ) -> list[np.ndarray]:
-    """Per view float16 (N, FEATURES) of prepared hands: view 0 as they are, others augment.
+    """Compute features of prepared hands, or read them from `folder`.
 
-    size: the encoder's crop_size. Files are read and written in `folder`.
+    Args:
+        data: N prepared hands.
+        backbone: MediaPipe's network.
+        size: Width of the encoder's crops, px.
+        views: Number of views: the first is the hand as it is, others are augmented.
+        seed: Seed of the augmentation.
+        folder: Where features are kept.
+
+    Returns:
+        float16 (N, FEATURES) for each view.
     """
     network = HandFeatures(backbone).eval()
     parts: list[list[np.ndarray]] = [[] for _ in range(views)]
@@ -65,48 +81,59 @@ def real_features(
         task = progress.add_task("features", total=views * len(data))
         for i, name in enumerate(names):
             one = data.where(order == i)
-            base = _key(one.webp, one.landmarks, one.world_landmarks, _weights(network), size)
+            base = _hash(one.webp, one.landmarks, one.world_landmarks, _weights(network), size)
             for view in range(views):
-                path = folder / f"{name}-view{view}-{_key(base, seed if view else 0)}.npy"
+                path = folder / f"{name}-view{view}-{_hash(base, seed if view else 0)}.npy"
 
-                def made(one: Prepared = one, view: int = view) -> Iterator[np.ndarray]:
-                    for batch in _views(one, view, seed, size):
+                def compute(one: Prepared = one, view: int = view) -> Iterator[np.ndarray]:
+                    for batch in _load_view(one, view, seed, size):
                         yield _encode(network, *batch)
                         progress.advance(task, len(batch[0]))
 
                 if path.is_file():
                     progress.advance(task, len(one))
-                parts[view].append(_kept(path, (len(one), FEATURES), made))
+                parts[view].append(_load_or_compute(path, (len(one), FEATURES), compute))
     back = np.argsort(np.argsort(order, kind="stable"), kind="stable")
-    return [_joined(view, back) for view in parts]
+    return [_restore_order(view, back) for view in parts]
 
 
 def pooled_features(data: Prepared, backbone: Backbone, size: int, folder: Path) -> np.ndarray:
-    """The backbone's own mean-pooled features float16 (N, 1152) of prepared hands, as they are:
-    what it knows without our reading it at the joints."""
-    key = _key(data.webp, _weights(backbone), size)
+    """Compute the backbone's mean-pooled features, the baseline to features read at the joints.
 
-    def made() -> Iterator[np.ndarray]:
+    Returns:
+        float16 (N, 1152) of N prepared hands, without augmentation.
+    """
+    key = _hash(data.webp, _weights(backbone), size)
+
+    def compute() -> Iterator[np.ndarray]:
         with _progress() as progress:
             task = progress.add_task("pooled features", total=len(data))
-            for crops, _, _ in _views(data, 0, 0, size):
+            for crops, _, _ in _load_view(data, 0, 0, size):
                 with torch.inference_mode():
                     yield backbone.pool(_tensor(backbone, crops)).half().cpu().numpy()
                 progress.advance(task, len(crops))
 
-    return _kept(folder / f"pooled-{key}.npy", (len(data), WIDTH), made)
+    return _load_or_compute(folder / f"pooled-{key}.npy", (len(data), WIDTH), compute)
 
 
 def synthetic_features(
     backbone: Backbone, size: int, classes: int, per_class: int, part: str, seed: int, folder: Path
 ) -> Bank:
-    """Features of drawn hands as MediaPipe's network sees them: its landmarks, its errors.
+    """Compute features of synthetic gestures with MediaPipe's landmarks, or read them.
 
-    Pictures in which it sees no right hand are left out, as the live program would.
-    part: "train", or "held_out" regions of pose space.
+    Pictures in which MediaPipe's network finds no right hand are left out, as in the live loop.
+
+    Args:
+        backbone: MediaPipe's network.
+        size: Width of the encoder's crops, px.
+        classes: Number of gestures.
+        per_class: Pictures of each gesture.
+        part: "train" or "held_out" regions of pose space.
+        seed: Seed of gestures and pictures.
+        folder: Where features are kept.
     """
     network = HandFeatures(backbone).eval()
-    key = _key(f"{_weights(network)} {size} {classes} {per_class} {seed}")
+    key = _hash(f"{_weights(network)} {size} {classes} {per_class} {seed}")
     path = folder / f"synthetic-{part}-{key}.npz"
     if not path.is_file():
         rng = np.random.default_rng([seed, part == "held_out"])
@@ -114,10 +141,10 @@ def synthetic_features(
         rows, labels, people = [], [], []
         with _progress() as progress:
             task = progress.add_task(f"drawn hands, {part}", total=classes * per_class)
-            for start in range(0, classes, CLASSES):
-                chunk = drawn.take(slice(start, start + CLASSES))
+            for start in range(0, classes, CLASSES_AT_ONCE):
+                chunk = drawn.take(slice(start, start + CLASSES_AT_ONCE))
                 hands = draw_pictures(rng, chunk, per_class, STORED_SIZE, MARGIN)
-                inputs, sure = detected(backbone, hands.crops, hands.angles, size)
+                inputs, sure = detect(backbone, hands.crops, hands.angles, size)
                 rows.append(_encode(network, *inputs)[sure])
                 labels.append((hands.samples.labels + start)[sure])
                 people.append((np.arange(len(sure)) % per_class)[sure])
@@ -135,22 +162,24 @@ def synthetic_features(
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as stored:
             features, label, person = stored["features"], stored["label"], stored["person"]
     except Exception:  # zipfile, zlib and numpy raise a dozen types on damage
-        raise _damaged(path) from None
+        raise _damage_error(path) from None
     every = np.full(len(label), "synthetic")
     return Bank([features], every, label.astype(str), person.astype(str), every)
 
 
-def detected(
+def detect(
     backbone: Backbone, crops: np.ndarray, angles: np.ndarray, size: int
 ) -> tuple[Inputs, np.ndarray]:
-    """Look at stored crops with MediaPipe's network, for the landmarks among an encoder's inputs.
+    """Find landmarks of hands with MediaPipe's network.
 
     Args:
-        crops: uint8 (N, STORED_SIZE, STORED_SIZE, 3).
-        angles: (N,) radians that each crop's up is turned clockwise.
-        size: the encoder's crop_size.
+        backbone: MediaPipe's network.
+        crops: uint8 (N, STORED_SIZE, STORED_SIZE, 3) RGB, stored crops.
+        angles: (N,) radians by which the crops' up is turned clockwise from the camera's.
+        size: Width of the encoder's crops, px.
+
     Returns:
-        The inputs, and bool (N,): a right hand is seen.
+        The encoder's inputs, and bool (N,): whether the network finds a right hand.
     """
     landmarks, world, sure = [], [], []
     for start in range(0, len(crops), BATCH):
@@ -159,17 +188,17 @@ def detected(
             found = backbone.predict_landmarks(backbone.pool(_tensor(backbone, large)))
         landmarks.append(found.landmarks.cpu().numpy() / INPUT_SIZE)
         world.append(found.world.cpu().numpy())
-        sure.append(((found.presence > PRESENCE) & (found.right > 0)).cpu().numpy())
-    # Live world landmarks are turned back into the camera's frame.
+        sure.append(((found.presence > MIN_PRESENCE) & (found.right > 0)).cpu().numpy())
+    # As in the live loop, world landmarks are turned back into the camera's frame.
     turned = (np.concatenate(world) @ to_upright(angles)).astype(np.float32)
     small = np.stack([center_crop(crop, size) for crop in crops])
     return (small, np.concatenate(landmarks), turned), np.concatenate(sure)
 
 
-def _views(data: Prepared, view: int, seed: int, size: int) -> Iterator[Inputs]:
-    """Batches of encoder inputs, view by view the same for the same seed."""
+def _load_view(data: Prepared, view: int, seed: int, size: int) -> Iterator[Inputs]:
+    """Yield batches of the encoder's inputs for one view; the same for the same seed."""
 
-    def one(i: int) -> Inputs:
+    def load(i: int) -> Inputs:
         crop, points, world = data.crop(i), data.landmarks[i], data.world_landmarks[i]
         if view == 0:
             return center_crop(crop, size), points, world
@@ -178,12 +207,12 @@ def _views(data: Prepared, view: int, seed: int, size: int) -> Iterator[Inputs]:
 
     with ThreadPoolExecutor(2) as pool:
         for start in range(0, len(data), BATCH):
-            hands = list(pool.map(one, range(start, min(start + BATCH, len(data)))))
+            hands = list(pool.map(load, range(start, min(start + BATCH, len(data)))))
             yield tuple(np.stack(column) for column in zip(*hands, strict=True))  # type: ignore[misc]
 
 
 def _encode(network: HandFeatures, *inputs: np.ndarray) -> np.ndarray:
-    """Encoder inputs of N hands → float16 (N, FEATURES)."""
+    """Compute features, float16 (N, FEATURES), of the encoder's inputs."""
     rows = []
     for start in range(0, len(inputs[0]), BATCH):
         tensors = [_tensor(network, array[start : start + BATCH]) for array in inputs]
@@ -198,22 +227,22 @@ def _tensor(network: torch.nn.Module, array: np.ndarray) -> torch.Tensor:
     return tensor.contiguous(memory_format=torch.channels_last) if array.ndim == 4 else tensor
 
 
-def _kept(
-    path: Path, shape: tuple[int, int], made: Callable[[], Iterator[np.ndarray]]
+def _load_or_compute(
+    path: Path, shape: tuple[int, int], compute: Callable[[], Iterator[np.ndarray]]
 ) -> np.ndarray:
-    """The float16 array at path, made first where it isn't there."""
+    """Load the float16 array of a file; compute and store it first if the file doesn't exist."""
     if not path.is_file():
-        _save(path, lambda file: np.save(file, np.concatenate(list(made()))))
+        _save(path, lambda file: np.save(file, np.concatenate(list(compute()))))
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, EOFError, ValueError):
-        raise _damaged(path) from None
+        raise _damage_error(path) from None
     if array.shape != shape:
-        raise _damaged(path)
+        raise _damage_error(path)
     return array
 
 
-def _damaged(path: Path) -> UserError:
+def _damage_error(path: Path) -> UserError:
     return UserError(f"{path} is damaged: delete it, and the same command makes it again.")
 
 
@@ -228,31 +257,33 @@ def _save(path: Path, write: Callable[[BinaryIO], None]) -> None:
             write(file)
 
 
-def _joined(parts: list[np.ndarray], back: np.ndarray) -> np.ndarray:
-    """Arrays by set, put back into the order of the data."""
+def _restore_order(parts: list[np.ndarray], back: np.ndarray) -> np.ndarray:
+    """Concatenate arrays by set and put their rows into the order of the data."""
     if len(parts) == 1:
         return parts[0]
     return np.concatenate(parts)[back]
 
 
 def digest(data: Prepared, backbone: Backbone) -> str:
-    """Changes with anything that an encoder trained on these hands depends on."""
+    """Hash the data and the backbone that an encoder depends on."""
     names = (data.sets, data.subjects, data.labels)
     pictures = (data.webp, data.landmarks, data.world_landmarks)
-    return _key(*pictures, *names, _weights(backbone))
+    return _hash(*pictures, *names, _weights(backbone))
 
 
 def _weights(network: torch.nn.Module) -> str:
+    """Hash a network's weights."""
     state = network.state_dict()
-    return _key(*(state[name].cpu().numpy() for name in sorted(state)))
+    return _hash(*(state[name].cpu().numpy() for name in sorted(state)))
 
 
-def _key(*parts: object) -> str:
-    digest = hashlib.sha256(str(VERSION).encode())
+def _hash(*parts: object) -> str:
+    """Hash arrays by their bytes and other values by their text, together with VERSION."""
+    total = hashlib.sha256(str(VERSION).encode())
     for part in parts:
-        digest.update(np.ascontiguousarray(part).tobytes() if isinstance(part, np.ndarray)
-                      else str(part).encode())  # fmt: skip
-    return digest.hexdigest()[:16]
+        is_array = isinstance(part, np.ndarray)
+        total.update(np.ascontiguousarray(part).tobytes() if is_array else str(part).encode())
+    return total.hexdigest()[:16]
 
 
 def _progress() -> Progress:

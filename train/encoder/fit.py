@@ -1,7 +1,7 @@
-"""`run.py train`: a recipe and prepared hands in, a checkpoint out. Resumes after any kill.
+"""`run.py train`: train the encoder's head on prepared hands by a recipe.
 
-Every batch is drawn from a seed of its own (run, epoch, step, process), and the state is kept at
-the end of each epoch: a run that was killed and resumed ends with the weights of one that wasn't.
+Each batch is drawn from its own seed (run, epoch, process, step), and the state is stored after
+each epoch. So a run that was interrupted and resumed ends with the same weights as one that wasn't.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from torch.utils.data import DataLoader, Dataset
 from calibration.episodes import LabelledEmbeddings, across
 from engines.say import tell
 from train.backbone.backbone import load_backbone
-from train.encoder.batches import Index, draw, draw_pairs, index_of
-from train.encoder.data import banks, load_data
+from train.encoder.batches import BatchIndex, draw_batch, draw_pair_batch, index_hands
+from train.encoder.data import load_banks, load_data
 from train.encoder.features import Bank, digest
 from train.encoder.model import GestureEncoder, Head
 from train.encoder.recipes import Recipe
@@ -40,12 +40,21 @@ SCORE = "one-shot accuracy, new drawn gestures"
 
 
 @dataclass(frozen=True)
-class Whitened:
-    """Banks through the whitening. real: float32 (V, N, K), index: of its rows; drawn (M, K) with
-    int labels (M,), or None; held_out (H, K), with str labels and people (H,)."""
+class WhitenedBanks:
+    """The whitened features of all banks.
+
+    Attributes:
+        real: float32 (V, N, K), V views of N prepared hands.
+        index: The rows of `real` by alphabet, label and person.
+        drawn: float32 (M, K), synthetic gestures for training, or None.
+        drawn_labels: int (M,), their classes.
+        held_out: float32 (H, K), synthetic gestures for validation.
+        held_out_labels: str (H,), their classes.
+        held_out_people: str (H,), their people.
+    """
 
     real: Tensor
-    index: Index
+    index: BatchIndex
     drawn: Tensor | None
     drawn_labels: np.ndarray
     held_out: Tensor
@@ -53,10 +62,10 @@ class Whitened:
     held_out_people: np.ndarray
 
 
-class Batches(Dataset[tuple[Tensor, Tensor]]):
-    """One epoch's batches: float32 (B, K) and int (B,), each from a seed of its own."""
+class HeadBatches(Dataset[tuple[Tensor, Tensor]]):
+    """The batches of one epoch: features, float32 (B, K), and classes, int (B,)."""
 
-    def __init__(self, data: Whitened, recipe: Recipe, epoch: int, process: int) -> None:
+    def __init__(self, data: WhitenedBanks, recipe: Recipe, epoch: int, process: int) -> None:
         self.data, self.recipe, self.seed = data, recipe, (recipe.seed, epoch, process)
 
     def __len__(self) -> int:
@@ -66,31 +75,34 @@ class Batches(Dataset[tuple[Tensor, Tensor]]):
         rng = np.random.default_rng([*self.seed, step])
         recipe, data = self.recipe, self.data
         if data.drawn is not None and rng.random() < recipe.synthetic_share:
-            rows, numbers = draw_pairs(rng, data.drawn_labels, recipe.labels, 4)
+            rows, numbers = draw_pair_batch(rng, data.drawn_labels, recipe.labels, 4)
             return data.drawn[rows], torch.from_numpy(numbers)
-        rows, numbers = draw(rng, data.index, recipe.labels, recipe.per_label)
+        rows, numbers = draw_batch(rng, data.index, recipe.labels, recipe.per_label)
         views = rng.integers(len(data.real), size=len(rows))
         return data.real[views, rows], torch.from_numpy(numbers)
 
 
 class HeadTraining(lightning.LightningModule):
-    """Supervised contrastive learning (Khosla et al. 2020) of the head on whitened features."""
+    """Trains the head on whitened features by supervised contrastive learning (Khosla et al. 2020).
 
-    def __init__(self, head: Head, data: Whitened, recipe: Recipe) -> None:
+    The validation score is the one-shot accuracy on synthetic gestures that are held out.
+    """
+
+    def __init__(self, head: Head, data: WhitenedBanks, recipe: Recipe) -> None:
         super().__init__()
         self.head, self.data, self.recipe = head, data, recipe
         self.loss = SupConLoss(temperature=recipe.temperature)
 
     def train_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
-        batches = Batches(self.data, self.recipe, self.current_epoch, self.global_rank)
+        batches = HeadBatches(self.data, self.recipe, self.current_epoch, self.global_rank)
         return DataLoader(batches, batch_size=None)
 
     def val_dataloader(self) -> DataLoader[Any]:
-        # Any sequence will do, whatever the type of the parameter says.
+        # DataLoader accepts any sequence, though its annotation asks for a Dataset.
         return DataLoader([self.data.held_out], batch_size=None)  # type: ignore[arg-type]
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        # Dropout's draws, too, are the batch's own.
+        # Dropout, too, must depend on the batch alone, so that runs can be resumed.
         torch.manual_seed(hash((self.recipe.seed, self.current_epoch, self.global_rank, batch_idx)))
         loss = self.loss(self.head(batch[0]), batch[1])
         self.log("loss", loss, prog_bar=True, on_step=False, on_epoch=True)
@@ -98,8 +110,10 @@ class HeadTraining(lightning.LightningModule):
 
     def validation_step(self, held_out: Tensor) -> None:
         embeddings = self.head(held_out).cpu().numpy()
-        accuracy = one_shot(embeddings, self.data.held_out_labels, self.data.held_out_people)
-        # The same in every process; gloo can't average it, as it can't divide batch sizes.
+        accuracy = one_shot_accuracy(
+            embeddings, self.data.held_out_labels, self.data.held_out_people
+        )
+        # The score is the same in every process. "max", since gloo fails to average it.
         self.log(SCORE, accuracy, prog_bar=True, sync_dist=True, reduce_fx="max", batch_size=1)
 
     def configure_optimizers(self) -> Any:
@@ -113,8 +127,14 @@ class HeadTraining(lightning.LightningModule):
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
 
 
-def one_shot(embeddings: np.ndarray, labels: np.ndarray, people: np.ndarray) -> float:
-    """Share of unit embeddings (N, D) that another person's one reference names rightly."""
+def one_shot_accuracy(embeddings: np.ndarray, labels: np.ndarray, people: np.ndarray) -> float:
+    """Compute the share of unit embeddings (N, D) recognised by one reference of another person.
+
+    Args:
+        embeddings: (N, D), unit norm.
+        labels: (N,), the gestures.
+        people: (N,), the people.
+    """
     data = LabelledEmbeddings(embeddings, labels, people)
     return float(across(data, lambda a, b: a @ b.T, draws=2).correct.mean())
 
@@ -128,8 +148,23 @@ def train(
     out: Path,
     features: Path | None = None,
 ) -> Path:
-    """→ the checkpoint out/encoder.pt. features: folder to keep frozen features in (default:
-    beside the first prepared file). Raises UserError."""
+    """Train an encoder.
+
+    Args:
+        recipe_name: Name of the recipe, for the checkpoint.
+        recipe: The recipe.
+        paths: Files of `run.py prepare`.
+        without: Names of sets to leave out.
+        hand_model: MediaPipe's hand model.
+        out: The folder of the run.
+        features: Where features are kept; None: beside the first prepared file.
+
+    Returns:
+        The checkpoint, out/encoder.pt.
+
+    Raises:
+        UserError: The data is unsuitable, or a folder can't be used.
+    """
     checkpoint = out / "encoder.pt"
     data = load_data(paths, recipe, without)
     backbone = load_backbone(hand_model)
@@ -142,31 +177,31 @@ def train(
     }
     check_folder(out, settings)
     if checkpoint.is_file():
-        tell(f"{checkpoint} is there already, from the same recipe and data.")
+        tell(f"{checkpoint} exists already, from the same recipe and data.")
         return checkpoint
     main_process = _join_processes()
     claim_folder(out, settings)
     folder = features or paths[0].with_suffix(".features")
-    if not main_process:  # the first one makes the features, the others read them
+    if not main_process:  # the main process computes the features, the others read them
         torch.distributed.barrier()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    real, drawn, held_out = banks(data, recipe, backbone.to(device), folder)
+    real, drawn, held_out = load_banks(data, recipe, backbone.to(device), folder)
     if main_process and torch.distributed.is_initialized():
         torch.distributed.barrier()
     torch.manual_seed(recipe.seed)
     model = GestureEncoder(recipe.model, backbone.cpu())
     model.whitening, within = fit_whitening(real, recipe.model.components)
-    whitened = _whitened(real, drawn, held_out, model.whitening, within)
+    whitened = _whiten_banks(real, drawn, held_out, model.whitening, within)
     figures = _fit(model.head, whitened, recipe, out)
-    model.head = folded(model.head, within)
+    model.head = fold_linear(model.head, within)
     if main_process:
-        about = {**settings, "sets": _summary(real), "figures": figures}
+        about = {**settings, "sets": _summarise_sets(real), "figures": figures}
         save_checkpoint(round_to_half(model), about, checkpoint)
     return checkpoint
 
 
-def _fit(head: Head, data: Whitened, recipe: Recipe, out: Path) -> dict[str, float]:
-    """Train the head in place; → figures. Goes on from out/checkpoints/last.ckpt if there."""
+def _fit(head: Head, data: WhitenedBanks, recipe: Recipe, out: Path) -> dict[str, float]:
+    """Train the head in place, resuming from out/checkpoints/last.ckpt; return its figures."""
     training = HeadTraining(head, data, recipe)
     score, epochs = fit(
         training,
@@ -180,8 +215,8 @@ def _fit(head: Head, data: Whitened, recipe: Recipe, out: Path) -> dict[str, flo
     return {SCORE: score, "epochs": float(epochs)}
 
 
-def folded(head: Head, before: nn.Linear) -> Head:
-    """A head that does what `before` and the head did, for encoding (dropout lies between)."""
+def fold_linear(head: Head, before: nn.Linear) -> Head:
+    """Fold the linear layer before a head into the head, for encoding (without dropout)."""
     result = copy.deepcopy(head).eval()
     layers = [result.linear] + ([result.bent[0]] if result.bent is not None else [])
     with torch.no_grad():
@@ -192,12 +227,12 @@ def folded(head: Head, before: nn.Linear) -> Head:
     return result
 
 
-def _whitened(
+def _whiten_banks(
     real: Bank, drawn: Bank | None, held_out: Bank, whitening: nn.Module, within: nn.Module
-) -> Whitened:
-    return Whitened(
+) -> WhitenedBanks:
+    return WhitenedBanks(
         real=torch.stack([whiten(view, whitening, within) for view in real.features]),
-        index=index_of(real.alphabets, real.labels, real.subjects),
+        index=index_hands(real.alphabets, real.labels, real.subjects),
         drawn=None if drawn is None else whiten(drawn.features[0], whitening, within),
         drawn_labels=np.zeros(0, int) if drawn is None else drawn.labels.astype(int),
         held_out=whiten(held_out.features[0], whitening, within),
@@ -207,16 +242,16 @@ def _whitened(
 
 
 def _join_processes() -> bool:
-    """Join torchrun's processes, where it started this one; → whether this one writes files."""
+    """Join the other processes, if torchrun started this one; return whether it is the main one."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return True
-    patience = datetime.timedelta(hours=12)  # the others wait while features are made
-    torch.distributed.init_process_group(timeout=patience)
+    timeout = datetime.timedelta(hours=12)  # the others wait while features are computed
+    torch.distributed.init_process_group(timeout=timeout)
     return torch.distributed.get_rank() == 0
 
 
-def _summary(bank: Bank) -> dict[str, list[int]]:
-    """Per set: pictures, people, labels."""
+def _summarise_sets(bank: Bank) -> dict[str, list[int]]:
+    """Count the pictures, people and labels of each set."""
     return {
         name: [
             int((bank.sets == name).sum()),

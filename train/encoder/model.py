@@ -1,9 +1,9 @@
-"""The encoder: what a hand-landmark network sees at each joint, and how the hand is bent.
+"""The encoder: feature maps of a hand-landmark network read at the joints, and hand geometry.
 
-Pooling a feature map over the whole crop, as is usual, blurs what tells similar gestures apart:
-where a fingertip touches, whether two fingers lie together. Here three maps of MediaPipe's
-network are read at the 21 joints instead, joined with the landmarks' own geometry, and brought to
-a unit embedding by a small head. Only the head is trained.
+Pooling a feature map over the whole crop blurs what distinguishes similar gestures: where a
+fingertip touches, whether two fingers lie together. So three maps of MediaPipe's network are
+sampled at the 21 joints instead and concatenated with the geometry of the world landmarks. A small
+head, the only part that is trained, turns that into a unit embedding.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch.nn import functional
 from train.backbone.backbone import Backbone
 from train.backbone.landmark_baseline import BONES, EPSILON, PAIR_WEIGHT, PAIRS, PALM
 
-TAPS = (5, 9, 11)  # layers of the backbone whose output is read: stride 8, 16, 16
+TAPS = (5, 9, 11)  # layers of the backbone whose output is sampled: strides 8, 16, 16
 TAP_CHANNELS = (40, 112, 112)
 GEOMETRY = 270
 BLOCKS = (*(21 * channels for channels in TAP_CHANNELS), GEOMETRY)  # widths of the features
@@ -27,8 +27,15 @@ FEATURES = sum(BLOCKS)
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """components: of each block's features that the head reads; hidden: width of the head's
-    non-linear half (0: none); dim: D of the embedding; crop_size: S, a multiple of 32."""
+    """Settings of the encoder, as stored in a checkpoint.
+
+    Attributes:
+        crop_size: Width S of the crops, px; a multiple of 32.
+        components: Principal components kept of each block of features.
+        hidden: Width of the head's non-linear branch; 0 leaves it out.
+        dim: Size D of the embedding.
+        dropout: Dropout rate of the head.
+    """
 
     crop_size: int = 160
     components: tuple[int, ...] = (200, 300, 300, 100)
@@ -45,11 +52,19 @@ class ModelConfig:
         return dataclasses.asdict(self)
 
 
-def read_at(maps: Tensor, points: Tensor) -> Tensor:
-    """Bilinear values of maps (N, C, H, W) at points (N, P, 2), x y in widths 0…1 → (N, P, C).
+def sample_at(maps: Tensor, points: Tensor) -> Tensor:
+    """Sample feature maps bilinearly.
 
-    A product with tent functions: the same as grid_sample with padding_mode="border",
-    align_corners=False, in operators that every runtime has. Points outside count as on the rim.
+    The same as grid_sample with padding_mode="border" and align_corners=False, but as a product
+    with tent functions, in operators that every runtime has.
+
+    Args:
+        maps: (N, C, H, W).
+        points: (N, P, 2), x and y in map widths and heights, 0…1; points outside are moved to the
+            border.
+
+    Returns:
+        (N, P, C).
     """
     height, width = maps.shape[2:]
     size = torch.tensor([width, height], dtype=maps.dtype, device=maps.device)
@@ -63,7 +78,7 @@ def read_at(maps: Tensor, points: Tensor) -> Tensor:
 
 
 class HandFeatures(nn.Module):
-    """The part that isn't trained: inputs as EncoderSpec has them → float32 (N, FEATURES)."""
+    """The frozen part of the encoder: its inputs, as in EncoderSpec → float32 (N, FEATURES)."""
 
     bones: Tensor
     pairs: Tensor
@@ -81,11 +96,11 @@ class HandFeatures(nn.Module):
         for i, layer in enumerate(self.layers):
             x = layer(x)
             if i in TAPS:
-                parts.append(read_at(x, landmarks[..., :2]).flatten(1))
+                parts.append(sample_at(x, landmarks[..., :2]).flatten(1))
         return torch.cat([*parts, self.geometry(world_landmarks)], 1)
 
     def geometry(self, world_landmarks: Tensor) -> Tensor:
-        """What the landmark baseline reads: bone directions and pair distances, (N, 270)."""
+        """Compute the landmark baseline's bone directions and pair distances, (N, 270)."""
         bones = self.bones @ world_landmarks  # (N, 20, 3)
         directions = bones / (bones.norm(dim=2, keepdim=True) + EPSILON)
         distances = (self.pairs @ world_landmarks).norm(dim=2)  # (N, 210)
@@ -94,9 +109,9 @@ class HandFeatures(nn.Module):
 
 
 class Whitening(nn.Module):
-    """Features (N, FEATURES) → (N, Σ components): each block's principal components, scaled.
+    """Principal components of each block of features: (N, FEATURES) → (N, Σ components).
 
-    Found in closed form before the training (train.encoder.whitening), then kept.
+    train.encoder.whitening computes them in closed form before the training.
     """
 
     def __init__(self, components: tuple[int, ...]) -> None:
@@ -111,7 +126,7 @@ class Whitening(nn.Module):
 
 
 class Head(nn.Module):
-    """Whitened features (N, K) → unit embeddings (N, D): a linear map plus a bent one."""
+    """Whitened features (N, K) → unit embeddings (N, D): a linear plus a non-linear branch."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -136,7 +151,7 @@ class Head(nn.Module):
 
 
 class GestureEncoder(nn.Module):
-    """Crop, landmarks and world landmarks → unit embedding (N, D)."""
+    """Crops, landmarks and world landmarks → unit embeddings (N, D)."""
 
     kind = "gesture"  # in a checkpoint
 

@@ -1,4 +1,4 @@
-"""What `run.py train --recipe NAME` does: one frozen record each."""
+"""Recipes of `run.py train`: the settings of a training, by name."""
 
 from __future__ import annotations
 
@@ -11,15 +11,27 @@ from train.pictures.alphabets import ASL, SAME_SHAPES
 
 @dataclass(frozen=True)
 class Recipe:
-    """model: the network; only: names of the sets to use of those given (None: all);
-    alphabets: name → sets whose labels mean the same; a set that is in none is its own alphabet;
-    same_shapes: "set/label" → the label that it counts as.
+    """Settings of one training.
 
-    views: ways each picture is seen, first as it is, then augmented; synthetic_classes and
-    synthetic_per_class: drawn gestures and pictures of each, synthetic_share: of the batches.
-    A batch has `labels` × `per_label` hands of one alphabet, from as many people as there are, or
-    `labels` pairs of drawn gestures that differ in little, up to four hands of each.
-    epochs of `steps` batches; patience: epochs without a better validation before it stops.
+    Attributes:
+        model: Settings of the encoder.
+        only: Names of the sets to use; None uses all.
+        alphabets: Name → sets whose labels mean the same. Any other set is its own alphabet.
+        same_shapes: "set/label" → the label that it counts as.
+        views: Views of each picture: the first as it is, the others augmented.
+        synthetic_classes: Number of synthetic gestures.
+        synthetic_per_class: Pictures of each synthetic gesture.
+        synthetic_share: Share of batches of synthetic gestures, 0…1. Such a batch has `labels`
+            pairs of similar gestures, up to four hands of each.
+        labels: Labels in a batch of real hands, all of one alphabet.
+        per_label: Hands of each label, from as many people as possible.
+        epochs: The most epochs to train.
+        steps: Batches per epoch; each epoch ends with a validation.
+        patience: Epochs without a better validation before training stops.
+        learning_rate: Maximum of the one-cycle schedule.
+        weight_decay: Weight decay of AdamW.
+        temperature: Temperature of the supervised contrastive loss.
+        seed: Seed of initialisation, batches and synthetic gestures.
     """
 
     model: ModelConfig = ModelConfig()
@@ -44,5 +56,5 @@ class Recipe:
 RECIPES = {
     "default": Recipe(),
     "laptop": Recipe(views=1, synthetic_classes=800),
-    "free": Recipe(only=("digits", "asl_photos")),  # what is freely licensed
+    "free": Recipe(only=("digits", "asl_photos")),  # freely licensed data only
 }

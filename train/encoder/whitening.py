@@ -1,8 +1,8 @@
-"""What is known about features before any training, in closed form.
+"""Normalisation of the features in closed form, before the training.
 
-First each block's principal components, so that millions of weights aren't learned from a few
-people; then within-class covariance normalisation (Hatch et al. 2006): directions in which
-pictures of one gesture differ, between people above all, count less.
+First the principal components of each block, so that the head doesn't learn millions of weights
+from a few people. Then within-class covariance normalisation (Hatch et al. 2006): directions in
+which pictures of one gesture vary, mostly between people, count less.
 """
 
 from __future__ import annotations
@@ -14,35 +14,41 @@ from torch import Tensor, nn
 from train.encoder.features import Bank
 from train.encoder.model import BLOCKS, Whitening
 
-SHRINKAGE = 0.1  # of the within-class covariance, towards one that knows no directions
-CHUNK = 4096  # rows read at a time
+SHRINKAGE = 0.1  # of the within-class covariance, towards a multiple of the identity
+CHUNK = 4096  # rows read at once
 
 
 def fit_whitening(bank: Bank, components: tuple[int, ...]) -> tuple[Whitening, nn.Linear]:
-    """Each set of a bank counts alike, however many pictures it has; view 0 is read.
+    """Fit both steps to the first view of a bank; all sets have the same weight.
 
-    → the components of each block (N, FEATURES) → (N, K), and the normalisation (N, K) → (N, K).
+    Args:
+        bank: Features of N hands.
+        components: Number of principal components of each block.
+
+    Returns:
+        The principal components, (N, FEATURES) → (N, K), and the within-class normalisation,
+        (N, K) → (N, K).
     """
     weights = set_weights(bank.sets)
     whitening = Whitening(components)
     start = 0
     for layer, width in zip(whitening.blocks, BLOCKS, strict=True):
         assert isinstance(layer, nn.Linear)
-        _principal(layer, bank.features[0][:, start : start + width], weights)
+        _set_principal_components(layer, bank.features[0][:, start : start + width], weights)
         start += width
     rows = whiten(bank.features[0], whitening)
     classes = np.char.add(np.char.add(bank.alphabets, "/"), bank.labels)
-    return whitening, _within_class(rows, classes, weights)
+    return whitening, _normalise_within_class(rows, classes, weights)
 
 
 def set_weights(sets: np.ndarray) -> np.ndarray:
-    """float64 (N,) with sum 1: each set alike, then each of its pictures."""
+    """Weigh pictures, float64 (N,) of sum 1: all sets alike, and all pictures of a set alike."""
     _, which, counts = np.unique(sets, return_inverse=True, return_counts=True)
     return 1.0 / (counts[which] * len(counts))
 
 
 def whiten(features: np.ndarray, *layers: nn.Module) -> Tensor:
-    """float16 (N, FEATURES) through layers, in pieces that fit into memory → float32 (N, K)."""
+    """Pass features float16 (N, FEATURES) through layers, chunk by chunk: float32 (N, K)."""
     parts = []
     for start in range(0, len(features), CHUNK):
         x = torch.from_numpy(np.asarray(features[start : start + CHUNK], np.float32))
@@ -53,8 +59,8 @@ def whiten(features: np.ndarray, *layers: nn.Module) -> Tensor:
     return torch.cat(parts)
 
 
-def _principal(layer: nn.Linear, block: np.ndarray, weights: np.ndarray) -> None:
-    """Set a layer to the first principal components, scaled to a total variance of 1."""
+def _set_principal_components(layer: nn.Linear, block: np.ndarray, weights: np.ndarray) -> None:
+    """Set a layer to the first principal components; the block is scaled to total variance 1."""
     width = block.shape[1]
     mean, second = np.zeros(width), np.zeros((width, width))
     for start in range(0, len(block), CHUNK):
@@ -70,8 +76,8 @@ def _principal(layer: nn.Linear, block: np.ndarray, weights: np.ndarray) -> None
         layer.bias.copy_(-matrix @ torch.from_numpy(mean))
 
 
-def _within_class(rows: Tensor, classes: np.ndarray, weights: np.ndarray) -> nn.Linear:
-    """The map under which pictures of one class vary alike in all directions."""
+def _normalise_within_class(rows: Tensor, classes: np.ndarray, weights: np.ndarray) -> nn.Linear:
+    """Fit the map after which pictures of one class vary equally in all directions."""
     x, share = rows.double(), torch.from_numpy(weights)[:, None]
     names, which = np.unique(classes, return_inverse=True)
     index = torch.from_numpy(which)

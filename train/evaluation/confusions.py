@@ -1,4 +1,4 @@
-"""Which gestures are taken for which: where an encoder fails, by name."""
+"""The gestures that an encoder confuses most often."""
 
 from __future__ import annotations
 
@@ -9,13 +9,18 @@ import numpy as np
 from calibration.episodes import LabelledEmbeddings
 
 
-def confusions(
+def count_confusions(
     data: LabelledEmbeddings, draws: int = 20, seed: int = 0
 ) -> list[tuple[str, str, float]]:
-    """(shown, taken for, share of its showings), most frequent first.
+    """Count confusions in one-shot recognition by the cosine of unit embeddings.
 
-    One reference per label, from another person where there are several people, else from the
-    same; unit embeddings, cosine.
+    Args:
+        data: The embeddings.
+        draws: Draws of references per person: one per label, of another person if there is one.
+        seed: Seed of the draws.
+
+    Returns:
+        (shown label, recognised label, share of the shown label's queries), most frequent first.
     """
     rng = np.random.default_rng(seed)
     people = np.unique(data.subjects)

@@ -1,7 +1,7 @@
-"""`run.py cross-validate`: each set in turn left out of the training and tested on.
+"""`run.py cross-validate`: train without each set in turn, and test on it.
 
-What a set's figures say is what people may expect whom the encoder has never seen. The scores of
-all left-out sets together calibrate the encoder that is trained on everything.
+The figures of a left-out set estimate what the encoder does for people it wasn't trained on. The
+scores of all left-out sets together calibrate the encoder that is trained on everything.
 """
 
 from __future__ import annotations
@@ -36,19 +36,27 @@ from train.encoder.fit import train
 from train.encoder.model import GEOMETRY, GestureEncoder
 from train.encoder.recipes import Recipe
 from train.encoder.whitening import whiten
-from train.evaluation.confusions import confusions
+from train.evaluation.confusions import count_confusions
 from train.pictures.prepared import Prepared, load_prepared
 
 ENCODERS = ("landmark baseline", "frozen backbone", "trained without this set")
 FAR = 0.01
-DRAWS = 20  # of references, per person, for the calibration
+DRAWS = 20  # of references per person, for the calibration
 
 
 @dataclass(frozen=True)
 class Fold:
-    """test: the set's name; references: the set of one-shot references to test it with, too;
-    without: what isn't trained on; rows: figure → encoder → Figure, or why there is none; scores:
-    within a person, by the encoder trained without it, for the calibration."""
+    """A set that is left out of a training, and the results on it.
+
+    Attributes:
+        test: Name of the set.
+        references: Name of a set of one-shot references to test it with, too, or None.
+        without: Names of the sets that this fold isn't trained on.
+        rows: Figure → encoder → value.
+        scores: Scores within a person by the encoder trained without the set; None if it shows too
+            few gestures.
+        confused: (shown label, recognised label, share), most frequent first.
+    """
 
     test: str
     references: str | None
@@ -66,9 +74,21 @@ def cross_validate(
     out: Path,
     features: Path | None = None,
 ) -> list[Fold]:
-    """Train and test a fold per set; write out/report.json and out/report.md. Raises UserError."""
+    """Train and test a fold per set; write out/report.json and out/report.md.
+
+    Args:
+        recipe_name: Name of the recipe, for the checkpoints and the report.
+        recipe: The recipe.
+        paths: Files of `run.py prepare`.
+        hand_model: MediaPipe's hand model.
+        out: The folder of the results, with a run's folder for each fold.
+        features: Where features are kept; None: beside the first prepared file.
+
+    Raises:
+        UserError: The data is unsuitable, or a folder can't be used.
+    """
     data = load_prepared(paths)
-    plan = folds(data, recipe)
+    plan = plan_folds(data, recipe)
     if not plan:
         raise UserError(
             "No set can be left out: each must show two labels, and pictures of two people must be "
@@ -76,7 +96,7 @@ def cross_validate(
         )
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UserError("cross-validate runs in one process; torchrun is for train.")
-    for fold in plan:  # said before the long work rather than after it
+    for fold in plan:  # unsuitable data is an error before the long work
         load_data(paths, recipe, fold.without)
     folder = features or paths[0].with_suffix(".features")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -89,36 +109,39 @@ def cross_validate(
         checkpoint = train(
             recipe_name, recipe, paths, fold.without, hand_model, out / fold.test, features
         )
-        done.append(_tested(fold, data, recipe, views[0], pooled, checkpoint))
-        _write(done, recipe_name, out)
-    _ship(done, out)
+        done.append(_test_fold(fold, data, recipe, views[0], pooled, checkpoint))
+        _write_reports(done, recipe_name, out)
+    _export_folds(done, out)
     return done
 
 
-def folds(data: Prepared, recipe: Recipe) -> list[Fold]:
-    """One per set that shows two labels; sets of one picture per label are references for the
-    others of their alphabet, and left out together with them."""
+def plan_folds(data: Prepared, recipe: Recipe) -> list[Fold]:
+    """Plan one fold for each set that shows two labels.
+
+    A set with one picture per label, in an alphabet with other sets, is no fold: it serves as
+    references for the others of its alphabet, and is left out together with them.
+    """
     alphabets, labels = alphabets_and_labels(data, recipe)
-    names, kept = np.unique(data.sets).tolist(), []
+    names, plan = np.unique(data.sets).tolist(), []
     alphabet = {name: alphabets[data.sets == name][0] for name in names}
 
-    def lone(name: str) -> bool:
+    def is_reference(name: str) -> bool:
         mask = data.sets == name
-        alike = sum(a == alphabet[name] for a in alphabet.values()) > 1
-        return alike and len(np.unique(data.labels[mask])) == mask.sum()
+        shared = sum(a == alphabet[name] for a in alphabet.values()) > 1
+        return shared and len(np.unique(data.labels[mask])) == mask.sum()
 
     for name in names:
-        if lone(name) or len(np.unique(labels[data.sets == name])) < 2:
+        if is_reference(name) or len(np.unique(labels[data.sets == name])) < 2:
             continue
-        references = [n for n in names if lone(n) and alphabet[n] == alphabet[name]]
+        references = [n for n in names if is_reference(n) and alphabet[n] == alphabet[name]]
         without = [name, *references]
         left = set(names if recipe.only is None else recipe.only) - set(without)
-        if len(np.unique(data.subjects[np.isin(data.sets, [*left])])) > 1:  # else nothing to learn
-            kept.append(Fold(name, references[0] if references else None, without))
-    return kept
+        if len(np.unique(data.subjects[np.isin(data.sets, [*left])])) > 1:  # enough to train on
+            plan.append(Fold(name, references[0] if references else None, without))
+    return plan
 
 
-def _tested(
+def _test_fold(
     fold: Fold,
     data: Prepared,
     recipe: Recipe,
@@ -127,10 +150,10 @@ def _tested(
     checkpoint: Path,
 ) -> Fold:
     model, _ = load_checkpoint(checkpoint)
-    assert isinstance(model, GestureEncoder)  # as train() leaves it
+    assert isinstance(model, GestureEncoder)  # `train` writes no other kind
     _, labels = alphabets_and_labels(data, recipe)
 
-    def embedded(name: str, encoder: str) -> LabelledEmbeddings:
+    def embed(name: str, encoder: str) -> LabelledEmbeddings:
         mask = data.sets == name
         rows = np.asarray(features[mask])
         if encoder == ENCODERS[0]:
@@ -144,11 +167,11 @@ def _tested(
 
     rows: dict[str, dict[str, Figure]] = {}
     for encoder in ENCODERS:
-        queries = embedded(fold.test, encoder)
+        queries = embed(fold.test, encoder)
         modes: dict[str, Callable[..., Scores]] = {"within a person": within}
         modes["across people"] = across
         if fold.references:
-            pool = embedded(fold.references, encoder)
+            pool = embed(fold.references, encoder)
             modes[f"references from {fold.references}"] = functools.partial(across, references=pool)
         for mode, episodes in modes.items():
             for row, figure in figures(queries, episodes, _cosine, None):
@@ -156,7 +179,7 @@ def _tested(
                     rows.setdefault(f"{mode}: {row}", {})[encoder] = figure
     scores = within(queries, _cosine, known=threshold.GALLERY_SIZE, draws=DRAWS)
     return dataclasses.replace(
-        fold, rows=rows, scores=scores if len(scores) else None, confused=confusions(queries)
+        fold, rows=rows, scores=scores if len(scores) else None, confused=count_confusions(queries)
     )
 
 
@@ -165,40 +188,50 @@ def _cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def calibration_of(done: list[Fold], far: float, fingerprint: str) -> Calibration:
-    """Of an encoder like those of the folds, from all left-out sets' scores. Raises UserError."""
+    """Calibrate an encoder like those of the folds on the scores of all left-out sets.
+
+    Args:
+        done: The tested folds.
+        far: The false accept rate to calibrate for, 0…1.
+        fingerprint: The encoder's fingerprint.
+
+    Raises:
+        UserError: The sets are too few or too small.
+    """
     by_set = {fold.test: fold.scores for fold in done}
     return threshold.fit_left_out(by_set, far, fingerprint, "an encoder", DRAWS)
 
 
-def held_out_calibration(done: list[Fold], far: float) -> Iterator[tuple[str, dict[str, float]]]:
-    """(set, its rates and errors) under a calibration fitted on the other sets alone."""
+def calibration_trials(done: list[Fold], far: float) -> Iterator[tuple[str, dict[str, float]]]:
+    """Yield each set's name, and its rates and errors under a calibration fitted on the others."""
     for fold in done:
-        fitted = _on_others(fold, done, far, "")
+        fitted = _fit_on_others(fold, done, far, "")
         if fitted is not None and fold.scores is not None:
             yield fold.test, threshold.evaluate(fitted, fold.scores)
 
 
-def _on_others(fold: Fold, done: list[Fold], far: float, fingerprint: str) -> Calibration | None:
-    """Fitted without a fold's own people; None where the others are too few for that."""
+def _fit_on_others(
+    fold: Fold, done: list[Fold], far: float, fingerprint: str
+) -> Calibration | None:
+    """Calibrate on all folds but one; None if they are too few."""
     try:
         return calibration_of([f for f in done if f is not fold], far, fingerprint)
     except UserError:
         return None
 
 
-def _ship(done: list[Fold], out: Path) -> None:
-    """Each fold's encoder as an ONNX file, calibrated on the other folds' sets: what a person of
-    the left-out set would have got."""
+def _export_folds(done: list[Fold], out: Path) -> None:
+    """Export each fold's encoder as an ONNX file, calibrated on the other folds' sets."""
     for fold in done:
         folder = out / fold.test
         mark, _ = export(folder / "encoder.pt", folder / "encoder.onnx", f"without-{fold.test}")
-        fitted = _on_others(fold, done, FAR, mark)
+        fitted = _fit_on_others(fold, done, FAR, mark)
         if fitted is not None:
             threshold.save(fitted, threshold.calibration_path(folder / "encoder.onnx"))
 
 
-def _write(done: list[Fold], recipe_name: str, out: Path) -> None:
-    """report.json and report.md, whole each time a fold is done."""
+def _write_reports(done: list[Fold], recipe_name: str, out: Path) -> None:
+    """Write report.json and report.md for the folds that are done."""
     stored = {
         fold.test: {
             row: {name: [f.value, f.low, f.high] for name, f in by.items()}
@@ -215,7 +248,7 @@ def _write(done: list[Fold], recipe_name: str, out: Path) -> None:
             lines.append(f"| {row} | " + " | ".join(cells) + " |")
         worst = ", ".join(f"{a} as {b} {100 * share:.0f} %" for a, b, share in fold.confused[:10])
         lines += ["", f"Most often taken for another (trained without this set): {worst}.", ""]
-    trials = list(held_out_calibration(done, FAR))
+    trials = list(calibration_trials(done, FAR))
     if trials:
         lines += [
             "### Calibration at 1 % false accepts, fitted on the other sets",

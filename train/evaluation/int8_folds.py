@@ -1,7 +1,8 @@
-"""What 8 bits do to people an encoder has never seen, asked of the encoders that `cross-validate`
-trained without them; and the quantised encoder's threshold, fitted on those scores.
+"""The effect of quantisation on people an encoder wasn't trained on, and the threshold for it.
 
-Needs no PyTorch: a fold's folder holds its encoder.onnx, and run.json says what it was trained on.
+Measured on the folds of `run.py cross-validate`: each fold's encoder is quantised like the one to
+ship and tested on the set that it wasn't trained on. Needs no PyTorch: a fold's folder holds its
+encoder.onnx, and its run.json says what it was trained on.
 """
 
 from __future__ import annotations
@@ -33,24 +34,39 @@ from train.pictures.prepared import Prepared
 from train.pictures.sources import open_prepared
 
 FAR = 0.01
-DRAWS = 20  # of references, per person, as cross-validate has it
+DRAWS = 20  # of references per person, as in cross-validate
 
 
 @dataclass(frozen=True)
 class FoldResult:
-    """test: the set's name; report: of calibration.int8.report.compared; scores: of the quantised
-    encoder, ten gestures recorded, None where the set shows too few."""
+    """Results of a fold's quantised encoder on the set that it wasn't trained on.
+
+    Attributes:
+        test: Name of the set.
+        report: The comparison with the float encoder; see calibration.int8.report.
+        scores: Scores with ten gestures recorded; None if the set shows too few.
+    """
 
     test: str
     report: dict[str, Any]
     scores: Scores | None
 
 
-def tried_on_folds(
+def evaluate_folds(
     folder: Path, data: Prepared, choice: Choice, crops: int, seed: int
 ) -> list[FoldResult]:
-    """Each fold's encoder, quantised in the same layers and by the same method with crops of what
-    it was trained on, beside itself in float on the set that it wasn't. Raises UserError."""
+    """Compare each fold's encoder, quantised and in float, on the set that it wasn't trained on.
+
+    Args:
+        folder: The folder of `run.py cross-validate`.
+        data: The prepared hands that the folds were trained on.
+        choice: Layers to quantise and the method to find their ranges.
+        crops: Number of crops, from the fold's training sets, to find the ranges with.
+        seed: Seed of the draw of these crops.
+
+    Raises:
+        UserError: The folder holds no folds, or folds of other data or another encoder.
+    """
     runs = sorted(path.parent for path in folder.glob("*/encoder.onnx"))
     if not runs:
         raise UserError(
@@ -60,18 +76,18 @@ def tried_on_folds(
     results = []
     for run in runs:
         tell(f"8 bits on {run.name}, by the encoder trained without it.")
-        results.append(_tried(run, data, choice, crops, seed))
+        results.append(_evaluate_fold(run, data, choice, crops, seed))
     return results
 
 
-def _tried(run: Path, data: Prepared, choice: Choice, crops: int, seed: int) -> FoldResult:
+def _evaluate_fold(run: Path, data: Prepared, choice: Choice, crops: int, seed: int) -> FoldResult:
     try:
         settings = json.loads((run / "run.json").read_text(encoding="utf-8"))
         without, same = list(settings["without"]), dict(settings["same_shapes"])
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise UserError(
-            f"{run / 'run.json'} can't be read ({short_reason(error)}): what "
-            f"{run / 'encoder.onnx'} was trained on can't be told. Run cross-validate again."
+            f"{run / 'run.json'} can't be read ({short_reason(error)}), so it is unknown what "
+            f"{run / 'encoder.onnx'} was trained on. Run cross-validate again."
         ) from None
     model, spec, _ = load_encoder(run / "encoder.onnx")
     graph = FloatGraph(model, str(run / "encoder.onnx"))
@@ -90,13 +106,13 @@ def _tried(run: Path, data: Prepared, choice: Choice, crops: int, seed: int) -> 
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / "int8.onnx"
         save_encoder(insert_qdq(model, graph, choice.layers, found), spec, path)
-        report, new = _compared(run / "encoder.onnx", path, tested)
+        report, new = _compare_fold(run / "encoder.onnx", path, tested)
     alike = functools.partial(similarity, spec)
     scores = within(new, alike, known=threshold.GALLERY_SIZE, draws=DRAWS)
     return FoldResult(run.name, report, scores if len(scores) else None)
 
 
-def _compared(
+def _compare_fold(
     before: Path, after: Path, hands: HandCrops
 ) -> tuple[dict[str, Any], LabelledEmbeddings]:
     first, second = open_encoder(str(before), "onnx"), open_encoder(str(after), "onnx")
@@ -108,6 +124,10 @@ def _compared(
 
 
 def calibration_of(results: list[FoldResult], fingerprint: str) -> Calibration:
-    """Of the quantised encoder, from all left-out sets' scores. Raises UserError."""
+    """Calibrate the quantised encoder on the scores of all left-out sets.
+
+    Raises:
+        UserError: The sets are too few or too small.
+    """
     by_set = {result.test: result.scores for result in results}
     return threshold.fit_left_out(by_set, FAR, fingerprint, "a quantised encoder", DRAWS)

@@ -23,7 +23,7 @@ from engines.encoder import open_encoder
 from engines.errors import UserError
 from engines.files import check_writable, explain_errors
 from engines.onnx_file import load_encoder, save_encoder
-from train.evaluation.int8_folds import calibration_of, tried_on_folds
+from train.evaluation.int8_folds import calibration_of, evaluate_folds
 from train.pictures.prepared import load_prepared
 from train.pictures.sources import open_source
 
@@ -115,7 +115,7 @@ def _quantize_into(
         "cpu_multiplies_8_bits_in_one_step": multiplies_8_bits(),
     }
     if folds is not None:
-        results = tried_on_folds(folds, load_prepared([pictures]), choice, crops, SEED)
+        results = evaluate_folds(folds, load_prepared([pictures]), choice, crops, SEED)
         report["folds"] = {result.test: result.report for result in results}
         fitted = calibration_of(results, new_mark)
         threshold.save(fitted, threshold.calibration_path(out))

@@ -284,7 +284,7 @@ def test_files_that_are_no_encoder(tmp_path: Path) -> None:
         (("--onnx", DEFAULT, "--engine", "no/e.plan"), "no/e.plan can't be written: no is no"),
         (("--onnx", DEFAULT, "--engine", "e.onnx"), "the name of a plan, FILE.plan; got e.onnx"),
         (("--onnx", "none.onnx", "--engine", "e.plan"), "none.onnx can't be read"),
-        (("--checkpoint", "none.pt", "--engine", "e.plan"), "none.pt isn't there|torch"),
+        (("--checkpoint", "none.pt", "--engine", "e.plan"), "none.pt doesn't exist|torch"),
     ],
 )
 def test_bad_input_is_one_sentence(arguments, sentence: str, tmp_path: Path) -> None:

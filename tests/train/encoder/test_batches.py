@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train.encoder.batches import draw, draw_pairs, index_of
+from train.encoder.batches import draw_batch, draw_pair_batch, index_hands
 
 HAND = st.tuples(st.sampled_from("xy"), st.sampled_from("ABCD"), st.sampled_from("pqr"))
 HANDS = st.lists(HAND, min_size=1, max_size=60)
@@ -36,7 +36,7 @@ def usable(hands: list[tuple[str, str, str]]) -> dict[str, set[str]]:
 
 @given(HANDS)
 def test_the_index_has_each_hand_that_has_a_match_and_a_rival(hands) -> None:
-    index = index_of(*columns(hands))
+    index = index_hands(*columns(hands))
     seen: dict[str, set[str]] = {}
     rows = []
     for alphabet in index.alphabets:
@@ -57,8 +57,8 @@ def test_the_index_has_each_hand_that_has_a_match_and_a_rival(hands) -> None:
 def test_a_batch_is_of_one_alphabet_and_of_many_people(hands, seed, labels, per_label) -> None:
     hands = hands + COMPARABLE
     there = usable(hands)
-    index = index_of(*columns(hands))
-    rows, numbers = draw(np.random.default_rng(seed), index, labels, per_label)
+    index = index_hands(*columns(hands))
+    rows, numbers = draw_batch(np.random.default_rng(seed), index, labels, per_label)
     (alphabet,) = {hands[row][0] for row in rows}
     groups = [rows[numbers == number] for number in np.unique(numbers)]
     assert len(groups) == min(labels, len(there[alphabet]))
@@ -71,29 +71,31 @@ def test_a_batch_is_of_one_alphabet_and_of_many_people(hands, seed, labels, per_
         shown = Counter(hands[row][2] for row in group)
         assert len(shown) == min(per_label, len(people))
         assert max(shown.values()) - min(shown[person] for person in shown) <= 1
-    again = draw(np.random.default_rng(seed), index, labels, per_label)
+    again = draw_batch(np.random.default_rng(seed), index, labels, per_label)
     assert np.array_equal(rows, again[0]) and np.array_equal(numbers, again[1])
 
 
 def test_other_seeds_draw_other_hands() -> None:
     hands = [("x", label, person) for label in "ABCD" for person in "pqr" for _ in range(9)]
-    index = index_of(*columns(hands))
-    drawn = {tuple(draw(np.random.default_rng(seed), index, 3, 4)[0]) for seed in range(20)}
+    index = index_hands(*columns(hands))
+    drawn = {tuple(draw_batch(np.random.default_rng(seed), index, 3, 4)[0]) for seed in range(20)}
     assert len(drawn) == 20
 
 
 def test_an_alphabets_turn_comes_as_the_root_of_its_size() -> None:
     hands = [("x", "AB"[i % 2], "p") for i in range(900)]
     hands += [("y", "AB"[i % 2], "p") for i in range(100)] + [("y", "C", "p")]
-    index = index_of(*columns(hands))
+    index = index_hands(*columns(hands))
     assert np.allclose(index.shares, [0.75, 0.25])
     rng = np.random.default_rng(0)
-    first = [draw(rng, index, 2, 2)[0][0] < 900 for _ in range(1000)]
+    first = [draw_batch(rng, index, 2, 2)[0][0] < 900 for _ in range(1000)]
     assert abs(np.mean(first) - 0.75) < 0.05
 
 
 def test_nothing_comparable_leaves_an_empty_index() -> None:
-    index = index_of(*columns([("x", "A", "p"), ("x", "A", "q"), ("y", "A", "p"), ("y", "B", "p")]))
+    index = index_hands(
+        *columns([("x", "A", "p"), ("x", "A", "q"), ("y", "A", "p"), ("y", "B", "p")])
+    )
     assert index.alphabets == [] and len(index.shares) == 0
 
 
@@ -102,14 +104,14 @@ def test_pairs_come_together(labels, seed, pairs) -> None:
     labels = np.array([*labels, 4, 4, 5, 5])
     counts = Counter(labels.tolist())
     both = [i for i in range(5) if counts[2 * i] > 1 and counts[2 * i + 1] > 1]
-    rows, numbers = draw_pairs(np.random.default_rng(seed), labels, pairs, 4)
+    rows, numbers = draw_pair_batch(np.random.default_rng(seed), labels, pairs, 4)
     assert np.array_equal(labels[rows], numbers)
     assert len(set(rows.tolist())) == len(rows)
     drawn = Counter(numbers.tolist())
     assert {number // 2 for number in drawn} <= set(both)
     assert len(drawn) == 2 * min(pairs, len(both))  # each with its partner
     assert all(count == min(4, counts[number]) for number, count in drawn.items())
-    again = draw_pairs(np.random.default_rng(seed), labels, pairs, 4)
+    again = draw_pair_batch(np.random.default_rng(seed), labels, pairs, 4)
     assert np.array_equal(rows, again[0]) and np.array_equal(numbers, again[1])
 
 

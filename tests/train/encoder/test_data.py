@@ -68,7 +68,9 @@ def test_one_subject_is_too_few(tmp_path: Path) -> None:
 
 def test_one_label_is_too_few(tmp_path: Path) -> None:
     path = write_prepared(tmp_path / "x.npz", names_of("one", 3, 1, 4))
-    assert "too few gestures (signs/A): at least two labels of one set" in refused(path)
+    assert "too few gestures (signs/A): training needs at least two labels of one set" in refused(
+        path
+    )
 
 
 def test_labels_of_one_picture_each_are_too_few(tmp_path: Path) -> None:
@@ -87,7 +89,7 @@ def test_a_label_of_one_picture_is_told(tmp_path: Path, capsys) -> None:
     path = write_prepared(tmp_path / "x.npz", names)
     assert len(load_data([path], SMALL, [])) == 4
     said = capsys.readouterr().err
-    assert said == "Left out, for want of a second picture: signs/Z, three/A.\n"
+    assert said == "Left out, since they have only one picture: signs/Z, three/A.\n"
 
 
 def test_a_label_may_be_in_one_set_of_an_alphabet_only(tmp_path: Path, capsys) -> None:
@@ -155,7 +157,7 @@ def test_a_folder_of_another_run_is_refused(good: Path, tmp_path: Path, monkeypa
         raise KeyboardInterrupt
 
     monkeypatch.setattr(fit, "load_backbone", lambda path: nn.Identity())
-    monkeypatch.setattr(fit, "banks", stopped)
+    monkeypatch.setattr(fit, "load_banks", stopped)
     with pytest.raises(KeyboardInterrupt):
         trained(good, tmp_path / "out")
     assert (tmp_path / "out/run.json").is_file()

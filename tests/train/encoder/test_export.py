@@ -28,7 +28,13 @@ from tests.train.encoder.training import MODEL
 from train.backbone.backbone import load_backbone
 from train.encoder import export as module
 from train.encoder.checkpoint import load_checkpoint
-from train.encoder.export import LARGE, OPSET, PARITY, export, in_half_precision
+from train.encoder.export import (
+    MAX_DIFFERENCE,
+    MIN_HALVED_SIZE,
+    OPSET,
+    export,
+    store_half_precision,
+)
 from train.encoder.model import GestureEncoder, ModelConfig
 from train.runs.checkpoint import save_checkpoint
 
@@ -80,11 +86,11 @@ def in_pytorch(
 @pytest.mark.parametrize("count", [1, 3])
 def test_onnx_runtime_gives_what_pytorch_gives(default: Path, exported, count: int) -> None:
     path, _, difference = exported
-    assert 0 <= difference <= PARITY == 1e-4
+    assert 0 <= difference <= MAX_DIFFERENCE == 1e-4
     encoder, inputs = OnnxEncoder(path), hands(count, 160)
     found = encoder.encode(*inputs)
     assert found.shape == (count, 256) and found.dtype == np.float32
-    np.testing.assert_allclose(found, in_pytorch(default, *inputs), atol=PARITY, rtol=0)
+    np.testing.assert_allclose(found, in_pytorch(default, *inputs), atol=MAX_DIFFERENCE, rtol=0)
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1.0, atol=1e-5)
     one_by_one = [encoder.encode(*(part[i : i + 1] for part in inputs))[0] for i in range(count)]
     np.testing.assert_allclose(found, one_by_one, atol=1e-5)
@@ -119,7 +125,7 @@ def test_the_file_takes_little_room(exported) -> None:
     path, _, _ = exported
     assert path.stat().st_size <= 8e6
     weights = onnx.load(path).graph.initializer
-    large = [w for w in weights if np.prod(w.dims) >= LARGE]
+    large = [w for w in weights if np.prod(w.dims) >= MIN_HALVED_SIZE]
     assert TensorProto.FLOAT not in {w.data_type for w in large}
     assert sum(int(np.prod(w.dims)) for w in large) > 2.5e6
     assert [file.name for file in path.parent.iterdir() if file.suffix == ".data"] == []
@@ -135,11 +141,11 @@ def test_the_same_checkpoint_has_the_same_fingerprint(default: Path, exported, t
 
 def test_only_large_constants_are_halved() -> None:
     rng = np.random.default_rng(0)
-    large, small = rng.normal(0, 1, (LARGE, 4)), rng.normal(0, 1, (LARGE - 1,))
+    large, small = rng.normal(0, 1, (MIN_HALVED_SIZE, 4)), rng.normal(0, 1, (MIN_HALVED_SIZE - 1,))
     constants: dict[str, np.ndarray] = {
         "large": large.astype(np.float32),
         "small": small.astype(np.float32),
-        "places": np.arange(LARGE, dtype=np.int64),
+        "places": np.arange(MIN_HALVED_SIZE, dtype=np.int64),
     }
     nodes = [
         helper.make_node("Gather", ["large", "places"], ["rows"], axis=0),
@@ -151,18 +157,18 @@ def test_only_large_constants_are_halved() -> None:
         helper.make_graph(
             nodes,
             "trial",
-            [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", LARGE])],
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", MIN_HALVED_SIZE])],
             [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 4])],
             [numpy_helper.from_array(value, name) for name, value in constants.items()],
         ),
         opset_imports=[helper.make_opsetid("", OPSET)],
     )
-    halved = in_half_precision(model)
+    halved = store_half_precision(model)
     onnx.checker.check_model(halved, full_check=True)
     stored = {w.name: numpy_helper.to_array(w) for w in halved.graph.initializer}
     kinds = {name: value.dtype for name, value in stored.items()}
     assert kinds == {"large_half": np.float16, "small": np.float32, "places": np.int64}
-    x = rng.normal(0, 1, (3, LARGE)).astype(np.float32)
+    x = rng.normal(0, 1, (3, MIN_HALVED_SIZE)).astype(np.float32)
     (found,) = ReferenceEvaluator(halved).run(None, {"x": x})
     assert isinstance(found, np.ndarray)
     exact = x @ stored["large_half"].astype(np.float32) + stored["small"].sum()
@@ -188,7 +194,7 @@ def at_once(exported, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_encoder_that_runs_otherwise_is_not_kept(
     default: Path, at_once, tmp_path: Path, monkeypatch
 ) -> None:
-    monkeypatch.setattr(module, "parity", lambda *_: 2e-4)
+    monkeypatch.setattr(module, "measure_difference", lambda *_: 2e-4)
     with pytest.raises(UserError, match=r"differ by 2.0e-04 on .*encoder.pt, more than 1e-04"):
         export(default, tmp_path / "x.onnx", "trial-1")
     assert list(tmp_path.iterdir()) == []
@@ -210,10 +216,10 @@ def test_parity_sees_a_difference(default: Path, exported) -> None:
     model, _ = load_checkpoint(default)
     assert isinstance(model, GestureEncoder)
     spec = OnnxEncoder(path).spec
-    assert module.parity(model, spec, path) == difference
+    assert module.measure_difference(model, spec, path) == difference
     with torch.no_grad():
         model.head.linear.weight[0] += 0.01
-    assert module.parity(model, spec, path) > PARITY
+    assert module.measure_difference(model, spec, path) > MAX_DIFFERENCE
 
 
 @pytest.mark.slow

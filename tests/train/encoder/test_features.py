@@ -19,7 +19,7 @@ from train.backbone.backbone import Backbone, load_backbone
 from train.encoder import features
 from train.encoder.features import (
     Bank,
-    detected,
+    detect,
     pooled_features,
     real_features,
     synthetic_features,
@@ -83,7 +83,7 @@ def trained(hand_model_path: Path) -> Backbone:
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(features, "BATCH", 2)
-    monkeypatch.setattr(features, "CLASSES", 4)
+    monkeypatch.setattr(features, "CLASSES_AT_ONCE", 4)
 
 
 @pytest.fixture
@@ -269,7 +269,7 @@ def complex_of(joints: np.ndarray) -> np.ndarray:
 
 
 def test_drawn_hands_are_detected_where_they_are(drawn, trained):
-    (small, landmarks, world), sure = detected(trained, drawn.crops, drawn.angles, SIZE)
+    (small, landmarks, world), sure = detect(trained, drawn.crops, drawn.angles, SIZE)
     assert small.shape == (12, 3, SIZE, SIZE) and small.dtype == np.float32
     assert world.shape == landmarks.shape == (12, 21, 3) and sure.dtype == bool
     assert sure.sum() > 3
@@ -281,10 +281,10 @@ def test_drawn_hands_are_detected_where_they_are(drawn, trained):
 
 
 def test_a_mirrored_hand_or_none_isnt_seen_as_a_right_one(drawn, trained):
-    sure = detected(trained, drawn.crops, drawn.angles, SIZE)[1]
+    sure = detect(trained, drawn.crops, drawn.angles, SIZE)[1]
     flipped = np.ascontiguousarray(drawn.crops[:, :, ::-1])
-    assert not (sure & detected(trained, flipped, -drawn.angles, SIZE)[1]).any()
-    assert not detected(trained, np.full_like(drawn.crops, 180), drawn.angles, SIZE)[1].any()
+    assert not (sure & detect(trained, flipped, -drawn.angles, SIZE)[1]).any()
+    assert not detect(trained, np.full_like(drawn.crops, 180), drawn.angles, SIZE)[1].any()
 
 
 def bank(backbone: Backbone, folder: Path, part: str = "train", seed: int = 0) -> Bank:

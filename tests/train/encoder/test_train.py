@@ -42,11 +42,11 @@ from tests.train.encoder.training import (
 from train.backbone.backbone import load_backbone
 from train.backbone.landmark_baseline import mean_features
 from train.encoder import data, fit
-from train.encoder.batches import index_of
+from train.encoder.batches import index_hands
 from train.encoder.checkpoint import load_checkpoint
-from train.encoder.data import banks, load_data
+from train.encoder.data import load_banks, load_data
 from train.encoder.features import Bank, synthetic_features
-from train.encoder.fit import SCORE, Batches, HeadTraining, Whitened, one_shot
+from train.encoder.fit import SCORE, HeadBatches, HeadTraining, WhitenedBanks, one_shot_accuracy
 from train.encoder.model import GEOMETRY, GestureEncoder, Head, ModelConfig
 from train.encoder.recipes import Recipe
 from train.encoder.whitening import fit_whitening, whiten
@@ -111,10 +111,13 @@ def same_run(one: Path, other: Path) -> bool:
     described = [load_checkpoint(folder / "encoder.pt")[1] for folder in (one, other)]
     last = [state(folder) for folder in (one, other)]
     moments = [
-        {f"{i} {key}": value for i, of in enumerate(each["optimizer_states"][0]["state"].values())
-         for key, value in of.items()}
+        {
+            f"{i} {key}": value
+            for i, of in enumerate(each["optimizer_states"][0]["state"].values())
+            for key, value in of.items()
+        }
         for each in last
-    ]  # fmt: skip
+    ]
     return (
         described[0] == described[1]
         and equal(weights_of(one / "encoder.pt"), weights_of(other / "encoder.pt"))
@@ -192,7 +195,7 @@ def test_killed_before_the_end_it_trains_no_more(
 def test_killed_twice_and_out_of_patience(trained, tmp_path: Path, monkeypatch) -> None:
     """Epochs without a better score are counted across kills, and the end is remembered."""
     scores = iter([0.3, 0.5, 0.4, 0.4, 0.9, 0.9])
-    monkeypatch.setattr(fit, "one_shot", lambda *_: next(scores))
+    monkeypatch.setattr(fit, "one_shot_accuracy", lambda *_: next(scores))
     impatient = dataclasses.replace(SMALL, patience=2)
     steps = Steps(monkeypatch)
     with monkeypatch.context() as patch, pytest.raises(Killed):
@@ -210,15 +213,15 @@ def test_killed_twice_and_out_of_patience(trained, tmp_path: Path, monkeypatch) 
 
 def test_the_weights_are_the_best_epochs(trained, tmp_path: Path, monkeypatch) -> None:
     scores = iter([0.3, 0.6, 0.2, 0.5, 0.1])
-    monkeypatch.setattr(fit, "one_shot", lambda *_: next(scores))
+    monkeypatch.setattr(fit, "one_shot_accuracy", lambda *_: next(scores))
     kept: list[Head] = []
-    fold = fit.folded
+    fold = fit.fold_linear
 
     def folded(head: Head, within: torch.nn.Linear) -> Head:
         kept.append(head)
         return fold(head, within)
 
-    monkeypatch.setattr(fit, "folded", folded)
+    monkeypatch.setattr(fit, "fold_linear", folded)
     trained(tmp_path)
     best = state(tmp_path, "best")
     assert best["epoch"] == 1 and state(tmp_path)["epoch"] == 4
@@ -228,10 +231,10 @@ def test_the_weights_are_the_best_epochs(trained, tmp_path: Path, monkeypatch) -
 
 def test_a_finished_run_does_nothing_and_says_so(trained, whole: Path, monkeypatch, capsys) -> None:
     before = {path: path.stat().st_mtime_ns for path in whole.rglob("*")}
-    monkeypatch.setattr(fit, "banks", None)
+    monkeypatch.setattr(fit, "load_banks", None)
     assert trained(whole) == whole / "encoder.pt"
     said = capsys.readouterr().err
-    assert said == f"{whole / 'encoder.pt'} is there already, from the same recipe and data.\n"
+    assert said == f"{whole / 'encoder.pt'} exists already, from the same recipe and data.\n"
     assert {path: path.stat().st_mtime_ns for path in whole.rglob("*")} == before
 
 
@@ -266,8 +269,18 @@ def start(
     kill_at: str | None = None,
 ) -> subprocess.Popen[str]:
     """run.py train with the small recipes, as its own process."""
-    options = ("train", "--recipe", "small", "--data", drawn, "--out", out,
-               "--features", drawn.with_name("features"), *more)  # fmt: skip
+    options = (
+        "train",
+        "--recipe",
+        "small",
+        "--data",
+        drawn,
+        "--out",
+        out,
+        "--features",
+        drawn.with_name("features"),
+        *more,
+    )
     return subprocess.Popen(
         [sys.executable, *launcher, "-m", "tests.train.encoder.training", *map(str, options)],
         cwd=ROOT,
@@ -328,20 +341,20 @@ def test_two_processes_train_one_encoder(drawn: Path, whole: Path, tmp_path: Pat
     torch.testing.assert_close(found.norm(dim=1), torch.ones(3))
     # The command again, alone: the run is done.
     status, err = ended(start(drawn, tmp_path))
-    assert status == 0 and "is there already, from the same recipe and data." in err
+    assert status == 0 and "exists already, from the same recipe and data." in err
 
 
 # -- batches --
 
 
-def tiny(synthetic: bool = True) -> Whitened:
+def tiny(synthetic: bool = True) -> WhitenedBanks:
     """Real hands whose features are 0…11, view 1 of them 100 more; drawn ones are negative."""
     names = [(a, b, c) for a in "xy" for b in "AB" for c in "ppq"]
     alphabets, labels, people = (np.array(column) for column in zip(*names, strict=True))
     rows = torch.arange(12.0)[:, None]
-    return Whitened(
+    return WhitenedBanks(
         real=torch.stack([rows, rows + 100]),
-        index=index_of(alphabets, labels, people),
+        index=index_hands(alphabets, labels, people),
         drawn=-1 - torch.arange(16.0)[:, None] if synthetic else None,
         drawn_labels=np.repeat(np.arange(4), 4),
         held_out=rows,
@@ -354,13 +367,13 @@ def test_each_batch_has_a_seed_of_its_own() -> None:
     recipe = dataclasses.replace(SMALL, steps=30)
 
     def epoch(seed: int, number: int, process: int) -> list[tuple[float, ...]]:
-        batches = Batches(tiny(), dataclasses.replace(recipe, seed=seed), number, process)
+        batches = HeadBatches(tiny(), dataclasses.replace(recipe, seed=seed), number, process)
         assert len(batches) == 30
         return [tuple(batches[i][0][:, 0].tolist()) for i in range(30)]
 
     first = epoch(0, 0, 0)
     assert first == epoch(0, 0, 0)
-    mixed = Batches(tiny(), recipe, 0, 0)
+    mixed = HeadBatches(tiny(), recipe, 0, 0)
     assert tuple(mixed[7][0][:, 0].tolist()) == first[7]  # in whatever order they are asked for
     for other in (epoch(1, 0, 0), epoch(0, 1, 0), epoch(0, 0, 1)):
         assert sum(a == b for a, b in zip(first, other, strict=True)) < 5
@@ -369,7 +382,7 @@ def test_each_batch_has_a_seed_of_its_own() -> None:
 def test_real_and_drawn_hands_stand_in_batches_of_their_own() -> None:
     for share, low, high in ((0.0, 0, 0), (0.25, 60, 140), (1.0, 400, 400)):
         recipe = dataclasses.replace(SMALL, steps=400, synthetic_share=share)
-        batches = Batches(tiny(), recipe, 0, 0)
+        batches = HeadBatches(tiny(), recipe, 0, 0)
         drawn, views = 0, set()
         for i in range(400):
             rows, numbers = batches[i]
@@ -379,7 +392,7 @@ def test_real_and_drawn_hands_stand_in_batches_of_their_own() -> None:
             views |= set((rows // 100).flatten().tolist()) if (rows >= 0).all() else set()
         assert low <= drawn <= high
         assert views == ({0.0, 1.0} if share < 1 else set())
-    nothing = Batches(tiny(synthetic=False), dataclasses.replace(SMALL, steps=50), 0, 0)
+    nothing = HeadBatches(tiny(synthetic=False), dataclasses.replace(SMALL, steps=50), 0, 0)
     assert all((nothing[i][0] >= 0).all() for i in range(50))
 
 
@@ -387,9 +400,9 @@ def test_the_score_is_of_references_from_others() -> None:
     """Everyone's own hands are alike; what a reference from another person names counts."""
     labels, people = np.array([*"ABAB"] * 2), np.repeat(["p", "q"], 4)
     sure = np.array([[1.0, 0.0], [0.0, 1.0]] * 4)
-    assert one_shot(sure, labels, people) == 1.0
+    assert one_shot_accuracy(sure, labels, people) == 1.0
     swapped = np.where((people == "q")[:, None], sure[:, ::-1], sure)
-    assert one_shot(swapped, labels, people) == 0.0
+    assert one_shot_accuracy(swapped, labels, people) == 0.0
 
 
 # -- what it learns --
@@ -416,10 +429,19 @@ def test_new_gestures_are_told_apart_better_than_untrained(
     """On gestures from regions of pose space that neither training nor validation has seen."""
     config = ModelConfig(crop_size=96, components=(100, 100, 100, 80), hidden=256, dim=128)
     recipe = Recipe(
-        model=config, alphabets={}, same_shapes={}, views=1, synthetic_classes=600,
-        synthetic_per_class=4, synthetic_share=0.8, labels=60, per_label=4, epochs=8, steps=40,
+        model=config,
+        alphabets={},
+        same_shapes={},
+        views=1,
+        synthetic_classes=600,
+        synthetic_per_class=4,
+        synthetic_share=0.8,
+        labels=60,
+        per_label=4,
+        epochs=8,
+        steps=40,
         patience=100,
-    )  # fmt: skip
+    )
     monkeypatch.setattr(data, "HELD_OUT_CLASSES", 40)
     path = write_drawn(tmp_path / "drawn.npz", {"one": (3, 24, 3)})
     features = tmp_path / "features"
@@ -432,7 +454,7 @@ def test_new_gestures_are_told_apart_better_than_untrained(
     backbone = load_backbone(hand_model_path)
     new = synthetic_features(backbone, 96, 120, 4, "held_out", 77, features)
     rows = new.features[0]
-    real, _, _ = banks(load_data([path], recipe, []), recipe, backbone, features)
+    real, _, _ = load_banks(load_data([path], recipe, []), recipe, backbone, features)
     model, _ = load_checkpoint(checkpoint)
     assert isinstance(model, GestureEncoder)
     trained = whiten(rows, model.whitening, model.head)

@@ -16,7 +16,7 @@ from torch import nn
 from tests.train.encoder.training import MODEL, principal_of_few
 from train.encoder import model, whitening
 from train.encoder.features import Bank
-from train.encoder.fit import folded
+from train.encoder.fit import fold_linear
 from train.encoder.model import Head
 from train.encoder.whitening import SHRINKAGE, fit_whitening, set_weights, whiten
 
@@ -81,9 +81,12 @@ def test_a_set_said_thrice_changes_nothing(bank: Bank) -> None:
     """Only the scale of it all is that of the pictures as they are."""
     rows = np.concatenate([np.arange(200), np.arange(40), np.arange(40)])
     repeated = Bank(
-        [bank.features[0][rows]], bank.alphabets[rows], bank.labels[rows], bank.subjects[rows],
+        [bank.features[0][rows]],
+        bank.alphabets[rows],
+        bank.labels[rows],
+        bank.subjects[rows],
         bank.sets[rows],
-    )  # fmt: skip
+    )
     first, other = fit_whitening(bank, COMPONENTS), fit_whitening(repeated, COMPONENTS)
     one, two = (whiten(bank.features[0], *layers).double() for layers in (first, other))
     # Up to the sign and order of what it is made of: what is near stays as near.
@@ -161,7 +164,7 @@ def test_the_short_way_of_the_other_tests_is_the_same(bank: Bank) -> None:
     weights = set_weights(bank.sets)
     block = bank.features[0][:, : BLOCKS[0]]
     slow, quick = nn.Linear(BLOCKS[0], 5), nn.Linear(BLOCKS[0], 5)
-    whitening._principal(slow, block, weights)
+    whitening._set_principal_components(slow, block, weights)
     principal_of_few(quick, block, weights)
     sign = torch.sign((slow.weight * quick.weight).sum(1))
     torch.testing.assert_close(quick.weight * sign[:, None], slow.weight, atol=1e-3, rtol=0)
@@ -175,7 +178,7 @@ def test_a_folded_head_encodes_as_both_did(hidden: int) -> None:
     width = sum(MODEL.components)
     within = nn.Linear(width, width)
     rows = torch.randn(20, width)
-    both = folded(head, within)
+    both = fold_linear(head, within)
     assert head.training and not both.training
     kept = {name: value.clone() for name, value in head.state_dict().items()}
     with torch.inference_mode():

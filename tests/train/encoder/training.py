@@ -124,7 +124,7 @@ def write_drawn(path: Path, sets: Mapping[str, tuple[int, int, int]]) -> Path:
 
 
 def principal_of_few(layer: nn.Linear, block: np.ndarray, weights: np.ndarray) -> None:
-    """As train.encoder.whitening._principal, in far less time where rows are fewer than columns."""
+    """As whitening._set_principal_components, but faster if there are fewer rows than columns."""
     rows, share = torch.from_numpy(block.astype(np.float64)), torch.from_numpy(weights)[:, None]
     mean = (rows * share).sum(0)
     away = (rows - mean) * share.sqrt()
@@ -141,7 +141,7 @@ def make_quick(patch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
     for name, value in HELD_OUT.items():
         patch.setattr(data, name, value)
-    patch.setattr(whitening, "_principal", principal_of_few)
+    patch.setattr(whitening, "_set_principal_components", principal_of_few)
     for name, recipe in RECIPES.items():
         patch.setitem(recipes.RECIPES, name, recipe)
 

@@ -21,9 +21,9 @@ from train.evaluation.cross_validate import (
     ENCODERS,
     Fold,
     calibration_of,
+    calibration_trials,
     cross_validate,
-    folds,
-    held_out_calibration,
+    plan_folds,
 )
 from train.pictures.prepared import load_prepared
 
@@ -33,7 +33,7 @@ SETS = {"one": (2, 5, 3), "two": (1, 5, 1), "three": (2, 4, 3)}  # people, label
 
 def plan(tmp_path: Path, recipe=SMALL, **sets: tuple[int, int, int]) -> list[Fold]:
     names = [row for name, counts in sets.items() for row in names_of(name, *counts)]
-    return folds(load_prepared([write_prepared(tmp_path / "x.npz", names)]), recipe)
+    return plan_folds(load_prepared([write_prepared(tmp_path / "x.npz", names)]), recipe)
 
 
 def left_out(found: list[Fold]) -> dict[str, tuple[str | None, list[str]]]:
@@ -90,11 +90,11 @@ def test_all_left_out_sets_calibrate_together() -> None:
 
 def test_each_set_is_tried_with_what_the_others_fit() -> None:
     done = [fold_of("one", 4, 15), fold_of("three", 4, 15, seed=1), Fold("two", None, ["two"])]
-    tried = dict(held_out_calibration(done, 0.01))
+    tried = dict(calibration_trials(done, 0.01))
     assert list(tried) == ["one", "three"]
     for rates in tried.values():
         assert 0 <= rates["false_accepts"] < 0.1 < rates["correct_accepts"] <= 1
-    assert list(held_out_calibration(done[:1], 0.01)) == []
+    assert list(calibration_trials(done[:1], 0.01)) == []
 
 
 def test_too_few_scores_calibrate_nothing() -> None:
@@ -105,9 +105,9 @@ def test_too_few_scores_calibrate_nothing() -> None:
     assert isinstance(few[0].scores, Scores) and len(few[0].scores) > 0
     with pytest.raises(UserError, match="A calibration needs at least 100 pictures"):
         calibration_of(few, 0.01, "mark")
-    assert list(held_out_calibration(few, 0.01)) == []  # a report can do without
+    assert list(calibration_trials(few, 0.01)) == []  # a report can do without
     both = [fold_of("one", 4, 15), *few[1:]]
-    assert [name for name, _ in held_out_calibration(both, 0.01)] == ["two"]
+    assert [name for name, _ in calibration_trials(both, 0.01)] == ["two"]
 
 
 @pytest.mark.slow
@@ -121,8 +121,11 @@ def test_a_report_of_three_small_sets(
     assert left_out(done) == {"one": ("two", ["one", "two"]), "three": (None, ["three"])}
     assert all(fold.scores is None for fold in done)  # nobody shows eleven gestures
 
-    open_set = ("AUROC, 2 recorded", "correct accepts at 1% false, 2 recorded",
-                "correct accepts at 5% false, 2 recorded")  # fmt: skip
+    open_set = (
+        "AUROC, 2 recorded",
+        "correct accepts at 1% false, 2 recorded",
+        "correct accepts at 5% false, 2 recorded",
+    )
     all_labels, five_way = "one-shot accuracy, all labels", "one-shot accuracy, 5-way"
     expected = {
         "one": [

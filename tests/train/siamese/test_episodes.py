@@ -62,8 +62,11 @@ def test_the_interval_holds_the_shares_that_fit(trials: int, data: st.DataObject
 
 
 def test_known_intervals() -> None:
-    for right, trials, low, high in ((0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0),
-                                     (81, 263, 0.2553, 0.3662)):  # fmt: skip
+    for right, trials, low, high in (
+        (0, 10, 0.0, 0.2775),
+        (10, 10, 0.7225, 1.0),
+        (81, 263, 0.2553, 0.3662),
+    ):
         found = share(right, trials)
         assert (found.low, found.high) == pytest.approx((low, high), abs=1e-4)
     assert str(Share(0.9, 0.85, 0.9349, 100)) == "90.0 % (85.0–93.5)"
@@ -119,10 +122,13 @@ def test_every_episode_is_fair_or_there_are_too_few_classes(
     rows = range(len(labels))
     pools = groups if within else np.full(len(labels), "")
     possible = any(
-        ask[q] and show[s] and q != s and labels[q] == labels[s]
+        ask[q]
+        and show[s]
+        and q != s
+        and labels[q] == labels[s]
         and len({str(labels[r]) for r in rows if show[r] and pools[r] == pools[q]}) >= ways
         for q, s in itertools.product(rows, rows)
-    )  # fmt: skip
+    )
     if not possible:
         with pytest.raises(UserError, match=f"{ways}-way episodes need {ways} classes"):
             draw_episodes(seed, labels, ways, 20, **options)

@@ -179,8 +179,13 @@ def test_pairs_stand_in_the_batchs_halves_and_triplets_in_its_thirds() -> None:
 
 
 def test_a_loss_trains_only_the_similarity_that_it_fits() -> None:
-    fits = {("bce", "weighted_l1"), ("bce", "cosine"), ("contrastive", "euclidean"),
-            ("triplet", "euclidean"), ("cosface", "cosine")}  # fmt: skip
+    fits = {
+        ("bce", "weighted_l1"),
+        ("bce", "cosine"),
+        ("contrastive", "euclidean"),
+        ("triplet", "euclidean"),
+        ("cosface", "cosine"),
+    }
     for loss in LOSSES:
         for similarity in SIMILARITIES:
             model = SiameseConfig("asl-narrow", similarity)

@@ -172,8 +172,9 @@ def test_twins_share_their_weights() -> None:
     with torch.inference_mode():
         both = network(torch.cat([a, b]))
         torch.testing.assert_close(both[:2], network(a))
-        torch.testing.assert_close(network.compare(*both.chunk(2)),
-                                   network.compare(network(b), network(a)))  # fmt: skip
+        torch.testing.assert_close(
+            network.compare(*both.chunk(2)), network.compare(network(b), network(a))
+        )
     assert trainable(network) == trainable(network.body) + 1025
     network.compare(*network(torch.cat([a, b])).chunk(2)).sum().backward()
     assert all(parameter.grad is not None for parameter in network.parameters())

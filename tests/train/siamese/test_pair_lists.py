@@ -133,8 +133,14 @@ def test_somebody_in_both_lists_is_named(tmp_path: Path) -> None:
 
 
 def test_a_written_list_reads_the_same(tmp_path: Path) -> None:
-    folder = unpacked(tmp_path / "f", {f"s{p}/{i}.pgm": picture(20 * p + i, suffix=".pgm")
-                                       for p in range(5) for i in range(1, 11)})  # fmt: skip
+    folder = unpacked(
+        tmp_path / "f",
+        {
+            f"s{p}/{i}.pgm": picture(20 * p + i, suffix=".pgm")
+            for p in range(5)
+            for i in range(1, 11)
+        },
+    )
     pictures = load_class_folders(folder, 16)
     pairs = draw_pairs(np.random.default_rng(0), index_classes(pictures.labels), 20)
     write_pair_list(tmp_path / "pairs.txt", name_pairs(pictures, pairs))

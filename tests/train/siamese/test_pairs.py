@@ -69,8 +69,15 @@ def test_classes_are_drawn_uniformly_and_mixed() -> None:
     for rows in (pairs.first[pairs.same], pairs.first[~pairs.same], pairs.second[~pairs.same]):
         shares = np.array(list(Counter(labels[rows].tolist()).values())) / len(rows)
         assert len(shares) == 4 and np.abs(shares - 0.25).max() < 0.02
-    a = Counter(zip(*(side[pairs.same & (labels[pairs.first] == "b")].tolist()
-                      for side in (pairs.first, pairs.second)), strict=True))  # fmt: skip
+    a = Counter(
+        zip(
+            *(
+                side[pairs.same & (labels[pairs.first] == "b")].tolist()
+                for side in (pairs.first, pairs.second)
+            ),
+            strict=True,
+        )
+    )
     assert len(a) == 6 and max(a.values()) < 1.2 * min(a.values())  # each of the ordered pairs
     assert 0.45 < pairs.same[:1000].mean() < 0.55
 

@@ -90,8 +90,16 @@ def test_a_run_leaves_its_files(whole: Path) -> None:
         rows = list(csv.DictReader(file))
     assert [{k: float(v) for k, v in row.items()} for row in rows] == found["log"]
     assert [row["epoch"] for row in found["log"]] == [1.0, 2.0]
-    assert set(found["log"][0]) == {"epoch", "loss", "verification", "AUC", "EER",
-                                    "validation loss", "one-shot", "seconds"}  # fmt: skip
+    assert set(found["log"][0]) == {
+        "epoch",
+        "loss",
+        "verification",
+        "AUC",
+        "EER",
+        "validation loss",
+        "one-shot",
+        "seconds",
+    }
     assert (whole / "curves.png").read_bytes().startswith(b"\x89PNG")
     written = json.loads((whole / "run.json").read_text())
     assert written.pop("data") and written == json.loads(json.dumps(dataclasses.asdict(SMALL)))

@@ -120,8 +120,12 @@ def test_extremes_are_the_surest_of_each_kind(rows: list[tuple[int, bool]], coun
     threshold = 0.25
     found = extremes(scores, same, threshold, count)
     assert tuple(found) == DECISIONS
-    kinds = {(True, True): DECISIONS[0], (False, False): DECISIONS[1],
-             (True, False): DECISIONS[2], (False, True): DECISIONS[3]}  # fmt: skip
+    kinds = {
+        (True, True): DECISIONS[0],
+        (False, False): DECISIONS[1],
+        (True, False): DECISIONS[2],
+        (False, True): DECISIONS[3],
+    }
     for said, kind in kinds.items():
         rows_of = [
             i for i in range(len(rows)) if (bool(scores[i] > threshold), bool(same[i])) == said

@@ -22,8 +22,14 @@ from train.siamese.pictures import Pictures
 from train.siamese.recipes import SiameseRecipe
 from train.siamese.warp import warp
 
-LIMITS = {"turn": math.radians(10), "shear": 0.3, "wide": 0.2, "high": 0.2,
-          "across": 4 / 105, "down": 4 / 105}  # fmt: skip
+LIMITS = {
+    "turn": math.radians(10),
+    "shear": 0.3,
+    "wide": 0.2,
+    "high": 0.2,
+    "across": 4 / 105,
+    "down": 4 / 105,
+}
 
 
 def seeded(seed: int) -> torch.Generator:

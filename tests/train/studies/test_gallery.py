@@ -39,8 +39,9 @@ def test_pictures_are_cropped_not_squeezed(tmp_path: Path) -> None:
     """A circle stays one in a tall picture."""
     tall = np.zeros((120, 80), np.uint8)
     cv2.circle(tall, (40, 60), 25, 255, -1)
-    files = {f"s{p}/{n}.png": cv2.imencode(".png", tall)[1].tobytes() for p in range(6)
-             for n in (1, 2)}  # fmt: skip
+    files = {
+        f"s{p}/{n}.png": cv2.imencode(".png", tall)[1].tobytes() for p in range(6) for n in (1, 2)
+    }
     image = extract(unpacked(tmp_path / "f", files)).test.images[0] > 127
     height, width = image.any(1).sum(), image.any(0).sum()
     assert abs(int(height) - int(width)) <= 1 and abs(height - 51 * 105 / 80) <= 2
