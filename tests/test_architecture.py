@@ -1,4 +1,4 @@
-"""docs/architecture.md names the folders that there are."""
+"""docs/architecture.md names the folders that there are, and links lead somewhere."""
 
 from __future__ import annotations
 
@@ -25,6 +25,16 @@ def test_the_tree_is_the_one_on_disk() -> None:
         assert {n for n in named[name] if (ROOT / name / n).is_dir()} == folders
         assert tuple(named[name]) == SUB_ROOMS[name]
     assert all((ROOT / name).is_dir() for name in named)
+
+
+def test_links_lead_somewhere() -> None:
+    for page in [
+        page for folder in (".", "docs", "models") for page in (ROOT / folder).glob("*.md")
+    ]:
+        text = page.read_text(encoding="utf-8")
+        for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
+            if "://" not in link:
+                assert (page.parent / link).exists(), f"{page.name}: {link}"
 
 
 def test_files_that_it_names_exist() -> None:

@@ -51,7 +51,7 @@ def _rename(gallery: Gallery, old: str, new: str) -> str:
 
 def _delete(gallery: Gallery, label: str) -> str:
     gallery.delete(label)
-    return f"Deleted {label!r}."
+    return f"Deleted {label!r}; `gestures undo` brings it back."
 
 
 def _undo(gallery: Gallery) -> str:
@@ -74,7 +74,7 @@ def _import(gallery: Gallery, file: str) -> str:
 ACTIONS: dict[str, tuple[Callable[..., str | None], str, tuple[str, ...]]] = {
     "list": (_list, "print each gesture with its number of references", ()),
     "rename": (_rename, "give a gesture another name", ("old", "new")),
-    "delete": (_delete, "delete a gesture with all its references", ("label",)),
+    "delete": (_delete, "move a gesture with all its references to the trash", ("label",)),
     "undo": (_undo, "bring back what was deleted last", ()),
     "export": (_export, "write all gestures into a .zip file", ("file",)),
     "import": (_import, "add the gestures of an exported .zip file", ("file",)),

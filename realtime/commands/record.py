@@ -20,7 +20,7 @@ HELP = "record one reference of a gesture"
 def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("label", help="the gesture's name, any text")
     parser.add_argument("--image", type=Path, help="record from this picture instead")
-    parser.add_argument("--replace", action="store_true", help="drop earlier references")
+    parser.add_argument("--replace", action="store_true", help="earlier references go to the trash")
     gallery_option(parser)
     camera_options(parser)
     mirror_hands_option(parser)
