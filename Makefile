@@ -27,8 +27,12 @@ demo:
 	echo "$$($(PYTHON) --version): $$started gestures started in 300 frames of the demo" && \
 	[ $$started -ge 6 ]
 
-coverage:  # of the fast tests and the processes that they start
-	$(PYTHON) -m pytest -q --cov --cov-report=term:skip-covered
+# Of what a person before the camera meets, with the processes that the tests start.
+LIVE = realtime/live/*,realtime/views/*,realtime/commands/*
+coverage:
+	$(PYTHON) -m pytest -q -n 2 -m "not long" --cov --cov-report= tests/realtime tests/engines/selftest
+	coverage report --include="realtime/*,run.py" --skip-covered
+	coverage report --include="$(LIVE)" --show-missing --fail-under=85
 
 # Known vulnerabilities of what each requirement file brings; a package that can't be looked up is
 # a fault, too. Needs pip-audit and the network.

@@ -42,9 +42,10 @@ def start_py(
         "stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options
     }  # fmt: skip
     command = [sys.executable, str(RUN), *map(str, arguments)]
-    return subprocess.Popen(
-        command, cwd=cwd, env=env or environment(), text=True, encoding="utf-8", **options
-    )
+    env = environment() if env is None else env
+    if "preexec_fn" in options:  # a limit on files would be one on the coverage's, too
+        env = {name: value for name, value in env.items() if name != "COVERAGE_PROCESS_CONFIG"}
+    return subprocess.Popen(command, cwd=cwd, env=env, text=True, encoding="utf-8", **options)
 
 
 def run_py(
