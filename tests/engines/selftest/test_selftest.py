@@ -101,7 +101,7 @@ def test_the_command_line(files: Path, monkeypatch, capsys) -> None:
         selftest_command.selftest(arguments(files, "--engine", "none.plan"))
     bad = arguments(files, "--engine", str(files / "e.onnx"))
     bad.json = files / "no" / "report.json"
-    with pytest.raises(UserError, match="no folder you may write to"):
+    with pytest.raises(UserError, match="not a folder that you can write to"):
         selftest_command.selftest(bad)
 
 
