@@ -311,7 +311,7 @@ def test_a_report_names_no_people_and_no_folders(tmp_path: Path, monkeypatch) ->
     texts = {
         f"{named[0]} has 3 bytes": "e.plan has 3 bytes",
         f"{named[0]}.json can't be read": "e.plan.json can't be read",
-        f"{named[1]} is no ONNX file": "f.onnx is no ONNX file",
+        f"{named[1]} is not an ONNX file": "f.onnx is not an ONNX file",
         f"see {home}/other/x.so.": "see x.so.",
         f"in {home}": "in ~",
         "no /usr/lib/x86/libfoo.so.1: cannot": "no libfoo.so.1: cannot",
