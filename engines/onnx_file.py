@@ -62,7 +62,7 @@ def load_encoder(path: Path) -> tuple[onnx.ModelProto, EncoderSpec, str]:
             raise
         except Exception as error:  # protobuf's and onnx's own unrelated types
             raise UserError(
-                f"{path} is no ONNX file ({short_reason(error)}). Make one with: python run.py "
+                f"{path} is not an ONNX file ({short_reason(error)}). Make one with: python run.py "
                 "export CHECKPOINT --out FILE.onnx"
             ) from None
     metadata = {entry.key: entry.value for entry in model.metadata_props}

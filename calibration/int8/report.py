@@ -1,4 +1,4 @@
-"""A quantised encoder beside the float one it was made of: what it costs, and what it gains."""
+"""Compares a quantised encoder with the float one that it was made of."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ ROUNDS = 60  # of timing
 
 
 def embed(encoder: Encoder, hands: HandCrops) -> LabelledEmbeddings:
+    """Embed hands, 32 at a time."""
     parts = [
         encoder.encode(*hands.take(slice(i, i + 32)).inputs()) for i in range(0, len(hands), 32)
     ]
@@ -33,8 +34,18 @@ def embed(encoder: Encoder, hands: HandCrops) -> LabelledEmbeddings:
 def compare(
     before: Encoder, after: Encoder, old: LabelledEmbeddings, new: LabelledEmbeddings
 ) -> dict[str, Any]:
-    """Drift, and each figure of both encoders on the same hands, episodes and draws, with the
-    change, whose interval is paired. A figure that the hands can't show isn't there."""
+    """Compare accuracy and open-set figures on the same hands, episodes and draws.
+
+    Args:
+        before: the float encoder.
+        after: the quantised one.
+        old: the float encoder's embeddings.
+        new: the quantised encoder's embeddings of the same hands.
+
+    Returns:
+        Cosines between the embeddings, and under "figures" each figure of both encoders, most with
+        their difference (a paired interval). Figures that the hands can't show are left out.
+    """
     cosine = cosines(old.embeddings, new.embeddings)
     rows: dict[str, Any] = {}
     most = max(len(set(old.labels[old.subjects == s])) for s in set(old.subjects))
@@ -84,8 +95,12 @@ def _numbers(figure: Figure) -> list[float]:
 
 
 def latencies(before: Encoder, after: Encoder, hands: HandCrops) -> dict[str, dict[str, Any]]:
-    """Milliseconds per call of encode by the number of hands, one thread: the median of each, and
-    how many times as fast the second is, with a 95 % interval; see engines.selftest.bench."""
+    """Time both encoders on one thread, see `engines.selftest.bench`.
+
+    Returns:
+        By the number of hands: each encoder's median milliseconds per call, how many times as fast
+        the second is with its 95 % interval, and the rounds that were timed.
+    """
     inputs = hands.take(np.arange(max(BATCHES)) % len(hands)).inputs()
     made = bench({"float": before, "int8": after}, inputs, BATCHES, ROUNDS)
     rows = {(row.engine, row.batch): row for row in made.rows}
@@ -104,4 +119,5 @@ def latencies(before: Encoder, after: Encoder, hands: HandCrops) -> dict[str, di
 
 
 def sizes(before: Path, after: Path) -> dict[str, int]:
+    """Bytes of both files."""
     return {"float_bytes": before.stat().st_size, "int8_bytes": after.stat().st_size}

@@ -123,7 +123,7 @@ def _runtime(name: str) -> Finding:
     cuda = f", for CUDA {here.cuda}" if here.cuda else ""
     if module.__version__ != here.version:
         text = f"the package is {here.version}, and what loads is {module.__version__}"
-        raise UserError(f"{text}; install it anew: {pip_install(name)} --force-reinstall")
+        raise UserError(f"{text}; reinstall it: {pip_install(name)} --force-reinstall")
     return Finding(RUNTIMES[name], True, f"{module.__version__}{cuda}")
 
 

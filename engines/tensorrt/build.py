@@ -145,7 +145,7 @@ def _choose_runtime(name: str | None) -> str:
     if name is None and not there:
         raise UserError(
             "Building a plan needs TensorRT, which isn't installed here; for RTX cards: pip "
-            "install -r requirements-gpu.txt, which names the line for other cards, too"
+            "install -r requirements-gpu.txt, which also says what to install for other cards"
         )
     return name or there[0]
 

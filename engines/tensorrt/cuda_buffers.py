@@ -153,7 +153,7 @@ def _pycuda() -> Any:
     except (ImportError, OSError) as error:  # it is linked with the driver's library
         raise UserError(
             f"pycuda can't be loaded ({short_reason(error)}): it needs NVIDIA's driver, and to be "
-            "built with CUDA headers no newer than that; build it anew with: pip install "
+            "built with CUDA headers no newer than that; build it again with: pip install "
             "--force-reinstall --no-deps --no-cache-dir pycuda"
         ) from None
 

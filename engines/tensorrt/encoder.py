@@ -29,7 +29,7 @@ def open_plan(path: Path, fingerprint: str | None = None) -> TensorRTEncoder:
 
     Raises:
         UserError: if the plan is missing or damaged, holds another encoder, or can't run here. The
-            sentence names the command that mends it.
+            sentence names the command that fixes it.
     """
     with explain_errors(f"{path} can't be read"):
         if not path.exists():

@@ -46,7 +46,7 @@ def check_plan(sidecar: Sidecar, path: Path, plan: bytes, here: Machine) -> str:
 
     Raises:
         UserError: if none does, or the plan isn't the one that the sidecar describes. The sentence
-            names the command that mends it.
+            names the command that fixes it.
     """
     if len(plan) != sidecar.plan_bytes:
         raise UserError(

@@ -79,8 +79,8 @@ def load(name: str) -> Any:
         ) from None
     except Exception as error:  # a missing library: ImportError, OSError, FileNotFoundError
         raise UserError(
-            f"{RUNTIMES[name]} is installed but can't be loaded ({short_reason(error)}); install "
-            f"it anew with: {pip_install(name)} --force-reinstall"
+            f"{RUNTIMES[name]} is installed but can't be loaded ({short_reason(error)}); "
+            f"reinstall it with: {pip_install(name)} --force-reinstall"
         ) from None
     raise UserError(f"A TensorRT runtime is one of {', '.join(RUNTIMES)}; got {name!r}.")
 

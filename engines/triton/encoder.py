@@ -61,8 +61,8 @@ class TritonEncoder:
             now = self._query_model()
             if now.fingerprint != self.fingerprint:
                 raise UserError(
-                    f"{self._url} serves another encoder since, {now.fingerprint[:12]} in place "
-                    f"of {self.fingerprint[:12]}; start again with the one that is wanted."
+                    f"{self._url} serves another encoder now, {now.fingerprint[:12]} instead of "
+                    f"{self.fingerprint[:12]}; start again with the one that you want."
                 )
             if now.version != model.version:
                 self._model = now
@@ -120,8 +120,8 @@ class TritonEncoder:
             self._client.is_server_live(client_timeout=CONNECT_S)
         except fault as error:
             raise UserError(
-                f"No Triton answers at {self._url} ({_reason(error)}); start it, or mend the "
-                "address, which takes Triton's gRPC port, 8001 unless it was changed."
+                f"No Triton answers at {self._url} ({_reason(error)}); start it, or correct "
+                "the address, which takes Triton's gRPC port, 8001 unless it was changed."
             ) from None
         try:
             answer = self._client.get_model_config(self._name, client_timeout=CONNECT_S)
@@ -129,9 +129,9 @@ class TritonEncoder:
         except fault as error:
             if error.status() == "StatusCode.NOT_FOUND":
                 raise UserError(
-                    f"Triton serves no such model as {self._url} ({_reason(error)}); where it lies "
-                    "in Triton's repository, its log says why it wasn't loaded, else write it "
-                    f"there: {AGAIN}"
+                    f"Triton doesn't serve {self._url} ({_reason(error)}); if the model is in "
+                    "Triton's repository, Triton's log says why it isn't loaded, otherwise write "
+                    f"it there: {AGAIN}"
                 ) from None
             ready, why = False, f" ({_reason(error)})"
         else:

@@ -102,7 +102,7 @@ def test_the_command_line(files: Path, monkeypatch, capsys) -> None:
         doctor.run(arguments(files, "e.png"))
     bad = arguments(files, str(files / "e.onnx"))
     bad.json = files / "no" / "report.json"
-    with pytest.raises(UserError, match="no folder you may write to"):
+    with pytest.raises(UserError, match="not a folder that you can write to"):
         doctor.run(bad)
 
 
@@ -319,7 +319,7 @@ def test_a_report_names_no_people_and_no_folders(tmp_path: Path, monkeypatch) ->
     texts = {
         f"{named[0]} has 3 bytes": "e.plan has 3 bytes",
         f"{named[0]}.json can't be read": "e.plan.json can't be read",
-        f"{named[1]} is no ONNX file": "f.onnx is no ONNX file",
+        f"{named[1]} is not an ONNX file": "f.onnx is not an ONNX file",
         f"see {home}/other/x.so.": "see x.so.",
         f"in {home}": "in ~",
         "no /usr/lib/x86/libfoo.so.1: cannot": "no libfoo.so.1: cannot",

@@ -266,7 +266,7 @@ def test_an_encoder_of_other_inputs_is_told(model, sentence: str, tmp_path: Path
 
 def test_files_that_are_no_encoder(tmp_path: Path) -> None:
     path = tmp_path / "e.onnx"
-    for content, sentence in ((b"rubbish", "is no ONNX file"), (b"", "is no ONNX file")):
+    for content, sentence in ((b"rubbish", "is not an ONNX file"), (b"", "is not an ONNX file")):
         path.write_bytes(content)
         with pytest.raises(UserError, match=sentence):
             load_encoder(path)
