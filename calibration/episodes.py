@@ -1,7 +1,8 @@
 """N-way one-shot episodes and open-set scores on cached embeddings. Pure numpy.
 
-One picture per label is the reference, every other picture is a query. "Within": both from one
-person, as when people record their own gestures; "across": references from another person.
+In an episode one picture per label is the reference (support), every other picture is a query.
+Within a person, both are of one person, as when people record their own gestures; across people,
+the references are another person's.
 """
 
 from __future__ import annotations
@@ -18,7 +19,13 @@ Similarity = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class LabelledEmbeddings(Bundle):
-    """embeddings float32 (N, D); labels and subjects str (N,)."""
+    """N pictures.
+
+    Attributes:
+        embeddings: float32 (N, D).
+        labels: the gestures, str (N,).
+        subjects: the people, str (N,).
+    """
 
     embeddings: np.ndarray
     labels: np.ndarray
@@ -27,12 +34,17 @@ class LabelledEmbeddings(Bundle):
 
 @dataclass(frozen=True)
 class Scores(Bundle):
-    """One entry per scored query, over all draws.
+    """The scores of Q queries, over all draws.
 
-    best: similarity to the nearest reference; margin: see `relative_margin`;
-    correct: the nearest has the query's label (never, where it is not recorded);
-    known: its label is recorded; five_way: its chance of being right among its own and four
-    random other labels (NaN with fewer than five); cell: which (subject, label) it belongs to.
+    Attributes:
+        best: similarity to the nearest reference, float (Q,).
+        margin: see `relative_margin`, float (Q,).
+        correct: whether the nearest reference has the query's label, bool (Q,); never true where
+            the label isn't recorded.
+        known: whether the query's label is recorded, bool (Q,).
+        five_way: probability of being right among the query's label and four random others, float
+            (Q,); NaN with fewer than five labels, and where the label isn't recorded.
+        cell: "subject/label" of the query, str (Q,): what a bootstrap resamples.
     """
 
     best: np.ndarray
@@ -51,10 +63,18 @@ def within(
     draws: int = 20,
     seed: int = 0,
 ) -> Scores:
-    """References and queries of one person. `known` labels are recorded (None: all of them).
+    """Score queries against references of the same person.
 
-    Empty where no person has two labels, one of them with two pictures; with `known`, only
-    people with more labels than that count.
+    Args:
+        data: the pictures.
+        similarity: of embeddings (N, D) and (M, D) → (N, M).
+        known: how many random labels are recorded, for open-set episodes; people without more
+            labels than that are left out. None records all labels.
+        draws: episodes per person.
+        seed: of all random choices.
+
+    Returns:
+        The scores; none where no person has two labels, one of them with two pictures.
     """
     rng = np.random.default_rng(seed)
     parts = []
@@ -76,10 +96,17 @@ def across(
     draws: int = 20,
     seed: int = 0,
 ) -> Scores:
-    """References of one person, queries of another, on the labels both have.
+    """Score queries against references of another person, on the labels that both have.
 
-    Each draw gives every query person one other random person's references: from `references`
-    if given (all its people count as others), else from the same set.
+    Each draw takes the references of one random other person.
+
+    Args:
+        queries: the pictures.
+        similarity: of embeddings (N, D) and (M, D) → (N, M).
+        references: where references come from, all of them other people's; None for `queries`.
+        known: see `within`.
+        draws: episodes per person.
+        seed: of all random choices.
     """
     rng = np.random.default_rng(seed)
     pool = queries if references is None else references
@@ -104,7 +131,7 @@ def _rows_by(values: np.ndarray) -> dict[str, np.ndarray]:
 def _draw(
     rng: np.random.Generator, rows: np.ndarray, labels: np.ndarray, known: int | None
 ) -> np.ndarray | None:
-    """One row per recorded label, or None where there are too few labels for the episode."""
+    """Draw a reference per recorded label: row numbers; None with too few labels."""
     chosen = np.unique(labels[rows])
     if known is not None and len(chosen) <= known or len(chosen) < 2:
         return None
@@ -139,14 +166,26 @@ def _score(
 
 
 def relative_margin(best: np.ndarray, runner_up: np.ndarray) -> np.ndarray:
-    """How much nearer the best reference is than the best of another label: 1 − d₁/d₂ with
-    distance d = 1 − similarity (Lowe's ratio test, 2004). 0 = a tie, 1 = no contest."""
-    nearest = np.maximum(1.0 - best, 1e-6)  # two copies of one picture are a tie too
+    """How much nearer the best label is than the second: 1 − d₁/d₂ (ratio test, Lowe 2004).
+
+    Args:
+        best: similarity to the nearest reference, any shape; its distance is d = 1 − similarity.
+        runner_up: similarity to the nearest reference of another label.
+
+    Returns:
+        0 for a tie, 1 where only the best is near.
+    """
+    nearest = np.maximum(1.0 - best, 1e-6)  # two copies of one picture are a tie, too
     return 1.0 - nearest / np.maximum(1.0 - runner_up, 1e-6)
 
 
 def _chance_among(beaten: np.ndarray, others: int) -> np.ndarray:
-    """P(the true label beats 4 drawn from `others`, of which it beats `beaten`), exactly."""
+    """Exact probability that a label beats 4 drawn from `others` labels.
+
+    Args:
+        beaten: how many of the others it beats, (Q,).
+        others: how many there are.
+    """
     if others < 4:
         return np.full(len(beaten), np.nan)
     chance = np.ones(len(beaten))

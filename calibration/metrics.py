@@ -1,7 +1,7 @@
-"""Figures from episode scores, with 95 % bootstrap intervals. Pure numpy.
+"""Figures of episode scores, with 95 % bootstrap intervals. Pure numpy.
 
-Pictures of one person's one sign are near-duplicates, so the bootstrap resamples whole
-(subject, label) groups, never single pictures (cluster bootstrap, Field & Welsh 2007).
+Pictures of one gesture of one person are near-duplicates. So the bootstrap resamples whole
+(subject, label) groups instead of pictures (cluster bootstrap, Field & Welsh 2007).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ RESAMPLES = 300
 
 @dataclass(frozen=True)
 class Figure:
-    """A value in 0…1 and its 95 % interval."""
+    """A value in 0…1, or a change of one, with its 95 % interval from `low` to `high`."""
 
     value: float
     low: float
@@ -28,21 +28,21 @@ class Figure:
         return f"{100 * self.value:.1f} % ({100 * self.low:.1f}–{100 * self.high:.1f})"
 
 
-Statistic = Callable[[np.ndarray], float]  # weights of the scores → the figure
+Statistic = Callable[[np.ndarray], float]  # weights of the scores (Q,) → the value
 
 
 def accuracy(scores: Scores) -> Figure:
-    """Share of known queries whose nearest reference is right, over all recorded labels."""
+    """Share of known queries whose nearest reference has their label."""
     return _figure(scores, _accuracy(scores))
 
 
 def accuracy_change(before: Scores, after: Scores) -> Figure:
-    """By how much the accuracy of another encoder, on the same episodes and draws, is higher."""
+    """Accuracy of one encoder minus that of another, on the same episodes and draws."""
     return _change(before, after, _accuracy)
 
 
 def five_way_accuracy(scores: Scores) -> Figure | None:
-    """The same among five labels; None where no episode has five."""
+    """Accuracy among five labels; None where no episode has five."""
     usable = scores.known & np.isfinite(scores.five_way)
     if not usable.any():
         return None
@@ -51,12 +51,12 @@ def five_way_accuracy(scores: Scores) -> Figure | None:
 
 
 def auroc(scores: Scores) -> Figure:
-    """Area under the ROC of the best score: known queries against unknown ones."""
+    """Area under the ROC curve of the best score, known queries against unknown ones."""
     return _figure(scores, _auroc(scores))
 
 
 def auroc_change(before: Scores, after: Scores) -> Figure:
-    """By how much another encoder's area is larger, on the same episodes and draws."""
+    """AUROC of one encoder minus that of another, on the same episodes and draws."""
     return _change(before, after, _auroc)
 
 
@@ -81,21 +81,25 @@ def _auroc(scores: Scores) -> Statistic:
 
 
 def _change(before: Scores, after: Scores, of: Callable[[Scores], Statistic]) -> Figure:
-    """The bootstrap resamples both alike, so that what they share cancels out."""
+    """A paired difference: the bootstrap resamples both alike, so that common noise cancels."""
     old, new = of(before), of(after)
     return _figure(before, lambda w: new(w) - old(w))
 
 
 def correct_accepts(scores: Scores, far: float) -> Figure:
-    """Share of known queries accepted with the right label when `far` of the unknown ones are
-    accepted (threshold on the best score)."""
+    """Share of known queries that are accepted with the right label.
+
+    Args:
+        scores: of open-set episodes.
+        far: share of unknown queries that are accepted, which sets the threshold on the best score.
+    """
     order = np.argsort(-scores.best, kind="stable")
     known, right = scores.known[order], (scores.known & scores.correct)[order]
     _, tie = np.unique(-scores.best[order], return_inverse=True)
 
     def share(weights: np.ndarray) -> float:
         w = weights[order]
-        false = np.cumsum(np.bincount(tie, w * ~known))[tie]  # equal scores pass together
+        false = np.cumsum(np.bincount(tie, w * ~known))[tie]  # equal scores are accepted together
         if not false[-1]:
             return float("nan")
         accepted = false <= far * false[-1]
@@ -105,12 +109,20 @@ def correct_accepts(scores: Scores, far: float) -> Figure:
 
 
 def share(scores: Scores, hits: np.ndarray, among: np.ndarray) -> Figure:
-    """Share of `hits` among `among`, both bool and one per score."""
+    """Share of `hits` among `among`, both bool (Q,)."""
     return _figure(scores, lambda w: _mean(hits & among, w * among))
 
 
 def expected_calibration_error(probability: np.ndarray, right: np.ndarray, w: np.ndarray) -> float:
-    """Σ over ten bins of |mean probability − share right| × weight (Guo et al. 2017)."""
+    """Expected calibration error over ten bins (Guo et al. 2017).
+
+    The mean of |mean probability − share right| of the bins, weighted by their weight.
+
+    Args:
+        probability: float (Q,) in 0…1.
+        right: 0 or 1, (Q,).
+        w: weights, (Q,).
+    """
     bins = np.minimum((probability * 10).astype(int), 9)
     weight = np.bincount(bins, w, 10)
     gap = np.bincount(bins, w * probability, 10) - np.bincount(bins, w * right, 10)

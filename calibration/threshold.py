@@ -1,7 +1,7 @@
-"""Calibration: from a similarity to "known or unknown" and to a probability. Pure numpy.
+"""Calibration: turns a similarity into "known or unknown" and into a probability. Pure numpy.
 
-Fitted on episodes with ten recorded gestures. A false accept is a gesture that was never
-recorded, taken for any of the ten.
+It is fitted on episodes with GALLERY_SIZE recorded gestures. A false accept is a gesture that was
+never recorded and is taken for one of these.
 """
 
 from __future__ import annotations
@@ -17,23 +17,33 @@ from typing import Any
 import numpy as np
 
 from calibration.episodes import Scores
+from calibration.logistic import fit_logistic, predict_logistic
 from calibration.metrics import expected_calibration_error
 from engines.bundles import join
 from engines.errors import UserError, short_reason
 from engines.files import explain_errors, write_file
 
 GALLERY_SIZE = 10
-FARS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3)  # what + and − step through
-SURE = 0.5  # a runner-up is too near where the nearest is right less often than this
+FARS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3)  # false-accept rates to step through
+SURE = 0.5  # least share of right matches at the margin that is still accepted
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Accept a match where score ≥ threshold and margin ≥ min_margin.
+    """When a match is accepted, and how probable it is.
 
-    far: share of never-recorded gestures accepted there, None where it isn't known (no fit);
-    curve_far, curve_threshold: the whole trade-off; weights: logistic (score, margin, bias);
-    fingerprint: of the encoder whose scores were fitted; fitted_on: a description for people.
+    Attributes:
+        threshold: least score of a match that is accepted.
+        min_margin: least margin of a match that is accepted, see `relative_margin`.
+        far: share of never-recorded gestures that are accepted; None where it isn't known, without
+            a fit.
+        curve_far: ascending false-accept rates; empty without a fit.
+        curve_threshold: the threshold at each of these.
+        weights: of the logistic regression: score, margin, bias.
+        fingerprint: of the encoder whose scores were fitted.
+        fitted_on: what it was fitted on, for people.
+        report: what it does on the scores that it was fitted on, see `evaluate`.
+        version: of the file's format.
     """
 
     threshold: float
@@ -48,7 +58,7 @@ class Calibration:
     version: int = 1
 
     def at(self, far: float) -> Calibration:
-        """The same at another false-accept rate. Raises UserError outside the fitted range."""
+        """The calibration at another false-accept rate. Raises UserError outside its range."""
         if not self.curve_far:
             raise UserError(
                 "This encoder has no calibration, so --far can't be kept. Fit one with: "
@@ -63,7 +73,10 @@ class Calibration:
         return dataclasses.replace(self, threshold=float(threshold), far=far)
 
     def stepped(self, steps: int) -> Calibration:
-        """The next looser (+) or stricter (−) of FARS; itself at the end, or without a curve."""
+        """The calibration at the next rate of FARS: looser for steps > 0, else stricter.
+
+        At the end of the range, or without a curve, it is the same.
+        """
         if self.far is None:
             return self
         looser = [f for f in FARS if f > self.far * 1.001 and f <= self.curve_far[-1]]
@@ -72,31 +85,45 @@ class Calibration:
         return self.at(chosen[0]) if chosen else self
 
     def accepts(self, score: float, margin: float) -> bool:
+        """Whether a match counts as known."""
         return score >= self.threshold and margin >= self.min_margin
 
     def probability(self, score: float, margin: float) -> float:
-        """0…1: how often such a nearest reference is right, when half of all gestures shown are
-        recorded ones."""
+        """Probability that the nearest reference is right, if half of all gestures are recorded."""
         by_score, by_margin, bias = self.weights
         logit = by_score * score + by_margin * margin + bias
         return 1 / (1 + math.exp(-min(max(logit, -60.0), 60.0)))
 
 
 def uncalibrated(similarity: str, fingerprint: str) -> Calibration:
-    """The stated default for an encoder without a calibration: 0.75, an honest guess."""
+    """The default for an encoder without a calibration: threshold 0.75, which is a guess."""
     slope, threshold = 20.0, 0.75
     return Calibration(
-        threshold, 0.02, None, (), (), (slope, 0.0, -slope * threshold), fingerprint,
-        f"nothing (default for {similarity})",
-    )  # fmt: skip
+        threshold=threshold,
+        min_margin=0.02,
+        far=None,
+        curve_far=(),
+        curve_threshold=(),
+        weights=(slope, 0.0, -slope * threshold),
+        fingerprint=fingerprint,
+        fitted_on=f"nothing (default for {similarity})",
+    )
 
 
 def fit_left_out(
     by_set: Mapping[str, Scores | None], far: float, fingerprint: str, scorer: str, draws: int
 ) -> Calibration:
-    """`fit` of an encoder on sets that each another one like it, trained without it, scored.
+    """Fit an encoder on sets whose scores come from encoders of its kind, trained without the set.
 
-    by_set: None where a set can't show enough; scorer: those others, as people call them.
+    Args:
+        by_set: scores by set; None where a set shows too little.
+        far: see `fit`.
+        fingerprint: of the encoder to be calibrated.
+        scorer: what the other encoders are called, for people.
+        draws: see `fit`.
+
+    Raises:
+        UserError: if no set has scores, or as `fit` does.
     """
     usable = {name: scores for name, scores in by_set.items() if scores is not None}
     if not usable:
@@ -111,13 +138,22 @@ def fit_left_out(
 def fit(
     scores: Scores, far: float, fingerprint: str, fitted_on: str, draws: int = 1
 ) -> Calibration:
-    """Open-set episode scores (GALLERY_SIZE recorded) → Calibration at `far`.
+    """Fit a calibration to the scores of open-set episodes with GALLERY_SIZE recorded gestures.
 
-    The margin is where the nearest reference is right every other time; thresholds are
-    quantiles of the unknown queries' scores among those that pass the margin; the probability is
-    a logistic regression on score and margin with recorded and unrecorded gestures weighted
-    alike (Platt 1999). draws: how often each picture was
-    scored. Raises UserError where the scores can't carry it.
+    The least margin is where the nearest reference is right in half of all cases. Thresholds are
+    quantiles of the scores of unknown queries that pass the margin. The probability is a logistic
+    regression on score and margin, with recorded and unrecorded gestures of equal weight (Platt
+    1999).
+
+    Args:
+        scores: of the episodes.
+        far: the false-accept rate, 0…1.
+        fingerprint: of the encoder.
+        fitted_on: a description of the scores, for people.
+        draws: how often each picture was scored.
+
+    Raises:
+        UserError: if there are too few pictures for a calibration, or for this rate.
     """
     known, unknown = scores.known, ~scores.known
     recorded, unrecorded = known.sum() // draws, unknown.sum() // draws
@@ -137,31 +173,39 @@ def fit(
     passing = np.where(scores.margin >= min_margin, scores.best, -np.inf)
     smallest = max(FARS[0], 5 / unrecorded)
     curve_far = np.unique([smallest, *[f for f in FARS if f > smallest], far])
-    # Where the margin alone keeps enough of them out, any score will do.
+    # Where the margin alone rejects enough unknown queries, every score is accepted.
     curve = [max(_upper_quantile(passing[unknown], f), scores.best.min()) for f in curve_far]
     right = (known & scores.correct).astype(float)
     balance = np.where(known, 0.5 / known.sum(), 0.5 / unknown.sum())
-    weights = _logistic(_features(scores.best, scores.margin), right, balance)
+    weights = fit_logistic(_features(scores.best, scores.margin), right, balance)
     calibration = Calibration(
-        threshold=0.0, min_margin=min_margin, far=far,
+        threshold=0.0,
+        min_margin=min_margin,
+        far=far,
         curve_far=tuple(float(f) for f in curve_far),
         curve_threshold=tuple(float(t) for t in curve),
         weights=(float(weights[0]), float(weights[1]), float(weights[2])),
-        fingerprint=fingerprint, fitted_on=fitted_on,
-    ).at(far)  # fmt: skip
-    return dataclasses.replace(calibration, report=tried(calibration, scores))
+        fingerprint=fingerprint,
+        fitted_on=fitted_on,
+    ).at(far)
+    return dataclasses.replace(calibration, report=evaluate(calibration, scores))
 
 
-def tried(calibration: Calibration, scores: Scores) -> dict[str, float]:
-    """What a calibration does on scores: the rates of correct and false accepts, and the expected
-    calibration error of the raw similarity and of its probability, where recorded and unrecorded
-    gestures weigh alike."""
+def evaluate(calibration: Calibration, scores: Scores) -> dict[str, float]:
+    """Measure a calibration on the scores of open-set episodes.
+
+    Returns:
+        "correct_accepts" of the known queries, "false_accepts" of the unknown ones, and the
+        expected calibration error, with both of equal weight, of the similarity taken as a
+        probability ("ece_before") and of the calibrated probability ("ece_after").
+    """
     known = scores.known
     accepted = scores.best >= calibration.threshold
     accepted &= scores.margin >= calibration.min_margin
     right = (known & scores.correct).astype(float)
     balance = np.where(known, 0.5 / known.sum(), 0.5 / (~known).sum())
-    probability = _probability(np.array(calibration.weights), scores.best, scores.margin)
+    features = _features(scores.best, scores.margin)
+    probability = predict_logistic(features, np.array(calibration.weights))
     naive = np.clip(scores.best, 0, 1)
     return {
         "correct_accepts": float((accepted & scores.correct)[known].mean()),
@@ -172,14 +216,17 @@ def tried(calibration: Calibration, scores: Scores) -> dict[str, float]:
 
 
 def _upper_quantile(scores: np.ndarray, far: float) -> float:
-    """The lowest threshold that at most `far` of the scores reach; −∞ where that is all."""
+    """The lowest threshold that at most `far` of the scores reach; −∞ if they are all −∞ there."""
     limit = np.sort(scores)[::-1][int(far * len(scores))]
     return float(np.nextafter(limit, np.inf)) if np.isfinite(limit) else -np.inf
 
 
 def _margin_where_sure(margin: np.ndarray, correct: np.ndarray) -> float:
+    """The margin at which a share SURE of the matches is right, by logistic regression."""
     features = np.column_stack([margin, np.ones(len(margin))])
-    slope, bias = _logistic(features, correct.astype(float), np.full(len(margin), 1 / len(margin)))
+    slope, bias = fit_logistic(
+        features, correct.astype(float), np.full(len(margin), 1 / len(margin))
+    )
     if slope <= 0:
         return 0.0
     return float(np.clip((np.log(SURE / (1 - SURE)) - bias) / slope, 0.0, 1.0))
@@ -189,39 +236,19 @@ def _features(score: np.ndarray, margin: np.ndarray) -> np.ndarray:
     return np.column_stack([score, margin, np.ones(len(score))])
 
 
-def _probability(weights: np.ndarray, score: np.ndarray, margin: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-np.clip(_features(score, margin) @ weights, -60, 60)))
-
-
-def _logistic(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Weighted logistic regression by Newton's method with a whiff of ridge: (N, K) → (K,)."""
-    w = np.zeros(x.shape[1])
-    ridge = 1e-6 * np.eye(len(w))
-    for _ in range(50):
-        p = 1 / (1 + np.exp(-np.clip(x @ w, -60, 60)))
-        step = np.linalg.solve(
-            (x * (weight * p * (1 - p))[:, None]).T @ x + ridge,
-            x.T @ (weight * (p - y)) + ridge @ w,
-        )
-        w -= np.clip(step, -10, 10)
-        if np.abs(step).max() < 1e-8:
-            break
-    return w
-
-
 def calibration_path(encoder: Path) -> Path:
-    """models/default.onnx → models/default.calibration.json."""
+    """Where an encoder's calibration is: default.onnx → default.calibration.json."""
     return encoder.with_suffix(".calibration.json")
 
 
 def save(calibration: Calibration, path: Path) -> None:
-    """Write it whole or not at all. Raises UserError where it can't be written."""
+    """Write a calibration, whole or not at all. Raises UserError where it can't be written."""
     with explain_errors(f"The calibration can't be written to {path}"):
         write_file(path, json.dumps(dataclasses.asdict(calibration), indent=2) + "\n")
 
 
 def load(path: Path, fingerprint: str) -> Calibration:
-    """Raises UserError for a damaged file, or one fitted for another encoder."""
+    """Read a calibration. Raises UserError for a damaged file, or one of another encoder."""
     try:
         fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         values: dict[str, Any] = {

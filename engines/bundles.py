@@ -1,4 +1,4 @@
-"""Bundles: frozen dataclasses of arrays that have one row for each of N things."""
+"""Bundles: frozen dataclasses of arrays with one row for each of N items."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Bundle:
     """Base class of a frozen dataclass whose fields are arrays (N, …), or bundles of N rows."""
 
     def __len__(self) -> int:
-        """N."""
+        """N, the number of rows."""
         return len(getattr(self, fields(self)[0].name))
 
     def take(self: AnyBundle, rows: np.ndarray | slice, **given: Any) -> AnyBundle:
@@ -24,14 +24,14 @@ class Bundle:
 
         Args:
             rows: an index array, a bool mask (N,) or a slice.
-            given: values of fields that don't have one row for each thing.
+            given: the new values of fields that don't have one row per item.
         """
         names = [field.name for field in fields(self) if field.name not in given]
         return replace(self, **{name: _take(getattr(self, name), rows) for name in names}, **given)
 
 
 def join(bundles: Sequence[AnyBundle], **given: Any) -> AnyBundle:
-    """One or more bundles of one kind, one after the other; given: as for `Bundle.take`."""
+    """Concatenate one or more bundles of one kind; given: see `Bundle.take`."""
     first = bundles[0]
     names = [field.name for field in fields(first) if field.name not in given]
     joined = {name: _join([getattr(bundle, name) for bundle in bundles]) for name in names}

@@ -8,8 +8,12 @@ INFO = Path("/proc/cpuinfo")
 
 
 def multiplies_8_bits() -> bool | None:
-    """Whether it adds up products of 8-bit numbers in 32 bits in one step (AVX-VNNI, AVX512-VNNI,
-    Arm's dot product); None where the system doesn't tell, as other systems than Linux."""
+    """Whether the processor adds up products of 8-bit numbers in 32 bits in one step.
+
+    Returns:
+        True with AVX-VNNI, AVX512-VNNI or Arm's dot product; None where the system doesn't say,
+        as on other systems than Linux.
+    """
     try:
         flags = INFO.read_text(encoding="utf-8", errors="replace").split()
     except OSError:

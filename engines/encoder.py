@@ -13,15 +13,22 @@ from engines.spec import EncoderSpec
 
 MODELS = Path(__file__).resolve().parent.parent / "models"
 
-# "default" names the best encoder shipped; the untrained geometry stays as the baseline.
+# "default" is the best encoder shipped; "landmarks" is the untrained baseline.
 ENCODERS = {"default": MODELS / "default.onnx", "landmarks": MODELS / "landmarks.onnx"}
-
-
 ENGINES = "auto, onnx, onnx:cuda and the like, FILE.plan or triton://HOST:PORT/MODEL"
+
+# The arguments of Encoder.encode: crops, landmarks and world landmarks of N hands.
+EncoderInputs = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 class Encoder(Protocol):
-    """Crops and landmarks of N hands → embeddings. engine: what runs it, as people call it."""
+    """Embeds hands. Threads may share one encoder.
+
+    Attributes:
+        spec: what the encoder takes and gives.
+        fingerprint: SHA-256 (hex) of its spec and weights.
+        engine: what runs it, for people: "ONNX Runtime, cpu".
+    """
 
     spec: EncoderSpec
     fingerprint: str
@@ -30,10 +37,24 @@ class Encoder(Protocol):
     def encode(
         self, crops: np.ndarray, landmarks: np.ndarray, world_landmarks: np.ndarray
     ) -> np.ndarray:
-        """uint8 (N, S, S, 3) RGB, float32 (N, 21, 3) twice → float32 (N, D); see `preprocess`."""
+        """Embed N hands.
+
+        Args:
+            crops: uint8 (N, S, S, 3) RGB, S the spec's crop_size.
+            landmarks: float32 (N, 21, 3), see `EncoderSpec`.
+            world_landmarks: float32 (N, 21, 3) metres, see `EncoderSpec`.
+
+        Returns:
+            Embeddings, float32 (N, D).
+
+        Raises:
+            UserError: if an input has another shape or type, or the engine fails.
+        """
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Free what the engine holds. Closing again does nothing."""
+        ...
 
 
 def encoder_path(name: str) -> Path:
@@ -48,43 +69,49 @@ def encoder_path(name: str) -> Path:
 
 
 def open_encoder(name: str = "default", engine: str = "auto") -> Encoder:
-    """Open `--encoder NAME` in `--engine ENGINE`. Raises UserError.
+    """Open an encoder in an engine.
 
-    Only "auto", a plan beside the encoder's ONNX file where it runs, else ONNX Runtime, takes
-    another engine than the one it names.
+    Args:
+        name: what `--encoder` takes: a key of ENCODERS or an ONNX file.
+        engine: what `--engine` takes, see ENGINES. "auto" is the plan beside the ONNX file where
+            there is one that runs here, else ONNX Runtime. Any other name gets that engine or an
+            error, never another engine.
+
+    Raises:
+        UserError: if there is no such encoder or engine, or it can't be used here.
     """
     path = encoder_path(name)
     if engine == "auto":
-        return _plan_beside(path) or _onnx(path)
+        return _open_plan_beside(path) or _open_onnx(path)
     if engine == "onnx" or engine.startswith("onnx:"):
-        return _onnx(path, engine.partition(":")[2] or "cpu")
+        return _open_onnx(path, engine.partition(":")[2] or "cpu")
     if engine.endswith(".plan"):
         from engines.tensorrt.encoder import open_plan
 
-        return open_plan(Path(engine), _onnx(path).fingerprint)
+        return open_plan(Path(engine), _open_onnx(path).fingerprint)
     if engine.startswith("triton://"):
         from engines.triton.encoder import open_triton
 
-        return open_triton(engine, _onnx(path).fingerprint)
+        return open_triton(engine, _open_onnx(path).fingerprint)
     hint = " An ONNX file goes with --encoder." if engine.endswith(".onnx") else ""
     raise UserError(f"--engine takes {ENGINES}; got {engine!r}.{hint}")
 
 
-def _onnx(path: Path, provider: str = "cpu") -> Encoder:
+def _open_onnx(path: Path, provider: str = "cpu") -> Encoder:
     from engines.onnx_runtime.encoder import OnnxEncoder
 
     return OnnxEncoder(path, provider)
 
 
-def _plan_beside(path: Path) -> Encoder | None:
-    """The encoder on the plan that lies beside its file; None where there is none that runs."""
+def _open_plan_beside(path: Path) -> Encoder | None:
+    """The plan beside an ONNX file, opened; None where there is none that runs here."""
     plan = path.with_suffix(".plan")
     if not plan.is_file():
         return None
     from engines.tensorrt.encoder import open_plan
 
     try:
-        return open_plan(plan, _onnx(path).fingerprint)
+        return open_plan(plan, _open_onnx(path).fingerprint)
     except UserError as error:
         warn(f"{error} The encoder runs on ONNX Runtime instead.")
         return None

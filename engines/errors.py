@@ -1,33 +1,33 @@
-"""The exception whose text is meant for the person at the keyboard, and how to quote others."""
+"""The exception for faults of the user, and how to quote exceptions of libraries."""
 
 from __future__ import annotations
 
 
 class UserError(Exception):
-    """A fault that the user can mend: one sentence with what was expected, what came, what to do.
+    """A fault that the user can fix: one sentence with what was expected, what came, what to do.
 
     `run.py` prints it without a traceback and exits with 1.
     """
 
 
 def first_line(text: str, otherwise: str = "no reason given", longest: int = 300) -> str:
-    """The first line of what a library said, without the full stop at its end.
+    """The first line of a library's message, without its full stop.
 
     Args:
-        text: what was said, often several lines.
-        otherwise: what stands in for an empty text.
-        longest: characters that are kept.
+        text: the message.
+        otherwise: what to return for an empty message.
+        longest: number of characters to keep.
     """
     lines = text.strip().splitlines()
     return (lines[0] if lines else otherwise)[:longest].rstrip(". ")
 
 
 def short_reason(error: BaseException) -> str:
-    """Why an operation failed, on one line: to be quoted in parentheses.
+    """Why an operation failed, on one line, to be quoted in parentheses.
 
     Returns:
-        The system's words for an OSError that has a number ("No space left on device"), else the
-        first line of the exception's text, or its type's name where it has no text.
+        The system's reason for an OSError ("No space left on device"); for other exceptions the
+        first line of the message, or the type's name where there is none.
     """
     if isinstance(error, OSError) and error.strerror:
         return error.strerror

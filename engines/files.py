@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and sentences for those that can't be had."""
+"""Writes files whole or not at all, and explains errors of the file system."""
 
 from __future__ import annotations
 
@@ -11,26 +11,29 @@ from typing import BinaryIO
 
 from engines.errors import UserError, short_reason
 
-TEMPORARY = ".tmp-"  # how the name of a file begins that isn't whole yet
+TEMPORARY = ".tmp-"  # prefix of the name of a file that isn't whole yet
 CHECK = "Check its path, its permissions and the free space."
 
 
 @contextlib.contextmanager
 def replace_path(path: Path) -> Iterator[Path]:
-    """A free name beside `path`; the file written there replaces `path` when the block ends.
+    """Give a temporary name beside `path`; the file written there replaces `path` at the end.
 
-    Whoever looks at `path` meanwhile sees the old file or the whole new one, and the new one is on
-    the disk when this returns. The name keeps the suffix. It is for writers that take a name:
-    `replace_file` is simpler. After an exception, Ctrl-C's too, the old file is as it was.
+    At any moment `path` is the old file or the whole new one, also after Ctrl-C. The new one has
+    been synced to the disk when the block is left, and has the mode that the umask asks for. This
+    is for writers that take a name; `replace_file` is simpler.
+
+    Args:
+        path: the file to write, in a folder that exists. The temporary name keeps its suffix.
 
     Raises:
-        OSError: from the block or from the replacing. Where it is about the temporary file, its
-            `filename` is `path`.
+        OSError: from the block, or if `path` can't be replaced. Its `filename` is `path` where it
+            is about the temporary file.
     """
     temporary = path.parent / f"{TEMPORARY}{secrets.token_hex(8)}{path.suffix}"
     try:
         yield temporary
-        _sync(temporary, os.O_RDWR)  # else a power cut may leave the new name on an empty file
+        _sync(temporary, os.O_RDWR)  # otherwise a power cut may leave an empty file
         os.replace(temporary, path)
     except BaseException as error:
         with contextlib.suppress(OSError):
@@ -43,7 +46,7 @@ def replace_path(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def replace_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to write to, which replaces `path` when the block ends. See `replace_path`."""
+    """Open a binary file that replaces `path` when the block ends, see `replace_path`."""
     with replace_path(path) as temporary, open(temporary, "xb") as file:
         yield file
 
@@ -55,7 +58,7 @@ def write_file(path: Path, data: bytes | str) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring a folder's names to the disk, where the system has a way to."""
+    """Sync a folder's entries to the disk, where the system can do that."""
     with contextlib.suppress(OSError):  # Windows can't open folders; some file systems can't sync
         _sync(folder, os.O_RDONLY)
 
@@ -70,13 +73,13 @@ def _sync(path: Path, flags: int) -> None:
 
 @contextlib.contextmanager
 def explain_errors(fault: str, remedy: str = CHECK) -> Iterator[None]:
-    """Raise an OSError of the block as a UserError: "{fault} ({the system's reason}). {remedy}".
+    """Turn an OSError of the block into a UserError: "{fault} ({the system's reason}). {remedy}".
 
-    A BrokenPipeError passes: whoever read the output has left, which is no fault.
+    A BrokenPipeError passes through: the reader of our output has left, which is no fault.
 
     Args:
-        fault: what can't be done with which file, such as "a.npz can't be written".
-        remedy: a sentence that says what to do.
+        fault: what can't be done with which file: "a.npz can't be written".
+        remedy: what to do, a sentence.
     """
     try:
         yield
@@ -87,13 +90,15 @@ def explain_errors(fault: str, remedy: str = CHECK) -> Iterator[None]:
 
 
 def check_writable(path: Path | None) -> None:
-    """Raises UserError where a file can't be made there. None is for no file, which is fine."""
+    """Raises UserError where a file can't be made at `path`; None stands for no file."""
     if path is not None and (not path.parent.is_dir() or not os.access(path.parent, os.W_OK)):
-        raise UserError(f"{path} can't be written: {path.parent} is no folder you may write to.")
+        raise UserError(
+            f"{path} can't be written: {path.parent} is not a folder that you can write to."
+        )
 
 
 def check_folder(path: Path) -> Path:
-    """The path, if it is a folder. Raises UserError."""
+    """The path itself. Raises UserError where it isn't a folder."""
     if not path.is_dir():
         raise UserError(f"{path} is not a folder of pictures.")
     return path

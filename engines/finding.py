@@ -1,4 +1,4 @@
-"""One thing that an examination of this machine found."""
+"""What one check of this machine, or of an engine on it, found."""
 
 from __future__ import annotations
 
@@ -11,9 +11,14 @@ from engines.errors import UserError, first_line
 
 @dataclass(frozen=True)
 class Finding:
-    """ok None: worth knowing, no fault. advice: what to do, where something is wrong.
+    """The result of one check.
 
-    figures: the same in numbers, for a JSON file.
+    Attributes:
+        what: what was checked.
+        ok: whether it is well; None for something worth knowing that is no fault.
+        found: the result in words.
+        advice: what to do, where something is wrong.
+        figures: the result in numbers, for a JSON file.
     """
 
     what: str
@@ -23,10 +28,10 @@ class Finding:
     figures: Mapping[str, Any] = field(default_factory=dict)
 
 
-def guarded(what: str, look: Callable[[], Finding]) -> Finding:
-    """What `look` finds, or that it fails: no fault of one step may hide what others find."""
+def run_check(what: str, check: Callable[[], Finding]) -> Finding:
+    """The finding of a check; an exception becomes a finding, too, so that other checks go on."""
     try:
-        return look()
+        return check()
     except UserError as error:
         return Finding(what, False, "doesn't work", str(error))
     except ModuleNotFoundError as error:

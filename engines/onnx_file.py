@@ -1,4 +1,4 @@
-"""An encoder's ONNX file: spec and fingerprint in its metadata. Needs `onnx`, no run time."""
+"""An encoder's ONNX file, with spec and fingerprint in its metadata. Needs `onnx`, no run time."""
 
 from __future__ import annotations
 
@@ -13,14 +13,27 @@ if TYPE_CHECKING:
     import onnx
 
 QUANTISED = {
-    "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul",
-    "ConvInteger", "MatMulInteger",
-}  # fmt: skip
+    "QuantizeLinear",
+    "DequantizeLinear",
+    "DynamicQuantizeLinear",
+    "QLinearConv",
+    "QLinearMatMul",
+    "ConvInteger",
+    "MatMulInteger",
+}
 Shapes = dict[str, tuple[int | None, ...]]  # None stands for any number of hands
 
 
 def save_encoder(model: onnx.ModelProto, spec: EncoderSpec, path: Path) -> str:
-    """Check the graph, bind the spec to it, write it whole or not at all; → its fingerprint."""
+    """Check a graph, store its spec in it, and write it whole or not at all.
+
+    Returns:
+        The encoder's fingerprint.
+
+    Raises:
+        OSError: if the file can't be written.
+        onnx.checker.ValidationError: if the graph isn't valid.
+    """
     import onnx
     from onnx import numpy_helper
 
@@ -33,10 +46,11 @@ def save_encoder(model: onnx.ModelProto, spec: EncoderSpec, path: Path) -> str:
 
 
 def load_encoder(path: Path) -> tuple[onnx.ModelProto, EncoderSpec, str]:
-    """→ the graph, its spec and its fingerprint.
+    """Read an encoder's graph, spec and fingerprint.
 
-    Raises UserError where the file is no encoder, or doesn't take and give what its spec says
-    for any number of hands.
+    Raises:
+        UserError: if the file is no encoder, or its inputs and outputs aren't those of its spec
+            for any number of hands.
     """
     import onnx
 
@@ -48,7 +62,7 @@ def load_encoder(path: Path) -> tuple[onnx.ModelProto, EncoderSpec, str]:
             raise
         except Exception as error:  # protobuf's and onnx's own unrelated types
             raise UserError(
-                f"{path} is no ONNX file ({short_reason(error)}). Make one with: python run.py "
+                f"{path} is not an ONNX file ({short_reason(error)}). Make one with: python run.py "
                 "export CHECKPOINT --out FILE.onnx"
             ) from None
     metadata = {entry.key: entry.value for entry in model.metadata_props}
@@ -58,20 +72,21 @@ def load_encoder(path: Path) -> tuple[onnx.ModelProto, EncoderSpec, str]:
             "project. Export it again from its checkpoint: python run.py export"
         )
     spec = EncoderSpec.from_json(metadata[SPEC_KEY])
-    takes: Shapes = {name: (None, *shape) for name, shape in input_shapes(spec).items()}
-    gives: Shapes = {"embedding": (None, spec.dim)}
-    for said, values in ((takes, model.graph.input), (gives, model.graph.output)):
+    inputs: Shapes = {name: (None, *shape) for name, shape in input_shapes(spec).items()}
+    outputs: Shapes = {"embedding": (None, spec.dim)}
+    for expected, values in ((inputs, model.graph.input), (outputs, model.graph.output)):
         found = {value.name: _shape(value) for value in values}
-        if found != said:
+        if found != expected:
             raise UserError(
-                f"{path} has {_listed(found)} where its spec says {_listed(said)}. "
-                "Export it again from its checkpoint: python run.py export"
+                f"{path} has {_format_shapes(found)} where its spec says "
+                f"{_format_shapes(expected)}. Export it again from its checkpoint: python run.py "
+                "export"
             )
     return model, spec, metadata[FINGERPRINT_KEY]
 
 
 def is_quantised(model: onnx.ModelProto) -> bool:
-    """Whether any of a graph is in 8 bits already."""
+    """Whether any part of a graph is in 8 bits."""
     return any(node.op_type in QUANTISED for node in model.graph.node)
 
 
@@ -80,7 +95,8 @@ def _shape(value: onnx.ValueInfoProto) -> tuple[int | None, ...]:
     return tuple(d.dim_value if d.HasField("dim_value") else None for d in sizes)
 
 
-def _listed(shapes: Shapes) -> str:
+def _format_shapes(shapes: Shapes) -> str:
+    """Such as "landmarks (N, 21, 3), crop (N, 3, 224, 224)"."""
     return ", ".join(
         f"{name} ({', '.join('N' if size is None else str(size) for size in shape)})"
         for name, shape in shapes.items()

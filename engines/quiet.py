@@ -1,4 +1,4 @@
-"""Silence for C++ libraries that chat on file descriptor 2 and offer no switch for it."""
+"""Silences C++ libraries that write to file descriptor 2 and have no switch for it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _lock = threading.Lock()
-_inside = 0
-_saved = -1
+_inside = 0  # blocks that are silenced at the moment
+_saved = -1  # the descriptor of the real stderr meanwhile
 
 
 @contextmanager
-def native_stderr_silenced() -> Iterator[None]:
-    """Nothing written to stderr is shown meanwhile, by any thread: keep it short. May nest."""
+def silence_native_stderr() -> Iterator[None]:
+    """Discard what any thread writes to stderr until the block ends. Keep it short; may nest."""
     global _inside, _saved
     with _lock:
         if _inside == 0:

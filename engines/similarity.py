@@ -1,4 +1,4 @@
-"""Similarity between embeddings, higher is more alike. Its weights live in the encoder's spec."""
+"""How alike two embeddings are; higher is more alike. The spec names which of these it is."""
 
 from __future__ import annotations
 
@@ -8,24 +8,34 @@ from engines.spec import EncoderSpec
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(N, D) and (M, D) embeddings of unit norm → (N, M) in −1…1."""
+    """Cosine similarity of embeddings of unit norm: (N, D) and (M, D) → (N, M) in −1…1."""
     return a @ b.T
 
 
 def weighted_l1(a: np.ndarray, b: np.ndarray, weights: np.ndarray, bias: float) -> np.ndarray:
-    """(N, D) and (M, D) features → (N, M) in 0…1: σ(Σ wⱼ|aⱼ − bⱼ| + bias), Koch et al. 2015."""
+    """σ(Σ wⱼ|aⱼ − bⱼ| + bias), the similarity of Koch et al. 2015.
+
+    Args:
+        a: features (N, D).
+        b: features (M, D).
+        weights: w, (D,).
+        bias: of the sum.
+
+    Returns:
+        Similarities (N, M) in 0…1.
+    """
     logits = np.stack([np.abs(row - b) @ weights for row in a]) if len(a) else np.zeros((0, len(b)))
-    return 1.0 / (1.0 + np.exp(-np.clip(logits + bias, -60, 60)))  # e⁸⁹ is past float32
+    return 1.0 / (1.0 + np.exp(-np.clip(logits + bias, -60, 60)))  # e⁸⁹ overflows float32
 
 
 def euclidean(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(N, D) and (M, D) features → (N, M) in 0…1: 1 / (1 + ‖a − b‖)."""
+    """1 / (1 + ‖a − b‖) of features (N, D) and (M, D) → (N, M) in 0…1."""
     distances = [np.linalg.norm(row - b, axis=1) for row in a]
     return 1.0 / (1.0 + (np.stack(distances) if len(a) else np.zeros((0, len(b)))))
 
 
 def similarity(spec: EncoderSpec, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(N, D) × (M, D) → (N, M) float32 by the similarity the encoder was made for."""
+    """The similarity that an encoder was made for: (N, D) and (M, D) → float32 (N, M)."""
     if spec.similarity == "cosine":
         scores = cosine(a, b)
     elif spec.similarity == "euclidean":

@@ -1,6 +1,7 @@
-"""An encoder's contract: what it takes, what it gives, and the only uint8 → float code.
+"""An encoder's contract: its inputs, its output, and the preprocessing that makes the inputs.
 
-The spec travels inside the ONNX file (`metadata_props`), so a file can't be fed the wrong way.
+The spec is stored inside the ONNX file (`metadata_props`), so that every engine feeds the network
+in the same way. `preprocess` is the only code that turns uint8 crops into floats.
 """
 
 from __future__ import annotations
@@ -26,15 +27,24 @@ SIMILARITIES = ("cosine", "weighted_l1", "euclidean")
 class EncoderSpec:
     """What an encoder takes and gives.
 
-    name: what people call it, with a version where its formula may change ("landmarks-1").
-    inputs: the ONNX inputs it reads, a subset of INPUTS, each with a leading batch axis:
-        crop float32 (N, 3, S, S) RGB, (value / 255 − crop_mean) / crop_std;
-        landmarks float32 (N, 21, 3), crop coordinates in crop widths (0…1 inside the crop);
-        world_landmarks float32 (N, 21, 3) metres, x right, y down, z away from the camera.
-    dim: D of the embedding, output "embedding" float32 (N, D).
-    similarity: "cosine" (embeddings have unit norm), "weighted_l1"
-        (σ(Σ wⱼ|aⱼ − bⱼ| + bias), Koch et al. 2015), whose weights stand here, or "euclidean"
-        (1 / (1 + ‖a − b‖)).
+    Its ONNX inputs, each with a leading batch axis:
+        crop: float32 (N, 3, S, S) RGB, (value / 255 − crop_mean) / crop_std.
+        landmarks: float32 (N, 21, 3) in crop widths, 0…1 inside the crop.
+        world_landmarks: float32 (N, 21, 3) metres, x right, y down, z away from the camera.
+    Its output is "embedding", float32 (N, D).
+
+    Attributes:
+        name: what people call it, with a version where its formula may change: "landmarks-1".
+        inputs: the inputs that it reads, some of INPUTS.
+        dim: D, the length of an embedding.
+        similarity: "cosine" (embeddings have unit norm), "weighted_l1" or "euclidean"; see
+            `engines.similarity`.
+        crop_size: S, pixels.
+        crop_mean: per channel, R G B.
+        crop_std: per channel, R G B.
+        similarity_weights: D weights of "weighted_l1", else empty.
+        similarity_bias: bias of "weighted_l1".
+        version: of this format.
     """
 
     name: str
@@ -61,11 +71,12 @@ class EncoderSpec:
             )
 
     def to_json(self) -> str:
+        """One line of JSON; equal specs give equal text, which fingerprints rely on."""
         return json.dumps(dataclasses.asdict(self), sort_keys=True)
 
     @staticmethod
     def from_json(text: str) -> EncoderSpec:
-        """Raises UserError where the text is no spec of a version this program reads."""
+        """Parse a spec. Raises UserError where the text isn't one of version 1."""
         try:
             fields = json.loads(text)
             if fields.get("version") != 1:
@@ -84,7 +95,7 @@ class EncoderSpec:
 
 
 def fingerprint(spec: EncoderSpec, weights: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 (hex) of the spec and the named weights, independent of their order."""
+    """What identifies an encoder: SHA-256 (hex) of its spec and its named weights in any order."""
     digest = hashlib.sha256(spec.to_json().encode())
     for name in sorted(weights):
         array = np.ascontiguousarray(weights[name])
@@ -94,7 +105,7 @@ def fingerprint(spec: EncoderSpec, weights: Mapping[str, np.ndarray]) -> str:
 
 
 def input_shapes(spec: EncoderSpec) -> dict[str, tuple[int, ...]]:
-    """The encoder's inputs, each with its shape without the batch."""
+    """The encoder's inputs by name, each with its shape without the batch axis."""
     side = spec.crop_size
     shapes = {"crop": (3, side, side), "landmarks": (21, 3), "world_landmarks": (21, 3)}
     return {name: shapes[name] for name in spec.inputs}
@@ -106,11 +117,19 @@ def preprocess(
     landmarks: np.ndarray,
     world_landmarks: np.ndarray,
 ) -> dict[str, np.ndarray]:
-    """Encoder inputs by name, float32, for N hands.
+    """Turn N hands into an encoder's ONNX inputs.
 
-    crops: uint8 (N, S, S, 3) RGB with S = spec.crop_size; landmarks, world_landmarks:
-    float32 (N, 21, 3), see EncoderSpec. What the encoder doesn't read isn't converted.
-    Raises UserError on other shapes or types.
+    Args:
+        spec: the encoder's.
+        crops: uint8 (N, S, S, 3) RGB with S = spec.crop_size.
+        landmarks: float32 (N, 21, 3), see `EncoderSpec`.
+        world_landmarks: float32 (N, 21, 3) metres, see `EncoderSpec`.
+
+    Returns:
+        float32 arrays by input name, only those that the encoder reads.
+
+    Raises:
+        UserError: if an array has another shape or type.
     """
     inputs: dict[str, np.ndarray] = {}
     if "crop" in spec.inputs:

@@ -1,0 +1,1 @@
+"""Quantises encoders to 8 bits (Q/DQ): which layers, which ranges, and what it costs."""

@@ -1,4 +1,4 @@
-"""Which hands an encoder's ranges are measured on: balanced, seeded, and written down."""
+"""The hands that an encoder's ranges are measured on: balanced, seeded, listed in a manifest."""
 
 from __future__ import annotations
 
@@ -9,17 +9,23 @@ from typing import Any
 import numpy as np
 
 from engines.bundles import Bundle
+from engines.encoder import EncoderInputs
 from engines.errors import UserError
 
-FEWEST = 32  # crops that ranges may be read from; fewer are those of a few pictures
+FEWEST = 32  # least number of crops to measure ranges on
 
 
 @dataclass(frozen=True)
-class Hands(Bundle):
-    """N hands as an encoder takes them, all right or seen as right.
+class HandCrops(Bundle):
+    """N hands as an encoder takes them, left ones mirrored to right ones.
 
-    crops uint8 (N, S, S, 3) RGB; landmarks float32 (N, 21, 3) in crop widths; world_landmarks
-    float32 (N, 21, 3) metres; labels, subjects and names (of the pictures) str (N,).
+    Attributes:
+        crops: uint8 (N, S, S, 3) RGB.
+        landmarks: float32 (N, 21, 3) in crop widths.
+        world_landmarks: float32 (N, 21, 3) metres.
+        labels: the gestures, str (N,).
+        subjects: the people, str (N,).
+        names: of the pictures, str (N,).
     """
 
     crops: np.ndarray
@@ -29,14 +35,25 @@ class Hands(Bundle):
     subjects: np.ndarray
     names: np.ndarray
 
-    def inputs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """What Encoder.encode takes."""
+    def inputs(self) -> EncoderInputs:
+        """The arguments of Encoder.encode."""
         return self.crops, self.landmarks, self.world_landmarks
 
 
-def balanced(labels: np.ndarray, subjects: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Rows of at most `count` pictures: every label in turn, of it a picture of the person shown
-    least so far. int64, ascending; the same for the same arguments."""
+def choose_balanced(labels: np.ndarray, subjects: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Choose pictures so that all labels and all people are shown about equally often.
+
+    It goes through the labels in turn, and takes a picture of the person shown least so far.
+
+    Args:
+        labels: str (N,).
+        subjects: str (N,).
+        count: pictures at most.
+        seed: of the choice; the same arguments give the same rows.
+
+    Returns:
+        Row numbers, int64, ascending.
+    """
     rng = np.random.default_rng(seed)
     left: dict[str, dict[str, list[int]]] = {}
     for row in rng.permutation(len(labels)).tolist():
@@ -57,9 +74,18 @@ def balanced(labels: np.ndarray, subjects: np.ndarray, count: int, seed: int) ->
     return np.array(sorted(chosen), np.int64)
 
 
-def two_groups(subjects: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """People to calibrate with and people to measure on, bool (N,) twice: every second one, in the
-    order of their names, so that each set of several people is in both. One person is both."""
+def split_people(subjects: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Split people into those to calibrate with and those to measure on.
+
+    Every second one, in the order of their names, so that each set of several people is in both
+    groups. A single person is in both.
+
+    Args:
+        subjects: str (N,).
+
+    Returns:
+        The rows of either group, bool (N,) twice.
+    """
     people = np.unique(subjects)
     if len(people) < 2:
         everyone = np.ones(len(subjects), bool)
@@ -68,9 +94,8 @@ def two_groups(subjects: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return first, ~first
 
 
-def manifest(hands: Hands, seed: int) -> dict[str, Any]:
-    """What makes a set of crops reproducible: each picture's name and the SHA-256 of what the
-    encoder was shown of it, and of all together."""
+def manifest(hands: HandCrops, seed: int) -> dict[str, Any]:
+    """A list of crops that can be checked: each picture's name and the SHA-256 of its inputs."""
     rows = []
     for i in range(len(hands)):
         digest = hashlib.sha256()
@@ -88,8 +113,8 @@ def manifest(hands: Hands, seed: int) -> dict[str, Any]:
     }
 
 
-def enough(hands: Hands, what: str) -> Hands:
-    """The same. Raises UserError where there are too few to read ranges from."""
+def check_enough(hands: HandCrops, what: str) -> HandCrops:
+    """The hands, if there are enough to measure ranges on. Raises UserError."""
     if len(hands) < FEWEST:
         raise UserError(
             f"{what} shows {len(hands)} hands; at least {FEWEST} are needed to find the ranges of "

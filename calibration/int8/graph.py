@@ -1,4 +1,4 @@
-"""Which layers and tensors of an encoder's float graph can run in 8 bits. Changes nothing."""
+"""Finds the layers and tensors of an encoder's float graph that can run in 8 bits."""
 
 from __future__ import annotations
 
@@ -17,20 +17,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Clip:
-    """What cuts a convolution's output off below 0 and above `high`, which may be ∞."""
+    """A node that clips a convolution's output to 0…high, where `high` may be ∞."""
 
     node: onnx.NodeProto
     high: float
 
 
 class FloatGraph:
-    """A float encoder's nodes, constants and edges.
+    """A float encoder's graph: nodes, stored constants, and which node reads what.
 
-    layers: names of the nodes that have weights to quantise (Conv, Gemm, MatMul by a constant),
-    in the graph's order. Raises UserError where there are none, or the file is in 8 bits already.
+    Attributes:
+        nodes: in the graph's order.
+        outputs: names of the graph's outputs.
+        readers: tensor → the nodes that read it.
+        layers: names of the nodes with weights to quantise (Conv, Gemm, MatMul by a constant), in
+            the graph's order.
     """
 
     def __init__(self, model: onnx.ModelProto, what: str) -> None:
+        """Read a graph.
+
+        Args:
+            model: the encoder.
+            what: its file, for messages.
+
+        Raises:
+            UserError: if there is no layer to quantise, or the encoder is quantised already.
+        """
         from onnx import TensorProto
 
         self.nodes = list(model.graph.node)
@@ -45,7 +58,7 @@ class FloatGraph:
                 self.readers.setdefault(name, []).append(node)
         floats = (TensorProto.FLOAT, TensorProto.FLOAT16)
         self._stored = {w.name: w for w in model.graph.initializer if w.data_type in floats}
-        for node in self.nodes:  # large constants are stored in half precision, behind a Cast
+        for node in self.nodes:  # large constants are stored in FP16, behind a Cast
             if node.op_type == "Cast" and node.input[0] in self._stored:
                 self._stored[node.output[0]] = self._stored[node.input[0]]
         self.layers = tuple(node.name for node in self.nodes if self._is_layer(node))
@@ -56,7 +69,7 @@ class FloatGraph:
             )
 
     def constant(self, name: str) -> np.ndarray | None:
-        """Its values as float32; None where the name isn't a stored constant."""
+        """A stored constant as float32; None where the name isn't one."""
         from onnx import numpy_helper
 
         stored = self._stored.get(name)
@@ -76,7 +89,7 @@ class FloatGraph:
         return node.op_type == "Conv" or (plain and not attribute(node, "transA", 0))
 
     def clip_after(self, conv: onnx.NodeProto) -> Clip | None:
-        """The clip at 0 that alone reads a convolution; None where something else does."""
+        """The clip at 0 that is the only reader of a convolution; None where there is none."""
         readers = self.readers.get(conv.output[0], [])
         if len(readers) != 1 or conv.output[0] in self.outputs:
             return None
@@ -91,7 +104,7 @@ class FloatGraph:
         return Clip(readers[0], known[1] if len(known) > 1 else np.inf)
 
     def tensors(self) -> list[str]:
-        """Whose ranges must be known: what layers read, and what convolutions give."""
+        """The tensors whose ranges are needed: inputs of layers, outputs of convolutions."""
         found: dict[str, None] = {}
         for node in self.nodes:
             if node.name in self.layers:
@@ -100,9 +113,14 @@ class FloatGraph:
                     found[node.output[0]] = None
         return [name for name in found if name not in self.outputs]
 
-    def clipped(self, chosen: Collection[str]) -> dict[str, Clip]:
-        """Clipped tensors that one chosen convolution alone reads, behind a convolution whose
-        weights and bias are stored; name → clip."""
+    def movable_clips(self, chosen: Collection[str]) -> dict[str, Clip]:
+        """Clips between two convolutions, of which the second is chosen and the only reader.
+
+        Weights and bias of the first must be stored constants.
+
+        Returns:
+            The clip by the name of its output.
+        """
         found = {}
         for node in self.nodes:
             clip = self.clip_after(node) if node.op_type == "Conv" else None
@@ -122,11 +140,12 @@ class FloatGraph:
 
 
 def pads(conv: onnx.NodeProto) -> bool:
-    """Whether a convolution may read beyond the rim."""
+    """Whether a convolution pads its input."""
     return attribute(conv, "auto_pad", b"NOTSET") != b"NOTSET" or any(attribute(conv, "pads", []))
 
 
 def attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
+    """The value of a node's attribute, or the default where it has none of that name."""
     from onnx import helper
 
     for one in node.attribute:

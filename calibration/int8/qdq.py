@@ -1,18 +1,18 @@
-"""An encoder's graph in 8 bits: quantise–dequantise pairs around its dense layers, nothing else.
+"""Quantises an encoder's graph: puts Q/DQ pairs around its dense layers.
 
-ONNX Runtime fuses the pairs on both sides of a layer into integer arithmetic; TensorRT reads the
-types off them. Weights are int8 per output channel, activations int8 per tensor, every zero point
-is 0, as TensorRT wants it; biases stay float, since TensorRT takes no others and ONNX Runtime
-rounds them itself. Sums of branches stay float.
+ONNX Runtime fuses the Q/DQ pairs on both sides of a layer into integer arithmetic; TensorRT takes
+the types from them. Weights are int8 per output channel, activations int8 per tensor, and every
+zero point is 0, as TensorRT requires. Biases stay float: TensorRT takes no others, and ONNX Runtime
+quantises them itself. Sums of branches stay float.
 
-ONNX Runtime can't fuse a clip at 0 where the zero point is 0. Two things are done about that:
+ONNX Runtime can't fuse a clip at 0 where the zero point is 0, for which there are two remedies:
 
-- Where no padding is read, the middle of a range 0…t is moved to 0: t/2 is taken off the
-  convolution's bias and given back by the bias of the one that reads it (as Nagel et al. 2019
-  absorb biases, arXiv 1906.04721). The quantiser's saturation is the clip then, and all of int8 is
-  used rather than half.
-- Where padding is read, it has to stand for 0. The upper bound is left to saturation, the lower is
-  a LeakyRelu of slope 0, which ONNX Runtime looks up in a table; it works out a Relu in floats.
+- Where the reader doesn't pad, the middle of the range 0…t is moved to 0: t/2 is subtracted from
+  the convolution's bias, and the bias of its reader adds it back (bias absorption, Nagel et al.
+  2019, arXiv 1906.04721). The saturation of the quantiser then clips, and uses all of int8 instead
+  of half of it.
+- Where the reader pads, 0 must stay 0. The saturation clips at the upper bound, a LeakyRelu of
+  slope 0 at the lower one: ONNX Runtime runs that in 8 bits by a table, but a Relu in floats.
 """
 
 from __future__ import annotations
@@ -29,16 +29,23 @@ if TYPE_CHECKING:
     import onnx
 
 Ranges = Mapping[str, tuple[float, float]]  # tensor → its lowest and highest value
-LEAST = 1e-6  # a range narrower than this is that of a layer that never answers
-ULP = 2.0**-22  # what tells two scales apart and changes nothing else
+LEAST = 1e-6  # least half-width of a range; layers that are always 0 have narrower ones
+ULP = 2.0**-22  # a relative difference between scales that changes no result
 
 
-def quantised(
+def insert_qdq(
     model: onnx.ModelProto, graph: FloatGraph, chosen: Collection[str], ranges: Ranges
 ) -> onnx.ModelProto:
-    """→ a copy with the chosen ones of graph.layers in 8 bits.
+    """Copy a graph with some layers in 8 bits.
 
-    ranges: of each of graph.tensors(). Metadata are left out: it is another encoder.
+    Args:
+        model: the float encoder.
+        graph: the same, analysed.
+        chosen: names of the layers, some of graph.layers.
+        ranges: lowest and highest value of each of graph.tensors().
+
+    Returns:
+        The graph, without metadata, since it is another encoder.
     """
     import onnx
 
@@ -46,7 +53,7 @@ def quantised(
     made.CopyFrom(model)
     del made.metadata_props[:]
     writer = _Writer(graph, frozenset(chosen), ranges)
-    nodes = writer.written()
+    nodes = writer.write()
     del made.graph.node[:]
     made.graph.node.extend(nodes)
     made.graph.initializer.extend(writer.constants)
@@ -57,21 +64,23 @@ def quantised(
 
 
 class _Writer:
-    """Walks the graph once; what stands for a tensor from there on is in _now."""
+    """Walks the graph once and writes the new nodes."""
 
     def __init__(self, graph: FloatGraph, chosen: frozenset[str], ranges: Ranges) -> None:
         self._graph, self._chosen, self._ranges = graph, chosen, ranges
-        clipped = graph.clipped(chosen)
-        self._centred = {n: c for n, c in clipped.items() if not pads(graph.readers[n][0])}
-        self._clips = {clip.node.input[0]: clip for clip in clipped.values()}
-        self._now: dict[str, str] = {}
-        self._paired: set[str] = set()  # tensors that come out of a pair already
+        clips = graph.movable_clips(chosen)
+        # Clipped tensors whose range is moved to be symmetric about 0.
+        self._centred = {n: c for n, c in clips.items() if not pads(graph.readers[n][0])}
+        self._clips = {clip.node.input[0]: clip for clip in clips.values()}
+        self._now: dict[str, str] = {}  # tensor → the tensor that takes its place so far
+        self._paired: set[str] = set()  # tensors that have gone through a Q/DQ pair
         self._readings: dict[str, int] = {}  # how many layers have quantised a tensor
-        self._weights: dict[str, np.ndarray] = {}  # of chosen layers, as they are after rounding
+        self._weights: dict[str, np.ndarray] = {}  # of chosen layers, rounded
         self._nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
 
-    def written(self) -> list[onnx.NodeProto]:
+    def write(self) -> list[onnx.NodeProto]:
+        """The new graph's nodes; its new constants are in `constants`."""
         from onnx import NodeProto
 
         gone: set[str] = set()
@@ -100,20 +109,20 @@ class _Writer:
         return self._nodes
 
     def _read(self, node: onnx.NodeProto) -> str:
-        """What a chosen layer reads: a tensor in 8 bits already, or now."""
+        """Quantise what a chosen layer reads, unless that is done already; its name."""
         name = node.input[0]
         read = self._now.get(name, name)
         if name in self._paired:
             return read
-        # ONNX Runtime merges pairs that are equal, and then has no fast kernel for what reads
-        # them; so a second reader's scale differs in the last bit.
+        # ONNX Runtime merges equal pairs, and has no fast kernel for a pair with several readers.
+        # So each further reader's scale differs in the last bit.
         before = self._readings.get(name, 0)
         self._readings[name] = before + 1
         scale = self._scale(name) * np.float32(1 + before * ULP)
         return self._pair(read, f"{name}_to_{node.name}", scale)
 
     def _give_clipped(self, tensor: str, name: str) -> None:
-        """A convolution's output `tensor`, and `name`, what its clip makes of it."""
+        """Quantise a convolution's output `tensor` in place of its clip, whose output is `name`."""
         read = self._pair(tensor, name, self._scale(name))
         if name not in self._centred:
             cut = self._node("LeakyRelu", [read], f"{name}_cut", alpha=0.0)
@@ -122,7 +131,7 @@ class _Writer:
         self._paired.add(name)
 
     def _give(self, node: onnx.NodeProto) -> None:
-        """The output of a convolution without a clip that could be moved."""
+        """Quantise the output of a convolution that has no clip after it."""
         name = node.output[0]
         if self._graph.clip_after(node) is not None or name in self._graph.outputs:
             return
@@ -131,12 +140,12 @@ class _Writer:
         if len(self._graph.readers.get(name, [])) < 2:
             self._paired.add(name)
             return
-        # ONNX Runtime fuses no pair that several nodes read: a clip that changes nothing between.
+        # ONNX Runtime doesn't fuse a pair with several readers; a clip that changes nothing helps.
         bounds = [self._constant(f"{name}_{i}", scale * np.float32(i)) for i in (-128, 127)]
         self._now[name] = self._node("Clip", [self._now[name], *bounds], f"{name}_held")
 
     def _move_bounds(self, node: onnx.NodeProto, new: onnx.NodeProto) -> None:
-        """The clip behind a convolution that stays float, where its middle is moved."""
+        """Move the bounds of a clip after a float convolution, where its range is moved."""
         name = node.output[0]
         if name not in self._centred:
             return
@@ -146,7 +155,7 @@ class _Writer:
         new.input[1:] = [self._constant(f"{name}_bound{i}", b) for i, b in enumerate(bounds)]
 
     def _move_bias(self, node: onnx.NodeProto, new: onnx.NodeProto, clip: Clip | None) -> None:
-        """A bias that takes the middle off what is given, and gives back that of what is read."""
+        """Move a convolution's bias: subtract its output's centre, add back its input's centre."""
         off = self._centre(clip.node.output[0]) if clip else 0.0
         back = self._centre(node.input[0])
         if not off and not back:
@@ -161,14 +170,13 @@ class _Writer:
         new.input[2:] = [self._constant(f"{node.name}_bias", moved.astype(np.float32))]
 
     def _add_bias_behind(self, new: onnx.NodeProto) -> None:
-        """ONNX Runtime rounds the bias of a Gemm only where its output is in 8 bits, too, and
-        fuses none that has a float one."""
+        """Add a Gemm's bias in a node of its own: ONNX Runtime can't fuse one with a float bias."""
         if len(new.input) < 3:
             return
-        bias, given = new.input[2], new.output[0]
+        bias, output = new.input[2], new.output[0]
         del new.input[2:]
-        new.output[0] = f"{given}_unbiased"
-        self._node("Add", [new.output[0], bias], given)
+        new.output[0] = f"{output}_unbiased"
+        self._node("Add", [new.output[0], bias], output)
 
     def _scale(self, name: str) -> np.float32:
         if name in self._centred:
@@ -176,12 +184,13 @@ class _Writer:
         return np.float32(max(*map(abs, self._ranges[name]), LEAST) / 127)
 
     def _centre(self, name: str) -> float:
+        """By how much a tensor's range is moved down."""
         if name not in self._centred:
             return 0.0
         return max(min(self._ranges[name][1], self._centred[name].high), LEAST) / 2
 
     def _pair(self, tensor: str, name: str, scale: np.float32) -> str:
-        """Quantise and dequantise a tensor; → the name it has then."""
+        """Add a Q/DQ pair behind a tensor; its output's name."""
         constants = [
             self._constant(f"{name}_scale", scale),
             self._constant(f"{name}_zero", np.int8(0)),
@@ -190,7 +199,7 @@ class _Writer:
         return self._node("DequantizeLinear", [q, *constants], f"{name}_dq")
 
     def _weight(self, node: onnx.NodeProto) -> str:
-        """Store a layer's weights as int8 and dequantise them; → the name they have then."""
+        """Store a layer's weights as int8 and dequantise them; the name of the result."""
         name, dq = node.input[1], f"{node.input[1]}_dq"
         if name not in self._weights:
             values = self._graph.constant(name)

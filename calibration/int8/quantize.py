@@ -1,6 +1,6 @@
-"""Which layers of an encoder run in 8 bits, and with which ranges: measured on calibration crops.
+"""Chooses the layers of an encoder that run in 8 bits, and the ranges of its tensors.
 
-The only file that imports onnxruntime.quantization (its histograms of activations).
+The only file that imports onnxruntime.quantization, for its histograms of activations.
 """
 
 from __future__ import annotations
@@ -12,32 +12,35 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich.console import Console
-from rich.progress import Progress
 
-from calibration.int8.crops import Hands
+from calibration.int8.crops import HandCrops
 from calibration.int8.graph import FloatGraph
-from calibration.int8.qdq import Ranges, quantised
+from calibration.int8.qdq import Ranges, insert_qdq
 from engines.errors import UserError
-from engines.onnx_runtime.session import cpu_session
-from engines.onnx_runtime.session import runtime as onnx_runtime
+from engines.onnx_runtime.session import cpu_session, load_onnxruntime
+from engines.say import progress
 from engines.spec import EncoderSpec, preprocess
 
 if TYPE_CHECKING:
     import onnx
 
 METHODS = ("min–max", "percentile", "entropy")
-PERCENTILE = 99.99  # of a tensor's values, half of the rest at either end
-BINS, LEVELS = 1024, 256  # of a histogram, and of what the entropy method compares it with
-DRIFT = 0.005  # 1 − mean cosine to the float encoder, at most
-SHORTEST = 3  # convolutions in a row; converting for fewer costs more than they gain
-BATCH = 8  # hands whose activations are held at once
+PERCENTILE = 99.99  # of a tensor's values are kept, half of the rest is cut at either end
+BINS, LEVELS = 1024, 256  # of a histogram, and of the quantised one in the entropy method
+DRIFT = 0.005  # largest 1 − mean cosine to the float encoder
+SHORTEST = 3  # least run of convolutions in 8 bits; conversion costs more than shorter ones gain
+BATCH = 8  # hands whose activations are in memory at once
 
 
 @dataclass(frozen=True)
 class Choice:
-    """layers: the names of those in 8 bits; method: one of METHODS; report: how it came to that,
-    for people."""
+    """What to quantise.
+
+    Attributes:
+        layers: names of the layers that run in 8 bits.
+        method: how ranges are found, one of METHODS.
+        report: the measurements behind the choice, for people.
+    """
 
     layers: tuple[str, ...]
     method: str
@@ -48,31 +51,45 @@ def choose(
     model: onnx.ModelProto,
     graph: FloatGraph,
     spec: EncoderSpec,
-    calibrating: Hands,
-    held_back: Hands,
+    calibrating: HandCrops,
+    held_back: HandCrops,
     drift: float = DRIFT,
 ) -> tuple[Choice, Ranges]:
-    """→ the layers that can run in 8 bits, and the ranges of all tensors.
+    """Choose the layers that can run in 8 bits, and find the ranges of all tensors.
 
-    Every layer's own drift is measured with it alone in 8 bits; the worst are left in float until
-    the drift of all others together is no more than `drift`, then the short runs between them.
-    Ranges are found by that of METHODS which drifts least then. All drifts are those of hands
-    held back from finding the ranges. Raises UserError where no layer is left.
+    Drift is 1 − mean cosine to the float encoder's embeddings. It is measured for each layer with
+    that layer alone in 8 bits. The layers that drift most stay float, until the drift of all
+    others together is at most `drift`; then short runs between them stay float, too. Of METHODS,
+    the one with the least drift finds the ranges.
+
+    Args:
+        model: the float encoder.
+        graph: the same, analysed.
+        spec: the encoder's.
+        calibrating: hands to find ranges on.
+        held_back: other hands, to measure drift on.
+        drift: largest drift that is allowed.
+
+    Returns:
+        The choice, and the ranges of graph.tensors().
+
+    Raises:
+        UserError: if no layer is left.
     """
     collected = histograms(model, graph, spec, calibrating)
     widest = ranges(collected, METHODS[0])
     expected = embeddings(model, spec, held_back)
 
     def drifts(layers: Collection[str], using: Ranges) -> float:
-        found = embeddings(quantised(model, graph, layers, using), spec, held_back)
+        found = embeddings(insert_qdq(model, graph, layers, using), spec, held_back)
         return 1.0 - float(cosines(expected, found).mean())
 
-    with _progress() as progress:
-        task = progress.add_task("layers", total=len(graph.layers))
+    with progress() as bar:
+        task = bar.add_task("layers", total=len(graph.layers))
         alone = {}
         for name in graph.layers:
             alone[name] = drifts([name], widest)
-            progress.advance(task)
+            bar.advance(task)
     worst_first = sorted(graph.layers, key=lambda name: -alone[name])
     together = 0.0
     for count in range(len(worst_first)):
@@ -107,8 +124,7 @@ def choose(
 
 
 def _without_short_runs(graph: FloatGraph, kept: Collection[str]) -> list[str]:
-    """kept, less the convolutions of which fewer than SHORTEST follow each other between, before
-    or behind such as stay float."""
+    """The kept layers without runs of fewer than SHORTEST convolutions between float ones."""
     convolutions = [n.name for n in graph.nodes if n.op_type == "Conv" and n.name in graph.layers]
     if all(name in kept for name in convolutions):
         return list(kept)
@@ -123,11 +139,13 @@ def _without_short_runs(graph: FloatGraph, kept: Collection[str]) -> list[str]:
     return [name for name in kept if name not in short]
 
 
-def histograms(model: onnx.ModelProto, graph: FloatGraph, spec: EncoderSpec, hands: Hands) -> Any:
-    """onnxruntime's HistogramCollector of every tensor in graph.tensors()."""
+def histograms(
+    model: onnx.ModelProto, graph: FloatGraph, spec: EncoderSpec, hands: HandCrops
+) -> Any:
+    """A HistogramCollector of onnxruntime with the values of graph.tensors()."""
     import onnx
 
-    onnx_runtime()  # first: it switches usage reports off
+    load_onnxruntime()  # before any other import of it: this switches usage reports off
     from onnxruntime.quantization.calibrate import HistogramCollector
 
     shown = onnx.ModelProto()
@@ -136,23 +154,28 @@ def histograms(model: onnx.ModelProto, graph: FloatGraph, spec: EncoderSpec, han
     inside = [name for name in graph.tensors() if name not in given]
     kind = onnx.TensorProto.FLOAT
     shown.graph.output.extend(onnx.helper.make_tensor_value_info(n, kind, None) for n in inside)
-    run = _opened(shown)
+    run = _open(shown)
     collector = HistogramCollector("entropy", False, BINS, LEVELS, PERCENTILE, "same")
-    with _progress() as progress:
-        task = progress.add_task("ranges", total=len(hands))
+    with progress() as bar:
+        task = bar.add_task("ranges", total=len(hands))
         for part in _batches(hands, BATCH):
             inputs = preprocess(spec, *part.inputs())
             values = dict(zip(inside, run(inside, inputs), strict=True))
             values |= {name: inputs[name] for name in graph.tensors() if name in given}
-            with contextlib.redirect_stdout(io.StringIO()):  # it talks
+            with contextlib.redirect_stdout(io.StringIO()):  # it prints
                 collector.collect(values)
-            progress.advance(task, len(part))
+            bar.advance(task, len(part))
     return collector
 
 
 def ranges(collected: Any, method: str) -> Ranges:
-    """Each tensor's lowest and highest value by one of METHODS: all that was seen (min–max), less
-    the rarest (percentile), or where cutting off loses least information (entropy, Migacz 2017)."""
+    """Find each tensor's lowest and highest value.
+
+    Args:
+        collected: of `histograms`.
+        method: "min–max" takes all values, "percentile" cuts the rarest, "entropy" cuts where
+            least information is lost (Migacz 2017).
+    """
     if method == "min–max":
         return {name: (float(h[2]), float(h[3])) for name, h in collected.histogram_dict.items()}
     collected.method = method
@@ -161,29 +184,24 @@ def ranges(collected: Any, method: str) -> Ranges:
     return {name: (float(values[0]), float(values[1])) for name, values in found.items()}
 
 
-def embeddings(model: onnx.ModelProto, spec: EncoderSpec, hands: Hands) -> np.ndarray:
-    """float32 (N, D) of a graph that needn't be saved."""
-    run = _opened(model)
+def embeddings(model: onnx.ModelProto, spec: EncoderSpec, hands: HandCrops) -> np.ndarray:
+    """Embeddings of N hands by a graph in memory, float32 (N, D)."""
+    run = _open(model)
     parts = [run(["embedding"], preprocess(spec, *p.inputs()))[0] for p in _batches(hands, 32)]
     return np.concatenate(parts)
 
 
 def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(N, D) twice → (N,): how much of each embedding is left."""
+    """Cosine similarity row by row: (N, D) and (N, D) → (N,)."""
     lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     return (a * b).sum(axis=1) / np.maximum(lengths, 1e-12)
 
 
-def _batches(hands: Hands, size: int) -> Iterator[Hands]:
+def _batches(hands: HandCrops, size: int) -> Iterator[HandCrops]:
     for start in range(0, len(hands), size):
         yield hands.take(slice(start, start + size))
 
 
-def _opened(model: onnx.ModelProto) -> Callable[..., list[np.ndarray]]:
-    """What runs a graph as OnnxEncoder does."""
+def _open(model: onnx.ModelProto) -> Callable[..., list[np.ndarray]]:
+    """Open a graph as OnnxEncoder does; returns the session's `run`."""
     return cpu_session(model.SerializeToString()).run
-
-
-def _progress() -> Progress:
-    console = Console(stderr=True)
-    return Progress(console=console, transient=True, disable=not console.is_terminal)

@@ -1,4 +1,4 @@
-"""A quantised encoder beside the float one it was made of: what it costs, and what it gains."""
+"""Compares a quantised encoder with the float one that it was made of."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from calibration import metrics
 from calibration.episodes import LabelledEmbeddings, Scores, across, within
-from calibration.int8.crops import Hands
+from calibration.int8.crops import HandCrops
 from calibration.int8.quantize import cosines
 from calibration.metrics import Figure
 from calibration.threshold import GALLERY_SIZE
@@ -23,31 +23,42 @@ BATCHES = (1, 2, 8)  # hands at once
 ROUNDS = 60  # of timing
 
 
-def embedded(encoder: Encoder, hands: Hands) -> LabelledEmbeddings:
+def embed(encoder: Encoder, hands: HandCrops) -> LabelledEmbeddings:
+    """Embed hands, 32 at a time."""
     parts = [
         encoder.encode(*hands.take(slice(i, i + 32)).inputs()) for i in range(0, len(hands), 32)
     ]
     return LabelledEmbeddings(np.concatenate(parts), hands.labels, hands.subjects)
 
 
-def compared(
+def compare(
     before: Encoder, after: Encoder, old: LabelledEmbeddings, new: LabelledEmbeddings
 ) -> dict[str, Any]:
-    """Drift, and each figure of both encoders on the same hands, episodes and draws, with the
-    change, whose interval is paired. A figure that the hands can't show isn't there."""
+    """Compare accuracy and open-set figures on the same hands, episodes and draws.
+
+    Args:
+        before: the float encoder.
+        after: the quantised one.
+        old: the float encoder's embeddings.
+        new: the quantised encoder's embeddings of the same hands.
+
+    Returns:
+        Cosines between the embeddings, and under "figures" each figure of both encoders, most with
+        their difference (a paired interval). Figures that the hands can't show are left out.
+    """
     cosine = cosines(old.embeddings, new.embeddings)
     rows: dict[str, Any] = {}
     most = max(len(set(old.labels[old.subjects == s])) for s in set(old.subjects))
     known = min(GALLERY_SIZE, most // 2)
     modes: dict[str, Callable[..., Scores]] = {"within a person": within, "across people": across}
     for mode, episodes in modes.items():
-        closed = _both(before, after, old, new, episodes, None)
+        closed = _score_both(before, after, old, new, episodes, None)
         if closed is not None:
             rows[f"{mode}: one-shot accuracy, all labels"] = [
                 *map(metrics.accuracy, closed),
                 metrics.accuracy_change(*closed),
             ]
-        opened = _both(before, after, old, new, episodes, known) if known >= 2 else None
+        opened = _score_both(before, after, old, new, episodes, known) if known >= 2 else None
         if opened is not None and 0 < opened[0].known.mean() < 1:
             rows[f"{mode}: AUROC, {known} recorded"] = [
                 *map(metrics.auroc, opened),
@@ -66,7 +77,7 @@ def compared(
     }
 
 
-def _both(
+def _score_both(
     before: Encoder,
     after: Encoder,
     old: LabelledEmbeddings,
@@ -83,9 +94,13 @@ def _numbers(figure: Figure) -> list[float]:
     return [figure.value, figure.low, figure.high]
 
 
-def latencies(before: Encoder, after: Encoder, hands: Hands) -> dict[str, dict[str, Any]]:
-    """Milliseconds per call of encode by the number of hands, one thread: the median of each, and
-    how many times as fast the second is, with a 95 % interval; see engines.selftest.bench."""
+def latencies(before: Encoder, after: Encoder, hands: HandCrops) -> dict[str, dict[str, Any]]:
+    """Time both encoders on one thread, see `engines.selftest.bench`.
+
+    Returns:
+        By the number of hands: each encoder's median milliseconds per call, how many times as fast
+        the second is with its 95 % interval, and the rounds that were timed.
+    """
     inputs = hands.take(np.arange(max(BATCHES)) % len(hands)).inputs()
     made = bench({"float": before, "int8": after}, inputs, BATCHES, ROUNDS)
     rows = {(row.engine, row.batch): row for row in made.rows}
@@ -104,4 +119,5 @@ def latencies(before: Encoder, after: Encoder, hands: Hands) -> dict[str, dict[s
 
 
 def sizes(before: Path, after: Path) -> dict[str, int]:
+    """Bytes of both files."""
     return {"float_bytes": before.stat().st_size, "int8_bytes": after.stat().st_size}

@@ -1,0 +1,1 @@
+"""ONNX Runtime as an engine: its providers, its sessions, and the Encoder on top of them."""

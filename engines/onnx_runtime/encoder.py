@@ -1,4 +1,4 @@
-"""ONNX Runtime as an Encoder, on the CPU or on any provider that the installed build has."""
+"""An encoder in ONNX Runtime, on the CPU or on any provider that the installed build has."""
 
 from __future__ import annotations
 
@@ -9,26 +9,31 @@ from pathlib import Path
 import numpy as np
 
 from engines.errors import UserError
-from engines.onnx_runtime.providers import CPU, known
+from engines.onnx_runtime.providers import CPU, get_provider
 from engines.onnx_runtime.session import accelerated_session, cpu_session, reason
 from engines.spec import FINGERPRINT_KEY, SPEC_KEY, EncoderSpec, preprocess
 
 
 class OnnxEncoder:
-    """An encoder's ONNX file in ONNX Runtime. Two threads may use one.
-
-    provider: a name of onnx_providers.PROVIDERS. Quantised (Q/DQ) files need nothing else.
-    Raises UserError where the file is no encoder, or the provider can't be had or used here.
-    """
+    """An encoder's ONNX file in ONNX Runtime, float or quantised (Q/DQ). Threads may share it."""
 
     def __init__(self, path: Path, provider: str = CPU) -> None:
+        """Open the file.
+
+        Args:
+            path: the ONNX file.
+            provider: a key of PROVIDERS.
+
+        Raises:
+            UserError: if the file is no encoder, or the provider can't be used here.
+        """
         self.provider = provider
         self.engine = f"ONNX Runtime, {provider}"
-        self._at_once = known(provider).at_once
-        lock = threading.Lock() if known(provider).single else None
+        self._most = get_provider(provider).most_hands
+        lock = threading.Lock() if get_provider(provider).single else None
         self._turn = lock or contextlib.nullcontext()
         try:
-            # First on the CPU in any case: a fault found here is the file's, not the provider's.
+            # Always on the CPU first: a fault found here is the file's, not the provider's.
             self._session = cpu_session(path)
         except ModuleNotFoundError:
             raise
@@ -45,16 +50,16 @@ class OnnxEncoder:
             )
         self.spec = EncoderSpec.from_json(metadata[SPEC_KEY])
         self.fingerprint = metadata[FINGERPRINT_KEY]
-        wanted = {i.name for i in self._session.get_inputs()}
-        if wanted != set(self.spec.inputs):
+        inputs = {i.name for i in self._session.get_inputs()}
+        if inputs != set(self.spec.inputs):
             raise UserError(
-                f"{path} takes the inputs {sorted(wanted)} but its spec says "
+                f"{path} takes the inputs {sorted(inputs)} but its spec says "
                 f"{sorted(self.spec.inputs)}. Export it again."
             )
-        given = {o.name: o.shape for o in self._session.get_outputs()}
-        if given.get("embedding", [])[1:] not in ([self.spec.dim], [None]):
+        outputs = {o.name: o.shape for o in self._session.get_outputs()}
+        if outputs.get("embedding", [])[1:] not in ([self.spec.dim], [None]):
             raise UserError(
-                f"{path} gives {given} but its spec says an embedding of (N, {self.spec.dim}). "
+                f"{path} gives {outputs} but its spec says an embedding of (N, {self.spec.dim}). "
                 "Export it again."
             )
         if provider != CPU:
@@ -63,12 +68,12 @@ class OnnxEncoder:
     def encode(
         self, crops: np.ndarray, landmarks: np.ndarray, world_landmarks: np.ndarray
     ) -> np.ndarray:
-        """See Encoder.encode. Raises UserError where the provider fails while it runs."""
+        """See Encoder.encode."""
         inputs = preprocess(self.spec, crops, landmarks, world_landmarks)
         count = len(next(iter(inputs.values())))
         if count == 0:
             return np.zeros((0, self.spec.dim), np.float32)
-        step = self._at_once or count
+        step = self._most or count
         parts = [
             self._run({name: values[i : i + step] for name, values in inputs.items()})
             for i in range(0, count, step)
@@ -79,7 +84,7 @@ class OnnxEncoder:
         try:
             with self._turn:
                 return self._session.run(["embedding"], inputs)[0]
-        except Exception as error:  # no memory, or a GPU that went away
+        except Exception as error:  # out of memory, or the GPU is gone
             raise UserError(
                 f"ONNX Runtime's {self.provider} provider failed while it ran "
                 f"({reason(error)}). Run with: --engine onnx"
@@ -88,4 +93,4 @@ class OnnxEncoder:
             ) from None
 
     def close(self) -> None:
-        """Nothing to free by hand; here so that every engine closes alike."""
+        """Does nothing: Python frees the session."""

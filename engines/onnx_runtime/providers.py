@@ -1,4 +1,4 @@
-"""What ONNX Runtime can run an encoder on: names behind `--engine onnx:`, and what each needs."""
+"""ONNX Runtime's providers: the names behind `--engine onnx:`, and what each needs."""
 
 from __future__ import annotations
 
@@ -11,20 +11,24 @@ from engines.errors import UserError
 from engines.spec import EncoderSpec, input_shapes
 
 CPU = "cpu"
-ENOUGH = 8  # hands that the TensorRT provider is prepared for
-PACKAGES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml")  # of the one module
+MOST_HANDS = 8  # in one run of the TensorRT provider, whose engine is built for a range
+PACKAGES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml")  # all bring onnxruntime
 
 Options = Callable[[EncoderSpec], dict[str, str]]
 
 
 @dataclass(frozen=True)
 class Provider:
-    """One way of ONNX Runtime to run a graph.
+    """One of ONNX Runtime's execution providers.
 
-    name: ONNX Runtime's own; package: the one whose build has it; systems: where there is such a
-    build, as sys.platform begins; needs: what else has to be there.
-    options: the provider's own; at_once: most hands in one run, None for any number; single:
-    takes one run at a time.
+    Attributes:
+        name: ONNX Runtime's name for it.
+        package: the package whose build has it.
+        systems: the systems with such a build, as `sys.platform` begins.
+        needs: what else has to be on the machine, for people.
+        options: the options to pass for an encoder.
+        most_hands: the largest batch of one run; None for any number.
+        single: whether only one run at a time is allowed.
     """
 
     name: str
@@ -32,25 +36,25 @@ class Provider:
     systems: tuple[str, ...]
     needs: str
     options: Options = lambda spec: {}
-    at_once: int | None = None
+    most_hands: int | None = None
     single: bool = False
 
 
 def cache_folder() -> Path:
-    """Where the TensorRT provider keeps what it has built, which takes minutes."""
+    """Where the TensorRT provider keeps its engines, which take minutes to build."""
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("one-shot-gestures", appauthor=False)) / "tensorrt"
 
 
-def _tensorrt(spec: EncoderSpec) -> dict[str, str]:
-    """One engine for 1 to ENOUGH hands, fastest at 2, kept between starts."""
+def _tensorrt_options(spec: EncoderSpec) -> dict[str, str]:
+    """One engine for 1 to MOST_HANDS hands, fastest at 2, cached between starts."""
     profile = {
         f"trt_profile_{which}_shapes": ",".join(
             f"{name}:{'x'.join(map(str, (hands, *shape)))}"
             for name, shape in input_shapes(spec).items()
         )
-        for which, hands in (("min", 1), ("opt", 2), ("max", ENOUGH))
+        for which, hands in (("min", 1), ("opt", 2), ("max", MOST_HANDS))
     }
     cache = {"trt_engine_cache_enable": "1", "trt_engine_cache_path": str(cache_folder())}
     return profile | cache
@@ -63,7 +67,7 @@ PROVIDERS = {
         "onnxruntime-gpu[cuda,cudnn]",
         ("linux", "win32"),
         "an NVIDIA GPU with its driver, CUDA and cuDNN",
-        # By default it times all algorithms anew for every number of hands.
+        # By default it times all algorithms again for each number of hands.
         lambda spec: {"cudnn_conv_algo_search": "HEURISTIC"},
     ),
     "tensorrt": Provider(
@@ -71,8 +75,8 @@ PROVIDERS = {
         "onnxruntime-gpu[cuda,cudnn]",
         ("linux", "win32"),
         "an NVIDIA GPU with its driver, CUDA, cuDNN and TensorRT 10",
-        _tensorrt,
-        at_once=ENOUGH,
+        _tensorrt_options,
+        most_hands=MOST_HANDS,
     ),
     "coreml": Provider(
         "CoreMLExecutionProvider",
@@ -91,8 +95,8 @@ PROVIDERS = {
 }
 
 
-def known(name: str) -> Provider:
-    """The provider of that name. Raises UserError where there is none."""
+def get_provider(name: str) -> Provider:
+    """The provider of a name, such as "cuda". Raises UserError where there is none."""
     if name not in PROVIDERS:
         raise UserError(
             f"ONNX Runtime's provider is one of {', '.join(PROVIDERS)}, as in --engine onnx:cuda; "
@@ -101,14 +105,20 @@ def known(name: str) -> Provider:
     return PROVIDERS[name]
 
 
-def install(name: str) -> str:
-    """The command that brings a provider. The packages share one module, so the others go."""
-    return f'pip uninstall -y {" ".join(PACKAGES)} && pip install "{known(name).package}"'
+def install_command(name: str) -> str:
+    """The command that installs a provider; it removes the other packages of the same module."""
+    return f'pip uninstall -y {" ".join(PACKAGES)} && pip install "{get_provider(name).package}"'
 
 
-def not_in_this_build(name: str, version: str, there: Sequence[str]) -> UserError:
-    """version: of the ONNX Runtime here; there: the providers it has."""
-    provider = known(name)
+def missing_error(name: str, version: str, there: Sequence[str]) -> UserError:
+    """The error for a provider that the installed build lacks.
+
+    Args:
+        name: the provider's.
+        version: of the installed ONNX Runtime.
+        there: names of the providers that it has.
+    """
+    provider = get_provider(name)
     if not sys.platform.startswith(provider.systems):
         return UserError(
             f"ONNX Runtime has no {name} provider for this system; here it has: "
@@ -116,12 +126,13 @@ def not_in_this_build(name: str, version: str, there: Sequence[str]) -> UserErro
         )
     return UserError(
         f"The ONNX Runtime {version} installed here has no {name} provider; it comes with "
-        f"{provider.package.split('[')[0]}: {install(name)}"
+        f"{provider.package.split('[')[0]}: {install_command(name)}"
     )
 
 
-def unusable(name: str, why: str) -> UserError:
+def unusable_error(name: str, why: str) -> UserError:
+    """The error for a provider that the build has but that doesn't work on this machine."""
     return UserError(
         f"ONNX Runtime's {name} provider can't be used here ({why}); it needs "
-        f"{known(name).needs}. For the CPU: --engine onnx"
+        f"{get_provider(name).needs}. For the CPU: --engine onnx"
     )

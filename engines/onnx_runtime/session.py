@@ -1,7 +1,7 @@
 """Opens graphs in ONNX Runtime. The only file that imports onnxruntime.
 
-ONNX Runtime goes on with its CPU provider where another can't be had, and says so in its log at
-best. Whoever names a provider here gets it, or one sentence that says why not.
+Where a provider fails, ONNX Runtime silently falls back to the CPU. The functions here don't: they
+open the provider that was named, or raise an error that says why not.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from engines.onnx_runtime.providers import (
     CPU,
     PROVIDERS,
     cache_folder,
-    known,
-    not_in_this_build,
-    unusable,
+    get_provider,
+    missing_error,
+    unusable_error,
 )
 from engines.spec import EncoderSpec
 
-ERRORS, NOTHING = 3, 4  # least severity that ONNX Runtime writes to stderr
+ERRORS, NOTHING = 3, 4  # least severity that ONNX Runtime logs to stderr
 
 
-def runtime() -> Any:
-    """The onnxruntime module. ModuleNotFoundError passes through."""
-    # The wheels report usage to Microsoft from their import on, unless told so before.
+def load_onnxruntime() -> Any:
+    """Import onnxruntime, with usage reports switched off. Raises ModuleNotFoundError."""
+    # It has to be set before the import: the wheels report usage to Microsoft from then on.
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime
 
@@ -40,19 +40,19 @@ def runtime() -> Any:
     return onnxruntime
 
 
-def available() -> tuple[str, ...]:
-    """The providers that the installed build has. That they can be used here isn't said."""
-    there = runtime().get_available_providers()
+def list_providers() -> tuple[str, ...]:
+    """The providers that the installed build has; whether they work here is another question."""
+    there = load_onnxruntime().get_available_providers()
     return tuple(name for name, provider in PROVIDERS.items() if provider.name in there)
 
 
 def cpu_session(graph: Path | bytes) -> Any:
-    """A file, or its bytes, on the CPU. ONNX Runtime's own unrelated exceptions pass through."""
-    module = runtime()
+    """Open an ONNX file, or its bytes, on the CPU. ONNX Runtime's own exceptions pass through."""
+    module = load_onnxruntime()
     options = _options(module)
     if not multiplies_8_bits():
-        # On x86 without VNNI two 8-bit products are added in 16 bits, and overflow: encoders in 8
-        # bits would be wrong. This is exact, and slower; it changes nothing on Arm.
+        # x86 without VNNI adds two 8-bit products in 16 bits, which overflows: quantised encoders
+        # would give wrong embeddings. This is exact, but slower. It has no effect on Arm.
         options.add_session_config_entry("session.x64quantprecision", "1")
     source = graph if isinstance(graph, bytes) else str(graph)
     return module.InferenceSession(
@@ -61,48 +61,54 @@ def cpu_session(graph: Path | bytes) -> Any:
 
 
 def accelerated_session(path: Path, name: str, spec: EncoderSpec) -> Any:
-    """The graph on another provider; nodes that it doesn't know run on the CPU.
+    """Open an ONNX file on a provider; nodes that it doesn't support run on the CPU.
 
-    Raises UserError where the installed build hasn't got the provider, or it can't be used here.
+    Args:
+        path: the ONNX file.
+        name: a key of PROVIDERS.
+        spec: the encoder's, for the provider's options.
+
+    Raises:
+        UserError: if the installed build lacks the provider, or it can't be used here.
     """
-    module, provider = runtime(), known(name)
-    if name not in available():
-        raise not_in_this_build(name, module.__version__, available())
+    module, provider = load_onnxruntime(), get_provider(name)
+    if name not in list_providers():
+        raise missing_error(name, module.__version__, list_providers())
     options = _options(module)
     options.enable_mem_pattern = not provider.single  # DirectML doesn't support it
     chain = [name, *(("cuda",) if name == "tensorrt" else ()), CPU]
     if name in ("cuda", "tensorrt"):
         _load_libraries(module, name)
-    module.set_default_logger_severity(NOTHING)  # what goes wrong is told below
+    module.set_default_logger_severity(NOTHING)  # the errors below say what went wrong
     try:
         session = module.InferenceSession(
             str(path),
             options,
             providers=[(PROVIDERS[each].name, PROVIDERS[each].options(spec)) for each in chain],
-            enable_fallback=0,  # else it prints to stdout, and goes on without the provider
+            enable_fallback=0,  # else it prints to stdout and falls back to the CPU
         )
     except Exception as error:
-        raise unusable(name, _missing_library(module, name) or reason(error)) from None
+        raise unusable_error(name, _missing_library(module, name) or reason(error)) from None
     finally:
         module.set_default_logger_severity(ERRORS)
     if provider.name not in session.get_providers():
         why = _missing_library(module, name) or "ONNX Runtime doesn't say why"
-        raise unusable(name, why)
+        raise unusable_error(name, why)
     return session
 
 
 def reason(error: Exception) -> str:
-    """The first line of what was said, without the place in ONNX Runtime's source."""
-    return short_reason(error).split(" ; ")[0]  # then come GPU, host name, file and line
+    """`short_reason` without what ONNX Runtime appends: GPU, host name, source file and line."""
+    return short_reason(error).split(" ; ")[0]
 
 
 def _options(module: Any) -> Any:
-    """One thread: MediaPipe runs beside it, and a few hands per frame don't repay more.
+    """Session options: one thread, no spinning.
 
-    Seen on two virtual cores of an AMD EPYC server, one of them busy with other work: a frame
-    (hand found and embedded) takes 30 ms with one thread. With two it takes 57 ms, MediaPipe's
-    part of it rising from 26 to 48, because ONNX Runtime's idle thread spins; and 30 ms again
-    with spinning off.
+    MediaPipe runs beside it, and a few hands per frame gain nothing from more threads. Measured on
+    two virtual cores of an AMD EPYC, one of them busy: a frame (hand found and embedded) takes
+    30 ms with one thread and 57 ms with two, because ONNX Runtime's idle thread spins and slows
+    MediaPipe down from 26 to 48 ms; with spinning off, two threads take 30 ms again.
     """
     options = module.SessionOptions()
     options.intra_op_num_threads = 1
@@ -112,9 +118,9 @@ def _options(module: Any) -> Any:
 
 
 def _load_libraries(module: Any, name: str) -> None:
-    """Load what pip's packages hold of CUDA and TensorRT: ONNX Runtime doesn't look there."""
+    """Load the CUDA and TensorRT libraries of pip's packages, where ONNX Runtime doesn't look."""
     if hasattr(module, "preload_dlls"):  # since 1.21
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints what it didn't find
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints what it doesn't find
             module.preload_dlls()
     if name == "tensorrt":
         from engines.tensorrt.runtimes import load
@@ -126,7 +132,7 @@ def _load_libraries(module: Any, name: str) -> None:
 
 
 def _missing_library(module: Any, name: str) -> str | None:
-    """What the system's loader says of the provider's library; None where it finds no fault."""
+    """Why the system can't load a provider's library; None where it can, or there is none."""
     prefix, suffix = ("", ".dll") if sys.platform == "win32" else ("lib", ".so")
     file = f"{prefix}onnxruntime_providers_{name}{suffix}"
     path = Path(module.__file__).parent / "capi" / file

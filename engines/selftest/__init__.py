@@ -1,0 +1,1 @@
+"""Checks and times engines on the machine at hand, and writes a report for bug reports."""

@@ -1,7 +1,7 @@
-"""Engines timed against each other in one interleaved run.
+"""Times engines against each other in one interleaved run.
 
-A machine's speed drifts: its clock, its heat, what else runs. So every round times every engine,
-in an order drawn anew, and what is compared are rounds, not runs.
+A machine's speed drifts with its clock, its heat and its other work. So every round times every
+engine, in a random order, and engines are compared within rounds.
 """
 
 from __future__ import annotations
@@ -13,19 +13,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engines.encoder import Encoder
+from engines.encoder import Encoder, EncoderInputs
 from engines.errors import UserError
 
-Hands = tuple[np.ndarray, np.ndarray, np.ndarray]  # what Encoder.encode takes
 Turn = tuple[str, int]  # an engine's name and a number of hands
-CALLS = 3  # timed calls in a row of an engine's turn, after one that isn't timed
+CALLS = 3  # timed calls in a row, after one that isn't timed
 BURN_IN = 10  # calls of each engine and batch before the first round
-RESAMPLES = 2000
+RESAMPLES = 2000  # of the bootstrap
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """Of a median time to the baseline's, below 1 is quicker; low, high: its 95 % interval."""
+    """A median time divided by the baseline's (below 1 is faster), with its 95 % interval."""
 
     value: float
     low: float
@@ -36,8 +35,14 @@ class Ratio:
 class Row:
     """One engine at one number of hands.
 
-    p50_ms, p95_ms: of a call. hands_per_s: hands embedded in a second of calls. ratio: None where
-    the baseline can't take that many. gpu_p50_ms: the GPU's part, None where it isn't known.
+    Attributes:
+        engine: its name.
+        batch: hands in a call.
+        p50_ms: median time of a call.
+        p95_ms: 95th percentile of the time of a call.
+        hands_per_s: hands embedded in a second of calls.
+        ratio: to the baseline; None where that can't take so many hands.
+        gpu_p50_ms: median time on the GPU; None where it isn't known.
     """
 
     engine: str
@@ -51,7 +56,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Bench:
-    """baseline: the engine that ratios are to; left_out: sentences on what wasn't timed."""
+    """The result of a run.
+
+    Attributes:
+        baseline: the engine that the ratios refer to.
+        rounds: how many were timed.
+        rows: one per engine and batch.
+        left_out: sentences on what wasn't timed, and why.
+    """
 
     baseline: str
     rounds: int
@@ -61,18 +73,27 @@ class Bench:
 
 def bench(
     engines: Mapping[str, Encoder],
-    hands: Hands,
+    hands: EncoderInputs,
     batches: Sequence[int] = (1, 2, 8),
     rounds: int = 100,
     seed: int = 0,
     clock: Callable[[], float] = time.perf_counter,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Bench:
-    """Time all engines at all numbers of hands; the first engine is the baseline.
+    """Time all engines at all numbers of hands.
 
-    hands: as many as the largest batch, at least. clock: seconds. progress: told after each
-    round. An engine that can't take a batch is left out there, and said so; one that fails later
-    raises its UserError. Raises UserError without engines, hands enough, or two rounds.
+    Args:
+        engines: by name; the first is the baseline.
+        hands: at least as many as the largest batch.
+        batches: numbers of hands in a call.
+        rounds: 2 or more.
+        seed: of the order and the bootstrap.
+        clock: gives seconds.
+        progress: called with the number of rounds done.
+
+    Raises:
+        UserError: if there are no engines, too few hands or rounds, or an engine fails after its
+            first calls. A batch that an engine can't take is left out, see `Bench.left_out`.
     """
     if not engines:
         raise UserError("There is no engine to time: name one with --engines, as onnx:cpu.")
@@ -91,7 +112,7 @@ def bench(
                 turns.append((name, batch))
             except UserError as error:
                 left_out.append(f"{name}, {batch} hands: {error}")
-    times, gpu = _timed(engines, turns, inputs, rounds, seed, clock, progress)
+    times, gpu = _measure(engines, turns, inputs, rounds, seed, clock, progress)
     baseline = next(iter(engines))
     rows = []
     for name, batch in turns:
@@ -112,27 +133,27 @@ def bench(
     return Bench(baseline, rounds, tuple(rows), tuple(left_out))
 
 
-def _timed(
+def _measure(
     engines: Mapping[str, Encoder],
     turns: Sequence[Turn],
-    inputs: Mapping[int, Hands],
+    inputs: Mapping[int, EncoderInputs],
     rounds: int,
     seed: int,
     clock: Callable[[], float],
     progress: Callable[[int], None],
 ) -> tuple[dict[Turn, np.ndarray], dict[Turn, np.ndarray]]:
-    """Milliseconds (rounds, CALLS) of every turn, and the GPU's of them, NaN where unknown."""
+    """Milliseconds (rounds, CALLS) of every turn: in all, and on the GPU (NaN where unknown)."""
     times = {turn: np.full((rounds, CALLS), np.nan) for turn in turns}
     gpu = {turn: np.full((rounds, CALLS), np.nan) for turn in turns}
     order, chance = list(turns), random.Random(seed)
     for done in range(rounds):
         chance.shuffle(order)
         for name, batch in order:
-            encoder, given = engines[name], inputs[batch]
-            encoder.encode(*given)  # brings back what the others took out of the caches
+            encoder, arguments = engines[name], inputs[batch]
+            encoder.encode(*arguments)  # refills the caches that other engines used
             for call in range(CALLS):
                 began = clock()
-                encoder.encode(*given)
+                encoder.encode(*arguments)
                 times[name, batch][done, call] = (clock() - began) * 1000
                 inside = getattr(encoder, "gpu_ms", None)
                 gpu[name, batch][done, call] = np.nan if inside is None else inside
@@ -143,10 +164,16 @@ def _timed(
 def ratio_of(
     times: np.ndarray, base: np.ndarray, seed: int = 0, resamples: int = RESAMPLES
 ) -> Ratio:
-    """Of the medians of two (rounds, calls) arrays.
+    """The ratio of two median times, with a bootstrap interval.
 
-    Bootstrap over whole rounds, the same ones for both: what made a round slow made it slow for
-    both, and calls of one round aren't independent.
+    Whole rounds are resampled, the same ones for both: a slow round is slow for both engines, and
+    calls of one round aren't independent.
+
+    Args:
+        times: an engine's, (rounds, calls).
+        base: the baseline's, (rounds, calls).
+        seed: of the resampling.
+        resamples: how many.
     """
     drawn = np.random.default_rng(seed).integers(0, len(times), (resamples, len(times)))
     medians = [np.median(part[drawn].reshape(resamples, -1), axis=1) for part in (times, base)]

@@ -1,4 +1,4 @@
-"""The JSON file of a self-test that someone attaches to a bug report: no private paths in it."""
+"""The self-test's JSON file for a bug report, without private paths and names."""
 
 from __future__ import annotations
 
@@ -23,39 +23,51 @@ FOLDERS = re.compile(r"(?<![\w.:/\\])(?:[A-Za-z]:)?[\\/](?:[^\\/\s'\"(),;:]+[\\/
 
 
 @dataclass(frozen=True)
-class Private:
-    """What no report may show. paths: text → what stands for it, the longest first; names: of
-    the host and the user."""
+class PrivateText:
+    """What no report may show.
+
+    Attributes:
+        paths: text → what replaces it, the longest first.
+        names: of the host and the user.
+    """
 
     paths: Mapping[str, str]
     names: frozenset[str]
 
 
-def private(files: Sequence[Path]) -> Private:
-    """files: those named on the command line.
+def collect_private(files: Sequence[Path]) -> PrivateText:
+    """What to keep out of a report.
 
-    Folders may have spaces in their names, so those that are known are replaced as a whole.
+    Known folders are replaced as a whole, since their names may contain spaces.
+
+    Args:
+        files: those named on the command line.
     """
     paths = {str(file): file.name for file in files}
-    folders = (*(file.absolute().parent for file in files), Path.cwd(), Path(sys.prefix),
-               Path(tempfile.gettempdir()), Path.home())  # fmt: skip
+    folders = (
+        *(file.absolute().parent for file in files),
+        Path.cwd(),
+        Path(sys.prefix),
+        Path(tempfile.gettempdir()),
+        Path.home(),
+    )
     for folder in folders:
         if folder != Path(folder.anchor):
             paths |= {f"{folder}/": "/", f"{folder}\\": "/", str(folder): "~"}
     ordered = dict(sorted(paths.items(), key=lambda item: -len(item[0])))
-    return Private(ordered, frozenset(name for name in _names() if len(name) > 2) - {"root"})
+    return PrivateText(ordered, frozenset(name for name in _names() if len(name) > 2) - {"root"})
 
 
 def _names() -> list[str]:
     try:
         user = getpass.getuser()
-    except (OSError, KeyError, ImportError):  # nobody has a name here
+    except (OSError, KeyError, ImportError):  # the user has no name here
         user = ""
     return [platform.node(), user, Path.home().name]
 
 
-def scrubbed(value: Any, hidden: Private) -> Any:
-    """The same JSON value without what is private; any other path in it loses its folders."""
+def scrub(value: Any, hidden: PrivateText) -> Any:
+    """A JSON value without what is private; any other path in it loses its folders."""
     if isinstance(value, str):
         for path, stand_in in hidden.paths.items():
             value = value.replace(path, stand_in)
@@ -63,9 +75,9 @@ def scrubbed(value: Any, hidden: Private) -> Any:
             value = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "…", value)
         return FOLDERS.sub("", value)
     if isinstance(value, Mapping):
-        return {key: scrubbed(inner, hidden) for key, inner in value.items()}
+        return {key: scrub(inner, hidden) for key, inner in value.items()}
     if isinstance(value, Sequence):
-        return [scrubbed(inner, hidden) for inner in value]
+        return [scrub(inner, hidden) for inner in value]
     return value
 
 
@@ -73,16 +85,28 @@ def write(
     path: Path,
     facts: Mapping[str, Any],
     findings: Sequence[Finding],
-    hidden: Private,
+    hidden: PrivateText,
     finished: bool,
 ) -> None:
-    """Write the report whole or not at all. Raises UserError where it can't be written."""
+    """Write the report, whole or not at all.
+
+    Args:
+        path: the file.
+        facts: of the machine and the run, at the top level of the report.
+        findings: so far.
+        hidden: what to keep out.
+        finished: whether the self-test is over. Where a report says no, the program died in what
+            comes after its last finding.
+
+    Raises:
+        UserError: if it can't be written.
+    """
     report = {
         "format": FORMAT,
-        "finished": finished,  # else the program died in what comes after the last finding
+        "finished": finished,
         **facts,
         "findings": [dataclasses.asdict(finding) for finding in findings],
     }
-    text = json.dumps(scrubbed(report, hidden), indent=2, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(scrub(report, hidden), indent=2, ensure_ascii=False, allow_nan=False)
     with explain_errors(f"--json can't write {path}"):
         write_file(path, text + "\n")

@@ -1,4 +1,4 @@
-"""What this machine has for running encoders: driver, GPU, TensorRT, pycuda, ONNX Runtime."""
+"""What this machine has to run encoders with: driver, GPU, TensorRT, pycuda, ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from engines.errors import UserError
-from engines.finding import Finding, guarded
+from engines.finding import Finding, run_check
 from engines.onnx_runtime.providers import PACKAGES
 from engines.tensorrt.gpu import DRIVER, compute_capability
-from engines.tensorrt.runtimes import BUILDERS, RUNTIMES, installed, load, pip_install
+from engines.tensorrt.runtimes import BUILDERS, RUNTIMES, find_installed, load, pip_install
 
 MANAGEMENT = "nvml.dll" if sys.platform == "win32" else "libnvidia-ml.so.1"
 VERSIONS = ("numpy", "onnx", *PACKAGES, "pycuda", "mediapipe", "opencv-python")
@@ -26,8 +26,15 @@ VERSIONS = ("numpy", "onnx", *PACKAGES, "pycuda", "mediapipe", "opencv-python")
 
 @dataclass(frozen=True)
 class Gpu:
-    """capability: such as "sm89"; cuda: the newest release that the driver knows, as "13.0";
-    driver: the driver's own release, None where it doesn't say."""
+    """An NVIDIA GPU and its driver.
+
+    Attributes:
+        name: the model.
+        capability: compute capability, such as "sm89".
+        memory_mb: memory, MiB.
+        cuda: the newest CUDA release that the driver supports, such as "13.0".
+        driver: the driver's release; None where it doesn't say.
+    """
 
     name: str
     capability: str
@@ -37,7 +44,7 @@ class Gpu:
 
 
 def find_gpu(device: int = 0) -> Gpu | None:
-    """Asked of the driver itself; None where there is no driver, or no GPU that answers it."""
+    """Ask the driver for a GPU; None where there is no driver, or no GPU that answers."""
     capability = compute_capability(device)
     if capability is None:
         return None
@@ -73,7 +80,7 @@ def _driver_release() -> str | None:
 
 
 def facts() -> dict[str, Any]:
-    """System, processor and versions, for a report. No names of people, hosts or folders."""
+    """System, processor and package versions for a report, without names of people or hosts."""
     versions = {}
     for name in (*VERSIONS, *(f"{runtime}-cu{c}" for runtime in RUNTIMES for c in (12, 13))):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -97,7 +104,7 @@ def _processor() -> str:
 
 
 def examine_machine(gpu: Gpu | None) -> Iterator[Finding]:
-    """What is here and what can't be used. That something isn't here is no fault."""
+    """Check what is installed. That something is missing is no fault; that it fails is one."""
     if gpu is None:
         advice = "for an NVIDIA GPU: install its driver"
         yield Finding("GPU", None, "no NVIDIA driver with a GPU answers", advice)
@@ -106,26 +113,26 @@ def examine_machine(gpu: Gpu | None) -> Iterator[Finding]:
         yield Finding("GPU", True, found, "", vars(gpu))
         text = f"{gpu.driver or 'of unknown release'}, for CUDA up to {gpu.cuda}"
         yield Finding("driver", True, text)
-    there = installed()
+    there = find_installed()
     for runtime in RUNTIMES:
         if runtime in there:
-            yield guarded(RUNTIMES[runtime], partial(_runtime, runtime))
+            yield run_check(RUNTIMES[runtime], partial(_runtime, runtime))
     if gpu is not None and not set(BUILDERS) & set(there):
         advice = f"{pip_install('tensorrt')}, or for RTX cards: {pip_install('tensorrt-rtx')}"
         yield Finding("TensorRT", None, "not installed", advice)
-    pycuda = guarded("pycuda", _pycuda)
-    if gpu is None and not pycuda.ok:  # of no use here
+    pycuda = run_check("pycuda", _pycuda)
+    if gpu is None and not pycuda.ok:
         pycuda = Finding("pycuda", None, "not usable here, nor needed without a GPU")
     yield pycuda
-    yield guarded("ONNX Runtime", _onnx_runtime)
+    yield run_check("ONNX Runtime", _onnx_runtime)
 
 
 def _runtime(name: str) -> Finding:
-    here, module = installed()[name], load(name)
+    here, module = find_installed()[name], load(name)
     cuda = f", for CUDA {here.cuda}" if here.cuda else ""
     if module.__version__ != here.version:
         text = f"the package is {here.version}, and what loads is {module.__version__}"
-        raise UserError(f"{text}; install it anew: {pip_install(name)} --force-reinstall")
+        raise UserError(f"{text}; reinstall it: {pip_install(name)} --force-reinstall")
     return Finding(RUNTIMES[name], True, f"{module.__version__}{cuda}")
 
 
@@ -136,7 +143,7 @@ def _pycuda() -> Finding:
 
 
 def _onnx_runtime() -> Finding:
-    from engines.onnx_runtime.session import available, runtime
+    from engines.onnx_runtime.session import list_providers, load_onnxruntime
 
-    found = f"{runtime().__version__}, with {', '.join(available())}"
-    return Finding("ONNX Runtime", True, found, "", {"providers": list(available())})
+    found = f"{load_onnxruntime().__version__}, with {', '.join(list_providers())}"
+    return Finding("ONNX Runtime", True, found, "", {"providers": list(list_providers())})

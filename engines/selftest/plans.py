@@ -1,4 +1,4 @@
-"""The part of the self-test that TensorRT's plans have to stand: built here, or given."""
+"""The self-test of TensorRT plans: those that it builds itself, and one that is there already."""
 
 from __future__ import annotations
 
@@ -7,57 +7,67 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from engines.encoder import Encoder
+from engines.encoder import Encoder, EncoderInputs
 from engines.files import explain_errors
-from engines.finding import Finding, guarded
+from engines.finding import Finding, run_check
+from engines.selftest.baseline import Baseline, try_engine
 from engines.selftest.machine import Gpu
-from engines.selftest.reference import Reference, tried
-from engines.selftest.trials import LIMITS, Effort, Hands, trial
+from engines.selftest.trials import LIMITS, Effort, run_trials
 from engines.tensorrt import sidecar
-from engines.tensorrt.build import RTX, Wish, build
-from engines.tensorrt.plan_check import Here, check
-from engines.tensorrt.runtimes import RUNTIMES, installed
+from engines.tensorrt.build import RTX, BuildOptions, build
+from engines.tensorrt.plan_check import Machine, check_plan
+from engines.tensorrt.runtimes import RUNTIMES, find_installed
 
 NO_GPU = "not run: no NVIDIA GPU answers here"
-BLIND_TARGET = "sm89"  # what TensorRT for RTX builds for where there is no GPU
+TARGET = "sm89"  # what TensorRT for RTX builds for where there is no GPU
 
 
-def built(
+def try_build(
     runtime: str,
     precision: str,
     onnx: Path | None,
-    reference: Reference,
+    baseline: Baseline,
     gpu: Gpu | None,
     folder: Path,
     effort: Effort,
 ) -> Iterator[Finding]:
-    """Build a plan of an ONNX file, where the GPU allows it, and test it."""
+    """Build a plan, where the GPU allows it, and check it.
+
+    Args:
+        runtime: a name of BUILDERS.
+        precision: a key of LIMITS.
+        onnx: the encoder's file; None where there is none for this precision.
+        baseline: what the plan's embeddings are compared with.
+        gpu: this machine's; None where there is none.
+        folder: where the plan goes.
+        effort: how thorough to be.
+    """
     engine = f"{RUNTIMES[runtime]}, {precision}"
     why_not = _why_not(runtime, precision, onnx, gpu)
     if why_not or onnx is None:
         yield Finding(engine, None, f"not built: {why_not}")
         return
     plan = folder / f"{runtime}-{precision}.plan"
-    wish = Wish(runtime, precision, effort.batches, () if gpu else (BLIND_TARGET,))
+    options = BuildOptions(runtime, precision, effort.batches, () if gpu else (TARGET,))
 
     def make() -> Finding:
-        made = build(onnx, plan, wish)
+        made = build(onnx, plan, options)
         size, where = made.plan_bytes / 1e6, ", ".join(made.targets)
         figures = {"build_s": made.build_s, "plan_bytes": made.plan_bytes}
         found = f"{size:.1f} MB in {made.build_s:.1f} s for {where}"
         return Finding(f"{engine}: built", True, found, "", figures)
 
-    found = guarded(f"{engine}: built", make)
+    found = run_check(f"{engine}: built", make)
     yield found
     if found.ok and gpu is None:
         yield Finding(engine, None, NO_GPU)
     elif found.ok:
         open_it, most = partial(_open_plan, plan), effort.batches[-1]
-        yield from tried(engine, open_it, reference, LIMITS[precision], effort, most)
+        yield from try_engine(engine, open_it, baseline, LIMITS[precision], effort, most)
 
 
 def _why_not(runtime: str, precision: str, onnx: Path | None, gpu: Gpu | None) -> str | None:
-    """Why it can't be built; None where it should work."""
+    """Why the plan can't be built; None where it should work."""
     if precision == "int8" and runtime == RTX:
         return "TensorRT for RTX has no INT8 convolutions"
     if runtime != RTX and gpu is None:
@@ -67,66 +77,75 @@ def _why_not(runtime: str, precision: str, onnx: Path | None, gpu: Gpu | None) -
     return "there is no quantised ONNX file of this encoder" if onnx is None else None
 
 
-def given(
+def try_plan(
     plan: Path,
-    reference: Reference | None,
-    draw: Callable[[int], Hands],
+    baseline: Baseline | None,
+    draw: Callable[[int], EncoderInputs],
     gpu: Gpu | None,
     effort: Effort,
 ) -> Iterator[Finding]:
-    """Test a plan that is there: what stands beside it and, where there is a GPU, how it runs."""
+    """Check a plan that is there: its sidecar and, where there is a GPU, how it runs.
+
+    Args:
+        plan: the file.
+        baseline: what its embeddings are compared with, if both are of one encoder.
+        draw: gives hands for a crop size, where there is no baseline to take them from.
+        gpu: this machine's; None where there is none.
+        effort: how thorough to be.
+    """
     read: list[sidecar.Sidecar] = []
 
     def look() -> Finding:
         beside = sidecar.load(plan)
         with explain_errors(f"{plan} can't be read"):
             data = plan.read_bytes()
-        # Without a GPU, all the rest of what it was built for is compared.
+        # Without a GPU, everything else that the plan was built for is compared.
         where = gpu.capability if gpu else beside.targets[0]
-        runtime = check(beside, plan, data, Here(installed(), where))
+        runtime = check_plan(beside, plan, data, Machine(find_installed(), where))
         read.append(beside)
         found = f"{beside.precision} for {', '.join(beside.targets)}, run by {RUNTIMES[runtime]}"
         figures = {"file": plan.name, "precision": beside.precision, "batches": beside.batches}
         return Finding("plan", True, found, "", figures)
 
-    yield guarded("plan", look)
+    yield run_check("plan", look)
     if not read:
         return
     beside, most = read[0], read[0].batches[-1]
-    same = reference is not None and _same(beside, reference)
+    same = baseline is not None and _same_encoder(beside, baseline)
     if not same:
         advice = "name its own ONNX file with --encoder FILE.onnx"
         yield Finding("plan: right", None, "not compared: --encoder is another encoder", advice)
     if gpu is None:
         yield Finding("plan", None, NO_GPU)
-    elif reference is not None and same:
+    elif baseline is not None and same:
         limit = LIMITS[beside.precision]
-        yield from tried("plan", partial(_open_plan, plan), reference, limit, effort, most)
+        yield from try_engine("plan", partial(_open_plan, plan), baseline, limit, effort, most)
     else:
-        yield from _unreferred(plan, draw, beside.spec.crop_size, effort, most)
+        yield from _try_alone(plan, draw, beside.spec.crop_size, effort, most)
 
 
-def _same(beside: sidecar.Sidecar, reference: Reference) -> bool:
-    """Whether plan and reference hold one encoder; quantising gives it another fingerprint."""
+def _same_encoder(beside: sidecar.Sidecar, baseline: Baseline) -> bool:
+    """Whether plan and baseline are one encoder. Quantising gives it another fingerprint."""
     if beside.precision == "int8":
-        named = dataclasses.replace(beside.spec, name=reference.spec.name)
-        return named == reference.spec
-    return beside.fingerprint == reference.fingerprint
+        named = dataclasses.replace(beside.spec, name=baseline.spec.name)
+        return named == baseline.spec
+    return beside.fingerprint == baseline.fingerprint
 
 
-def _unreferred(
-    plan: Path, draw: Callable[[int], Hands], crop_size: int, effort: Effort, most: int
+def _try_alone(
+    plan: Path, draw: Callable[[int], EncoderInputs], crop_size: int, effort: Effort, most: int
 ) -> Iterator[Finding]:
-    opened: list[tuple[Encoder, Hands]] = []
+    """Check a plan that there is nothing to compare with."""
+    opened: list[tuple[Encoder, EncoderInputs]] = []
 
     def look() -> Finding:
         hands = draw(crop_size)
         opened.append((_open_plan(plan), hands))
         return Finding("plan", True, "opened")
 
-    yield guarded("plan", look)
+    yield run_check("plan", look)
     for encoder, hands in opened:
-        yield from trial("plan", encoder, hands, effort, most)
+        yield from run_trials("plan", encoder, hands, effort, most)
 
 
 def _open_plan(plan: Path) -> Encoder:

@@ -1,7 +1,7 @@
-"""The self-test of an encoder's engines on the machine at hand, for its user's bug reports.
+"""The self-test of an encoder's engines on the machine at hand, made for bug reports.
 
-Everything that can be tried is tried, whatever went wrong before. What comes out is findings,
-each as soon as it is known.
+It checks everything that can be checked, whatever failed before, and yields each finding as soon
+as it is known.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from engines.encoder import EncoderInputs
 from engines.errors import UserError
 from engines.finding import Finding
 from engines.onnx_runtime.encoder import OnnxEncoder
 from engines.onnx_runtime.providers import CPU
-from engines.onnx_runtime.session import available
+from engines.onnx_runtime.session import list_providers
+from engines.selftest.baseline import Baseline, try_cpu, try_engine
 from engines.selftest.machine import Gpu, examine_machine
-from engines.selftest.plans import NO_GPU, built, given
-from engines.selftest.reference import Reference, referred, tried
-from engines.selftest.trials import LIMITS, Effort, Hands, embedded
-from engines.tensorrt.runtimes import BUILDERS, installed
+from engines.selftest.plans import NO_GPU, try_build, try_plan
+from engines.selftest.trials import LIMITS, Effort, embed_all
+from engines.tensorrt.runtimes import BUILDERS, find_installed
 
 NVIDIA = ("cuda", "tensorrt")  # providers of ONNX Runtime that need an NVIDIA GPU
 HALVING = ("coreml", "directml")  # those that may work in half precision
@@ -30,23 +31,28 @@ HALVING = ("coreml", "directml")  # those that may work in half precision
 def examine_encoder(
     onnx: Path,
     int8: Path | None,
-    draw: Callable[[int], Hands],
+    draw: Callable[[int], EncoderInputs],
     gpu: Gpu | None,
     folder: Path,
     effort: Effort,
 ) -> Iterator[Finding]:
-    """Examine the machine, then every engine that can run an encoder on it.
+    """Check the machine, then every engine that can run an encoder on it.
 
-    onnx: the encoder; int8: the same, quantised (Q/DQ), None where there is no such file.
-    draw: crop size → effort.hands hands, as Encoder.encode takes them; folder: where plans are
-    built, they stay there.
+    Args:
+        onnx: the encoder's file.
+        int8: the same encoder, quantised (Q/DQ); None where there is no such file.
+        draw: gives effort.hands hands for a crop size.
+        gpu: this machine's; None where there is none.
+        folder: where plans are built; they are left there.
+        effort: how thorough to be.
     """
     yield from examine_machine(gpu)
-    made: list[Reference] = []
-    yield from referred(onnx, draw, effort, made)
+    made: list[Baseline] = []
+    yield from try_cpu(onnx, draw, effort, made)
     if not made:
         return
-    for name in available():
+    baseline = made[0]
+    for name in list_providers():
         engine = f"ONNX Runtime, {name}"
         if name == CPU:
             continue
@@ -54,40 +60,47 @@ def examine_encoder(
             yield Finding(engine, None, NO_GPU)
             continue
         limit = LIMITS["fp16" if name in HALVING else "fp32"]
-        yield from tried(engine, partial(OnnxEncoder, onnx, name), made[0], limit, effort)
+        yield from try_engine(engine, partial(OnnxEncoder, onnx, name), baseline, limit, effort)
     if int8 is not None:
         engine, limit = f"ONNX Runtime, {CPU}, int8", LIMITS["int8"]
-        yield from tried(engine, partial(OnnxEncoder, int8), made[0], limit, effort)
-    references = {precision: made[0] for precision in LIMITS}
+        yield from try_engine(engine, partial(OnnxEncoder, int8), baseline, limit, effort)
+    baselines = {precision: baseline for precision in LIMITS}
     if int8 is not None:
-        with suppress(UserError):  # told above
-            references["int8"] = _quantised(int8, made[0], effort)
-    for runtime in (name for name in BUILDERS if name in installed()):
+        with suppress(UserError):  # a finding above says so
+            baselines["int8"] = _int8_baseline(int8, baseline, effort)
+    for runtime in (name for name in BUILDERS if name in find_installed()):
         for precision in LIMITS:
             source = int8 if precision == "int8" else onnx
-            reference = references[precision]
-            yield from built(runtime, precision, source, reference, gpu, folder, effort)
+            yield from try_build(
+                runtime, precision, source, baselines[precision], gpu, folder, effort
+            )
 
 
-def _quantised(int8: Path, reference: Reference, effort: Effort) -> Reference:
-    """What ONNX Runtime makes of the same hands in 8 bits: a plan of that file only rounds anew."""
+def _int8_baseline(int8: Path, baseline: Baseline, effort: Effort) -> Baseline:
+    """The quantised encoder's embeddings of the same hands: a plan of it only rounds again."""
     encoder = OnnxEncoder(int8)
-    found = embedded(encoder, reference.hands, effort.batches[-1])
-    return replace(reference, fingerprint=encoder.fingerprint, embeddings=found)
+    found = embed_all(encoder, baseline.hands, effort.batches[-1])
+    return replace(baseline, fingerprint=encoder.fingerprint, embeddings=found)
 
 
 def examine_plan(
     plan: Path,
     onnx: Path,
-    draw: Callable[[int], Hands],
+    draw: Callable[[int], EncoderInputs],
     gpu: Gpu | None,
     effort: Effort,
 ) -> Iterator[Finding]:
-    """Examine the machine and one plan, which is compared with the encoder's ONNX file.
+    """Check the machine and one plan.
 
-    Where that file holds another encoder than the plan, everything but its embeddings is tested.
+    Args:
+        plan: the file, with its sidecar beside it.
+        onnx: the encoder's file that the plan's embeddings are compared with. Where it is another
+            encoder, everything but the embeddings is checked.
+        draw: gives effort.hands hands for a crop size.
+        gpu: this machine's; None where there is none.
+        effort: how thorough to be.
     """
     yield from examine_machine(gpu)
-    made: list[Reference] = []
-    yield from referred(onnx, draw, effort, made)
-    yield from given(plan, made[0] if made else None, draw, gpu, effort)
+    made: list[Baseline] = []
+    yield from try_cpu(onnx, draw, effort, made)
+    yield from try_plan(plan, made[0] if made else None, draw, gpu, effort)

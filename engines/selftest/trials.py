@@ -1,6 +1,6 @@
-"""What a running engine has to stand: the right embeddings, two threads at once, enough speed.
+"""Acceptance checks for an engine: accuracy, thread safety, latency.
 
-hands: what Encoder.encode takes, for N hands. Nothing here knows which engine it has.
+They know nothing of the engine but that it is an Encoder.
 """
 
 from __future__ import annotations
@@ -13,21 +13,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engines.encoder import Encoder
-from engines.finding import Finding, guarded
+from engines.encoder import Encoder, EncoderInputs
+from engines.finding import Finding, run_check
 
-Hands = tuple[np.ndarray, np.ndarray, np.ndarray]
 LIMITS = {"fp32": 0.9999, "fp16": 0.999, "int8": 0.99}  # least cosine to ONNX Runtime's embedding
-SAME = 1e-5  # what embeddings of one hand may differ by in any number, between two runs
-FRAME_MS = 1000 / 30  # of a camera
-UNCOUNTED = 10  # calls before those that are timed
+SAME = 1e-5  # largest difference in any number between two embeddings of one hand
+FRAME_MS = 1000 / 30  # of a camera at 30 frames a second
+WARM_UP = 10  # calls before those that are timed
 
 
 @dataclass(frozen=True)
 class Effort:
-    """hands: drawn to compare with; encodes: in all, from the two threads; repeats: per batch.
+    """How thorough the checks are.
 
-    patience_s: for the two threads to end.
+    Attributes:
+        hands: how many are drawn to compare embeddings of.
+        encodes: calls of the two threads together.
+        repeats: timed calls per batch.
+        batches: numbers of hands in a call, ascending.
+        patience_s: how long the two threads may take, seconds.
     """
 
     hands: int = 256
@@ -37,56 +41,66 @@ class Effort:
     patience_s: float = 300.0
 
 
-def trial(
+def run_trials(
     name: str,
     encoder: Encoder,
-    hands: Hands,
+    hands: EncoderInputs,
     effort: Effort,
     most: int | None = None,
     against: tuple[np.ndarray, float] | None = None,
     cpu_ms: float | None = None,
 ) -> Iterator[Finding]:
-    """All tests of one engine, each whatever the one before found; closes the encoder.
+    """Run all checks of one engine, whatever each finds, and close it.
 
-    most: hands it takes at once, None for any number. against: the embeddings (N, D) that
-    ONNX Runtime gives of these hands, and the least cosine to them. cpu_ms: what ONNX Runtime
-    takes for one hand.
+    Args:
+        name: the engine's, for people.
+        encoder: the engine.
+        hands: N hands.
+        effort: how thorough to be.
+        most: hands that it takes in one call; None for any number.
+        against: ONNX Runtime's embeddings (N, D) of these hands and the least cosine to them;
+            None where there are none to compare with.
+        cpu_ms: what ONNX Runtime's CPU takes for one hand, milliseconds.
     """
     batches = tuple(b for b in effort.batches if most is None or b <= most)
     if against is not None:
         expected, limit = against
         step = batches[-1]
         right = f"{name}: right"
-        yield guarded(right, lambda: likeness(right, encoder, hands, expected, limit, step))
+        yield run_check(
+            right, lambda: check_embeddings(right, encoder, hands, expected, limit, step)
+        )
     what = f"{name}: two threads"
-    threads = guarded(what, lambda: two_threads(what, encoder, hands, effort))
+    threads = run_check(what, lambda: check_threads(what, encoder, hands, effort))
     yield threads
     if threads.figures.get("stuck"):
-        return  # whoever asks it for more, even to close, may wait for ever
+        return  # any further call, even to close, may hang
     fast = f"{name}: speed"
-    yield guarded(fast, lambda: speed(fast, encoder, hands, effort.repeats, batches, cpu_ms))
-    closed = guarded(f"{name}: closed", lambda: _closed(f"{name}: closed", encoder))
+    yield run_check(
+        fast, lambda: check_speed(fast, encoder, hands, effort.repeats, batches, cpu_ms)
+    )
+    closed = run_check(f"{name}: closed", lambda: _check_close(f"{name}: closed", encoder))
     if not closed.ok:
         yield closed
 
 
-def _closed(what: str, encoder: Encoder) -> Finding:
+def _check_close(what: str, encoder: Encoder) -> Finding:
     encoder.close()
     return Finding(what, True, "")
 
 
-def embedded(encoder: Encoder, hands: Hands, step: int) -> np.ndarray:
-    """Embeddings (N, D) of all hands, `step` at a time; those of the last batch may be fewer."""
+def embed_all(encoder: Encoder, hands: EncoderInputs, step: int) -> np.ndarray:
+    """Embeddings (N, D) of N hands, encoded `step` at a time."""
     count = len(hands[0])
-    parts = [encoder.encode(*_some(hands, i, i + step)) for i in range(0, count, step)]
+    parts = [encoder.encode(*_slice(hands, i, i + step)) for i in range(0, count, step)]
     return np.concatenate(parts)
 
 
-def likeness(
-    what: str, encoder: Encoder, hands: Hands, expected: np.ndarray, limit: float, step: int
+def check_embeddings(
+    what: str, encoder: Encoder, hands: EncoderInputs, expected: np.ndarray, limit: float, step: int
 ) -> Finding:
-    """Whether the cosine to what is expected (N, D) is never below the limit."""
-    found = embedded(encoder, hands, step)
+    """Check that no embedding's cosine to the expected one, (N, D), is below the limit."""
+    found = embed_all(encoder, hands, step)
     if found.shape != expected.shape:
         return Finding(what, False, f"gives {found.shape}, not {expected.shape}", "build it again")
     lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
@@ -101,18 +115,22 @@ def likeness(
         ok,
         text if ok else f"{text}: {wrong} hands are below",
         "" if ok else "don't use it, and report this: run with --engine onnx",
-        {"cosine_min": worst, "cosine_median": float(np.median(cosines)), "limit": limit,
-         "below": wrong},
-    )  # fmt: skip
+        {
+            "cosine_min": worst,
+            "cosine_median": float(np.median(cosines)),
+            "limit": limit,
+            "below": wrong,
+        },
+    )
 
 
-def two_threads(what: str, encoder: Encoder, hands: Hands, effort: Effort) -> Finding:
-    """Whether hands encoded by two threads at once come out as when one does it alone.
+def check_threads(what: str, encoder: Encoder, hands: EncoderInputs, effort: Effort) -> Finding:
+    """Check that two threads at once get the same embeddings as one thread alone.
 
-    Each thread takes one hand after the other, never the one that the other thread has.
+    The threads take hands one by one, and never the same hand at the same time.
     """
     count, each = len(hands[0]), effort.encodes // 2
-    singles = [_some(hands, i, i + 1) for i in range(count)]
+    singles = [_slice(hands, i, i + 1) for i in range(count)]
     alone = [encoder.encode(*one)[0].copy() for one in singles]
     differing, errors = [0, 0], ["", ""]
     barrier = threading.Barrier(2)
@@ -125,7 +143,7 @@ def two_threads(what: str, encoder: Encoder, hands: Hands, effort: Effort) -> Fi
                 row = encoder.encode(*singles[i])
                 same = row.shape == (1, *alone[i].shape) and np.abs(row[0] - alone[i]).max() <= SAME
                 differing[thread] += not same  # NaN is never the same
-        except Exception as error:  # told below
+        except Exception as error:  # becomes the finding below
             errors[thread] = f"{type(error).__name__}: {error}"
 
     threads = [threading.Thread(target=work, args=(i,), daemon=True) for i in range(2)]
@@ -138,7 +156,7 @@ def two_threads(what: str, encoder: Encoder, hands: Hands, effort: Effort) -> Fi
     done = f"{2 * each} encodes from two threads"
     advice = "use it from one thread only, and report this"
     if any(thread.is_alive() for thread in threads):
-        text = f"{done} weren't through after {effort.patience_s:.0f} s"
+        text = f"{done} weren't done after {effort.patience_s:.0f} s"
         return Finding(what, False, text, advice, {"stuck": True})
     if any(errors):
         return Finding(what, False, f"{done}: {next(filter(None, errors))}", advice)
@@ -149,18 +167,18 @@ def two_threads(what: str, encoder: Encoder, hands: Hands, effort: Effort) -> Fi
     return Finding(what, True, f"{done}, {2 * each / taken:.0f} a second, as by one", "", figures)
 
 
-def speed(
+def check_speed(
     what: str,
     encoder: Encoder,
-    hands: Hands,
+    hands: EncoderInputs,
     repeats: int,
     batches: tuple[int, ...],
     cpu_ms: float | None = None,
 ) -> Finding:
-    """Milliseconds of a call by the number of hands; the GPU's part, where the engine knows it."""
+    """Measure a call's time by the number of hands, and the GPU's part of it where it is known."""
     figures: dict[str, dict[str, float]] = {}
     for batch in batches:
-        wall, gpu = _timed(encoder, _some(hands, 0, batch), repeats)
+        wall, gpu = _measure(encoder, _slice(hands, 0, batch), repeats)
         figures[str(batch)] = _percentiles("", wall)
         if gpu is not None:
             figures[str(batch)] |= _percentiles("gpu_", gpu) | _percentiles("host_", wall - gpu)
@@ -175,9 +193,11 @@ def speed(
     return Finding(what, True, text, "", {"latency_ms": figures})
 
 
-def _timed(encoder: Encoder, hands: Hands, repeats: int) -> tuple[np.ndarray, np.ndarray | None]:
-    """Milliseconds of each call, and what of them the GPU worked, None where that isn't known."""
-    for _ in range(UNCOUNTED):
+def _measure(
+    encoder: Encoder, hands: EncoderInputs, repeats: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Milliseconds of each call: in all, and on the GPU (None where that isn't known)."""
+    for _ in range(WARM_UP):
         encoder.encode(*hands)
     wall, gpu = np.empty(repeats), np.full(repeats, np.nan)
     for i in range(repeats):
@@ -195,5 +215,5 @@ def _percentiles(prefix: str, values: np.ndarray) -> dict[str, float]:
     return {prefix + n: round(float(v), 4) for n, v in zip(names, found, strict=True)}
 
 
-def _some(hands: Hands, start: int, stop: int) -> Hands:
+def _slice(hands: EncoderInputs, start: int, stop: int) -> EncoderInputs:
     return hands[0][start:stop], hands[1][start:stop], hands[2][start:stop]

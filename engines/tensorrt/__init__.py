@@ -1,0 +1,1 @@
+"""Builds TensorRT plans of encoders, checks that they run here, and runs them."""

@@ -1,9 +1,9 @@
-"""An encoder's ONNX file → a TensorRT plan, with a sidecar that says what it was built for.
+"""Builds a TensorRT plan of an encoder's ONNX file, with a sidecar that says what it is for.
 
-TensorRT 10 and 11 and TensorRT for RTX have one Python API. Where they differ: classic TensorRT
-times kernels on the GPU that is there and builds for that one; TensorRT for RTX needs no GPU,
-builds for those it is told, and times nothing. Every network is strongly typed: precision stands
-in the graph, there are no builder flags for it.
+TensorRT 10, TensorRT 11 and TensorRT for RTX share one Python API. They differ in this: classic
+TensorRT builds for the GPU in the machine, on which it times kernels; TensorRT for RTX needs no
+GPU, builds for those that it is told, and times nothing. Every network is strongly typed: the
+precision is that of the graph's tensors, not a builder flag.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from engines.errors import UserError
 from engines.files import explain_errors, replace_file, write_file
 from engines.onnx_file import is_quantised, load_encoder
 from engines.say import tell
-from engines.tensorrt.compile import compiled
+from engines.tensorrt.compile import compile_plan
 from engines.tensorrt.gpu import compute_capability
-from engines.tensorrt.precision import in_fp16
-from engines.tensorrt.runtimes import BUILDERS, RUNTIMES, installed, load
+from engines.tensorrt.precision import convert_to_fp16
+from engines.tensorrt.runtimes import BUILDERS, RUNTIMES, find_installed, load
 from engines.tensorrt.sidecar import PRECISIONS, Sidecar, save, sidecar_path, this_system
 
 if TYPE_CHECKING:
@@ -33,13 +33,15 @@ CARDS = "sm86 RTX 30, sm89 RTX 40, sm120 RTX 50"
 
 
 @dataclass(frozen=True)
-class Wish:
+class BuildOptions:
     """What kind of plan to build.
 
-    runtime: "tensorrt" or "tensorrt-rtx", None for the one installed; precision: "fp32", "fp16",
-    or "int8", for which the ONNX file must be quantised already; batches: numbers of hands to be
-    fast at, the plan takes 1 to the largest; targets: GPUs as "sm89", none for the one in this
-    machine; portable: see Sidecar.
+    Attributes:
+        runtime: "tensorrt" or "tensorrt-rtx"; None for the one that is installed.
+        precision: "fp32", "fp16" or "int8"; for the last the ONNX file must be quantised (Q/DQ).
+        batches: numbers of hands to be fast at; the plan takes 1 to the largest.
+        targets: GPUs, such as "sm89"; empty for the one in this machine.
+        portable: see `Sidecar`.
     """
 
     runtime: str | None = None
@@ -49,42 +51,51 @@ class Wish:
     portable: bool = False
 
 
-def build(onnx_path: Path, engine: Path, wish: Wish) -> Sidecar:
-    """Build a plan and write it and its sidecar, or neither; → the sidecar.
+def build(onnx_path: Path, engine: Path, options: BuildOptions) -> Sidecar:
+    """Build a plan, and write it and its sidecar, or neither.
 
-    Raises UserError where the wish can't be had here, the file is no encoder, the runtime
-    refuses its graph, or there is no room for the plan.
+    Args:
+        onnx_path: the encoder's file.
+        engine: where the plan goes.
+        options: what kind of plan.
+
+    Returns:
+        The sidecar.
+
+    Raises:
+        UserError: if such a plan can't be built here, the file is no encoder, TensorRT refuses its
+            graph, or the plan can't be written.
     """
-    wish = definite(wish)
-    runtime, targets, batches = wish.runtime or "", wish.targets, wish.batches
+    options = resolve_options(options)
+    runtime, targets, batches = options.runtime or "", options.targets, options.batches
     trt = load(runtime)
     model, spec, mark = load_encoder(onnx_path)
-    _check_quantised(model, onnx_path, wish.precision, runtime)
-    if wish.precision == "fp16":
-        model = in_fp16(model)
+    _check_quantised(model, onnx_path, options.precision, runtime)
+    if options.precision == "fp16":
+        model = convert_to_fp16(model)
     tell(
         f"Building {engine} for {', '.join(targets)} with {RUNTIMES[runtime]} {trt.__version__}, "
-        f"{wish.precision}, 1 to {batches[-1]} hands."
+        f"{options.precision}, 1 to {batches[-1]} hands."
     )
     started = time.monotonic()
-    plan = compiled(
+    plan = compile_plan(
         trt,
         f"{RUNTIMES[runtime]} {trt.__version__}",
         model.SerializeToString(),
         batches,
         targets if runtime == RTX else (),
-        wish.portable,
+        options.portable,
         None if runtime == RTX else engine.with_name(engine.name + ".timing"),
     )
-    here = installed().get(runtime)
+    here = find_installed().get(runtime)
     sidecar = Sidecar(
         runtime=runtime,
         runtime_version=trt.__version__,
         cuda=here.cuda if here else None,
         system=this_system(),
         targets=targets,
-        precision=wish.precision,
-        portable=wish.portable,
+        precision=options.precision,
+        portable=options.portable,
         onnx_sha256=hashlib.sha256(onnx_path.read_bytes()).hexdigest(),
         fingerprint=mark,
         spec=spec,
@@ -98,7 +109,7 @@ def build(onnx_path: Path, engine: Path, wish: Wish) -> Sidecar:
 
 
 def _write(plan: bytes, sidecar: Sidecar, engine: Path) -> None:
-    """Both files or neither."""
+    """Write both files or neither."""
     beside = sidecar_path(engine)
     before = beside.read_bytes() if beside.is_file() else None
     untouched = f"What was there before is untouched. The plan takes {len(plan) / 1e6:.0f} MB."
@@ -106,10 +117,10 @@ def _write(plan: bytes, sidecar: Sidecar, engine: Path) -> None:
         try:
             with replace_file(engine) as file:
                 file.write(plan)
-                file.flush()  # no room shows here, before the sidecar speaks of the new plan
+                file.flush()  # a full disk shows here, before the sidecar is replaced
                 save(sidecar, engine)
         except OSError:
-            with contextlib.suppress(OSError):  # the plan may have been in use, as on Windows
+            with contextlib.suppress(OSError):  # Windows can't replace a plan in use
                 if before is None:
                     beside.unlink(missing_ok=True)
                 elif beside.read_bytes() != before:
@@ -117,22 +128,24 @@ def _write(plan: bytes, sidecar: Sidecar, engine: Path) -> None:
             raise
 
 
-def definite(wish: Wish) -> Wish:
-    """The same wish with its runtime and targets named. Raises UserError where it can't be had."""
-    runtime = _chosen_runtime(wish.runtime)
-    _check_precision(wish.precision, runtime)
-    batches = tuple(sorted(set(wish.batches)))
-    return Wish(runtime, wish.precision, batches, _targets(runtime, wish), wish.portable)
+def resolve_options(options: BuildOptions) -> BuildOptions:
+    """Fill in the runtime and the targets. Raises UserError where such a plan can't be built."""
+    runtime = _choose_runtime(options.runtime)
+    _check_precision(options.precision, runtime)
+    batches = tuple(sorted(set(options.batches)))
+    return BuildOptions(
+        runtime, options.precision, batches, _choose_targets(runtime, options), options.portable
+    )
 
 
-def _chosen_runtime(name: str | None) -> str:
+def _choose_runtime(name: str | None) -> str:
     if name is not None and name not in BUILDERS:
         raise UserError(f"--runtime takes {' or '.join(BUILDERS)}; got {name!r}.")
-    there = [runtime for runtime in BUILDERS if runtime in installed()]
+    there = [runtime for runtime in BUILDERS if runtime in find_installed()]
     if name is None and not there:
         raise UserError(
             "Building a plan needs TensorRT, which isn't installed here; for RTX cards: pip "
-            "install -r requirements-gpu.txt, which names the line for other cards, too"
+            "install -r requirements-gpu.txt, which also says what to install for other cards"
         )
     return name or there[0]
 
@@ -166,7 +179,7 @@ def _check_quantised(model: onnx.ModelProto, path: Path, precision: str, runtime
         )
 
 
-def _targets(runtime: str, wish: Wish) -> tuple[str, ...]:
+def _choose_targets(runtime: str, options: BuildOptions) -> tuple[str, ...]:
     trt, gpu = load(runtime), compute_capability()
     if runtime != RTX:
         if gpu is None:
@@ -175,19 +188,19 @@ def _targets(runtime: str, wish: Wish) -> tuple[str, ...]:
                 f"driver answers here; build there, or for an RTX card: --runtime {RTX} --target "
                 "sm89"
             )
-        if set(wish.targets) - {gpu}:
+        if set(options.targets) - {gpu}:
             raise UserError(
                 f"TensorRT builds for the GPU in this machine, {gpu}, and not for "
-                f"{', '.join(wish.targets)}; build there, or for an RTX card: --runtime {RTX}"
+                f"{', '.join(options.targets)}; build there, or for an RTX card: --runtime {RTX}"
             )
         return (gpu,)
-    if wish.portable:
+    if options.portable:
         raise UserError(
             "TensorRT for RTX has no portable plans: leave --portable out, or use --runtime "
             "tensorrt."
         )
     known = [name.lower() for name in trt.ComputeCapability.__members__ if name.startswith("SM")]
-    targets = tuple(dict.fromkeys(wish.targets)) or ((gpu,) if gpu else ())
+    targets = tuple(dict.fromkeys(options.targets)) or ((gpu,) if gpu else ())
     if not targets:
         raise UserError(
             f"No GPU with its driver answers here, so name what to build for with --target: {CARDS}"

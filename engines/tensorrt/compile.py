@@ -1,25 +1,26 @@
-"""All that is said to TensorRT's builder: an ONNX graph's bytes → a plan's bytes.
+"""The calls to TensorRT's builder: from an ONNX graph's bytes to a plan's bytes.
 
-`trt` is the module of either runtime that builds, see tensorrt_runtimes. No builder flag for a
-precision, no calibrator, no implicit batch: TensorRT 11 has none of them.
+`trt` is the module of one of BUILDERS, see `engines.tensorrt.runtimes`. TensorRT 11 has no builder
+flags for precisions, no calibrators and no implicit batch, so none of them is used.
 """
 
 from __future__ import annotations
 
 import contextlib
-import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.progress import Progress, TimeElapsedColumn
+
 from engines.errors import UserError, first_line
 from engines.files import write_file
-from engines.tensorrt.runtimes import error_log, first_error, started
+from engines.say import progress
+from engines.tensorrt.runtimes import error_log, first_error, start
 from engines.tensorrt.sidecar import ranges
 
 
-def compiled(
+def compile_plan(
     trt: Any,
     what: str,
     model: bytes,
@@ -28,24 +29,34 @@ def compiled(
     portable: bool = False,
     timing: Path | None = None,
 ) -> bytes:
-    """→ the plan, with an optimisation profile for each of `ranges(batches)`.
+    """Compile a graph, with an optimisation profile for each of `ranges(batches)`.
 
-    what: the runtime, as people call it. targets: GPUs as "sm89", where the runtime builds for
-    others than the one that is there. timing: the file that keeps kernels' times between builds.
-    Raises UserError where TensorRT refuses the graph or can't build it.
+    Args:
+        trt: the runtime's module.
+        what: the runtime's name, for people.
+        model: the serialised ONNX graph.
+        batches: ascending numbers of hands.
+        targets: GPUs, such as "sm89"; empty for the one in this machine.
+        portable: see `Sidecar`.
+        timing: the file in which kernels' times are kept between builds; None for none.
+
+    Returns:
+        The plan.
+
+    Raises:
+        UserError: if TensorRT refuses the graph or can't build it.
     """
-    logger, progress = error_log(trt), _progress(trt)
-    builder = started(trt.Builder, logger, what)
+    logger = error_log(trt)
+    builder = start(trt.Builder, logger, what)
     config = builder.create_builder_config()
-    config.progress_monitor = progress
-    config.clear_flag(trt.BuilderFlag.TF32)  # what is left in single precision needs all of it
-    # Since TensorRT 11 every network is strongly typed; 10 has to be asked for it.
+    config.clear_flag(trt.BuilderFlag.TF32)  # what stays in FP32 needs its full precision
+    # TensorRT 11 always does this; TensorRT 10 has to be told.
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, logger)
     if not parser.parse(model):
         error = parser.get_error(0)
         node = f"{error.node_operator()} {error.node_name()}: " if error.node_operator() else ""
-        raise _refused(what, "can't take the encoder's graph", node + error.desc())
+        raise _refusal(what, "can't take the encoder's graph", node + error.desc())
     for least, most in ranges(batches):
         profile = builder.create_optimization_profile()
         for i in range(network.num_inputs):
@@ -53,34 +64,37 @@ def compiled(
             rest = tuple(tensor.shape)[1:]
             profile.set_shape(tensor.name, (least, *rest), (most, *rest), (most, *rest))
         if config.add_optimization_profile(profile) < 0:
-            raise _refused(what, f"can't take {least} to {most} hands", first_error(logger))
+            raise _refusal(what, f"can't take {least} to {most} hands", first_error(logger))
     if targets:
         config.num_compute_capabilities = len(targets)
     for i, target in enumerate(targets):
         if not config.set_compute_capability(trt.ComputeCapability.__members__[target.upper()], i):
-            raise _refused(what, f"can't build for {target}", first_error(logger))
+            raise _refusal(what, f"can't build for {target}", first_error(logger))
     if portable:
         config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
-    times = _known_times(config, timing) if timing else None  # held until the plan is built
-    plan = builder.build_serialized_network(network, config)
+    times = _load_times(config, timing) if timing else None  # must outlive the build
+    with progress("{task.description}", TimeElapsedColumn()) as shown:
+        monitor = _monitor(trt, shown)  # in a variable: TensorRT doesn't keep it alive
+        config.progress_monitor = monitor
+        plan = builder.build_serialized_network(network, config)
     if plan is None:
-        raise _refused(what, "can't build the encoder", first_error(logger))
+        raise _refusal(what, "can't build the encoder", first_error(logger))
     if timing and times is not None:
         _keep_times(times, timing)
     return bytes(plan)
 
 
-def _refused(what: str, fault: str, reason: str) -> UserError:
+def _refusal(what: str, fault: str, reason: str) -> UserError:
     return UserError(
         f"{what} {fault} ({first_line(reason)}); without a plan the encoder runs with: --engine "
         "onnx"
     )
 
 
-def _known_times(config: Any, path: Path) -> Any:
-    """The timing cache that this build uses and adds to; None where the runtime has none."""
+def _load_times(config: Any, path: Path) -> Any:
+    """The timing cache that the build uses and extends; None where the runtime has none."""
     kept = path.read_bytes() if path.is_file() else b""
-    for data in (kept, b""):  # those of another GPU or release are refused
+    for data in (kept, b""):  # TensorRT refuses another GPU's or release's
         cache = config.create_timing_cache(data)
         if cache is not None and config.set_timing_cache(cache, False):
             return cache
@@ -88,32 +102,25 @@ def _known_times(config: Any, path: Path) -> Any:
 
 
 def _keep_times(cache: Any, path: Path) -> None:
-    with contextlib.suppress(OSError):  # the plan matters more
+    with contextlib.suppress(OSError):  # without it the next build only takes longer
         write_file(path, bytes(cache.serialize()))
 
 
-def _progress(trt: Any) -> Any:
-    class Progress(trt.IProgressMonitor):
-        """The phase at hand and the seconds gone by, on one line of a terminal."""
+def _monitor(trt: Any, shown: Progress) -> Any:
+    """Shows the builder's phase at hand."""
 
+    class Monitor(trt.IProgressMonitor):
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
-            self._started = time.monotonic()
-            self._shown = sys.stderr.isatty()
+            self._task = shown.add_task("", total=None)
 
         def phase_start(self, name: str, parent: str | None, steps: int) -> None:
-            self._show(name)
+            shown.update(self._task, description=name)
 
         def step_complete(self, name: str, step: int) -> bool:
             return True  # go on
 
         def phase_finish(self, name: str) -> None:
-            self._show("")
+            shown.update(self._task, description="")
 
-        def _show(self, text: str) -> None:
-            if self._shown:
-                seconds = time.monotonic() - self._started
-                line = f"{seconds:6.1f} s  {text}" if text else ""
-                print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
-
-    return Progress()
+    return Monitor()

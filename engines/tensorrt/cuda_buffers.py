@@ -1,7 +1,7 @@
-"""Pinned host buffers, device buffers and the stream between them. Only this file imports pycuda.
+"""Pinned host buffers, device buffers and the CUDA stream. The only file that imports pycuda.
 
-All of it lives in the GPU's primary context, which PyTorch and the CUDA runtime share, and which
-is made current for a call and given back after it: so it works from any thread, beside torch.
+Everything is in the GPU's primary context, which PyTorch and the CUDA runtime use, too. It is made
+current for each call and released after it, so that any thread may call, also beside PyTorch.
 """
 
 from __future__ import annotations
@@ -18,19 +18,27 @@ import numpy as np
 from engines.errors import UserError, short_reason
 
 Shapes = Mapping[str, tuple[int, ...]]
-_RETAINING = threading.Lock()  # functools.cache has none
+_RETAINING = threading.Lock()  # functools.cache doesn't lock
 
 
 class CudaBuffers:
-    """One float32 buffer per tensor on the host and one on the device, for the largest batch.
+    """A float32 buffer per tensor on the host and one on the device. Not for two threads at once.
 
-    inputs, outputs: tensor name → shape, the batch first, as large as it may get. addresses: tensor
-    name → device address, the same until `close`. gpu_ms: time of the last `run` between the first
-    copy and the last, by the GPU's clock. Not for two threads at once. Raises UserError where
-    pycuda or a GPU is missing, or memory runs out.
+    Attributes:
+        addresses: tensor name → device address, constant until `close`.
+        gpu_ms: time of the last `run`, copies included, by the GPU's clock; None before the first.
     """
 
     def __init__(self, inputs: Shapes, outputs: Shapes) -> None:
+        """Reserve the memory.
+
+        Args:
+            inputs: tensor name → shape with the largest batch.
+            outputs: tensor name → shape with the largest batch.
+
+        Raises:
+            UserError: if pycuda or a GPU is missing, or memory runs out.
+        """
         self._inputs, self._outputs = tuple(inputs), tuple(outputs)
         self._host: dict[str, Any] = {}
         self._device: dict[str, Any] = {}
@@ -44,7 +52,7 @@ class CudaBuffers:
                     self._device[name] = cuda.mem_alloc(self._host[name].nbytes)
             except cuda.Error as error:
                 self._free()
-                raise fault("can't reserve its memory", error) from None
+                raise cuda_error("can't reserve its memory", error) from None
         self.addresses = {name: int(memory) for name, memory in self._device.items()}
 
     @property
@@ -54,13 +62,13 @@ class CudaBuffers:
 
     @contextlib.contextmanager
     def current(self) -> Iterator[None]:
-        """The primary context is this thread's until the block ends."""
+        """Make the primary context this thread's until the block ends."""
         with _RETAINING:
             context = _primary_context()
         try:
             context.push()
         except self._cuda.Error as error:
-            raise fault("doesn't answer", error) from None
+            raise cuda_error("doesn't answer", error) from None
         try:
             yield
         finally:
@@ -69,10 +77,19 @@ class CudaBuffers:
     def run(
         self, arrays: Mapping[str, np.ndarray], enqueue: Callable[[int], None]
     ) -> dict[str, np.ndarray]:
-        """Copy N inputs there, `enqueue(N)` work on them, copy N outputs back; → those.
+        """Copy N inputs to the device, run the network, copy N outputs back.
 
-        arrays: one float32 (N, …) per input, N up to the largest batch. Call it inside `current`.
-        Raises UserError where CUDA refuses.
+        Call it inside `current`.
+
+        Args:
+            arrays: a float32 array (N, …) per input, N up to the largest batch.
+            enqueue: queues the network's work on `stream` for N hands.
+
+        Returns:
+            A float32 array (N, …) per output.
+
+        Raises:
+            UserError: if CUDA fails.
         """
         count = len(next(iter(arrays.values())))
         for name in self._inputs:
@@ -88,15 +105,15 @@ class CudaBuffers:
                     target = self._host[name][:count]
                     self._cuda.memcpy_dtoh_async(target, self._device[name], self._stream)
                 self._ended.record(self._stream)
-            finally:  # after a fault, too: what is queued still uses the buffers
+            finally:  # after an error, too: queued work still uses the buffers
                 self._stream.synchronize()
             self.gpu_ms = self._ended.time_since(self._began)
         except self._cuda.Error as error:
-            raise fault("stopped with an error", error) from None
+            raise cuda_error("stopped with an error", error) from None
         return {name: self._host[name][:count].copy() for name in self._outputs}
 
     def close(self) -> None:
-        """Free everything. Again: nothing."""
+        """Free all memory. Closing again does nothing."""
         if self._host or self._device:
             with self.current():
                 self._free()
@@ -111,15 +128,15 @@ class CudaBuffers:
 
 
 def pycuda_version() -> str:
-    """Raises UserError where pycuda isn't installed, or can't be loaded."""
+    """The installed version. Raises UserError where pycuda is missing or can't be loaded."""
     _pycuda()
     import pycuda
 
     return str(pycuda.VERSION_TEXT)
 
 
-def fault(what: str, error: Exception) -> UserError:
-    """The sentence for an exception of CUDA's."""
+def cuda_error(what: str, error: Exception) -> UserError:
+    """The error for a CUDA exception; what: what the GPU did."""
     return UserError(f"The GPU {what} ({short_reason(error)}); for the CPU: --engine onnx")
 
 
@@ -136,20 +153,20 @@ def _pycuda() -> Any:
     except (ImportError, OSError) as error:  # it is linked with the driver's library
         raise UserError(
             f"pycuda can't be loaded ({short_reason(error)}): it needs NVIDIA's driver, and to be "
-            "built with CUDA headers no newer than that; build it anew with: pip install "
+            "built with CUDA headers no newer than that; build it again with: pip install "
             "--force-reinstall --no-deps --no-cache-dir pycuda"
         ) from None
 
 
 @functools.cache
 def _primary_context() -> Any:
-    """Of the first GPU. Retained once, for as long as the program runs: others share it."""
+    """The first GPU's primary context, retained once for the life of the program."""
     cuda = _pycuda()
     try:
         cuda.init()
         context = cuda.Device(0).retain_primary_context()
     except cuda.Error as error:
-        raise fault("doesn't answer", error) from None
-    # Never destroyed: pycuda would detach it then as if it were not the primary one (2026.1).
+        raise cuda_error("doesn't answer", error) from None
+    # Never freed: pycuda 2026.1 would detach it as if it weren't the primary context.
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(context))
     return context

@@ -1,4 +1,4 @@
-"""Which NVIDIA GPU is here, asked of the driver itself: no CUDA package is needed for that."""
+"""Asks the NVIDIA driver for the GPU; needs no CUDA package."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MAJOR, MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR
 
 
 def driver_cuda() -> str | None:
-    """The newest CUDA release that the driver knows, such as "12"; None without a driver."""
+    """The newest CUDA release that the driver supports, such as "12"; None without a driver."""
     try:
         driver: Any = ctypes.CDLL(DRIVER)
     except OSError:
@@ -21,7 +21,7 @@ def driver_cuda() -> str | None:
 
 
 def compute_capability(device: int = 0) -> str | None:
-    """Such as "sm89"; None where there is no driver, or no such GPU."""
+    """A GPU's compute capability, such as "sm89"; None without a driver or such a GPU."""
     try:
         driver: Any = ctypes.CDLL(DRIVER)
     except OSError:

@@ -1,4 +1,4 @@
-"""Whether a plan runs here: told before TensorRT sees it, with the command that mends it."""
+"""Checks whether a plan runs on this machine, before TensorRT is asked to open it."""
 
 from __future__ import annotations
 
@@ -9,54 +9,67 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from engines.errors import UserError
-from engines.tensorrt.runtimes import BUILDERS, RUNTIMES, Installed, pip_install
+from engines.tensorrt.runtimes import BUILDERS, RUNTIMES, InstalledRuntime, pip_install
 from engines.tensorrt.sidecar import Sidecar, sidecar_path, this_system
 
 LEAN = "tensorrt-lean"
 
 
 @dataclass(frozen=True)
-class Here:
-    """What is on this machine. gpu: such as "sm89", None where there is none or no driver for it.
+class Machine:
+    """What a plan has to fit.
 
-    fingerprint: of the encoder that is asked for; None takes whichever the plan holds.
-    system: see `this_system`.
+    Attributes:
+        installed: the TensorRT runtimes, by name.
+        gpu: such as "sm89"; None where there is none, or no driver for it.
+        fingerprint: of the encoder that is asked for; None for any.
+        system: see `this_system`.
     """
 
-    installed: Mapping[str, Installed]
+    installed: Mapping[str, InstalledRuntime]
     gpu: str | None
     fingerprint: str | None = None
     system: str = field(default_factory=this_system)
 
 
-def check(sidecar: Sidecar, path: Path, plan: bytes, here: Here) -> str:
-    """→ the name of the runtime that runs this plan here.
+def check_plan(sidecar: Sidecar, path: Path, plan: bytes, here: Machine) -> str:
+    """Check a plan against its sidecar and this machine.
 
-    path, plan: the file and its bytes. Raises UserError, one sentence with the command that mends
-    it, where nothing here can, or where the plan isn't what its sidecar says.
+    Args:
+        sidecar: what the plan was built for.
+        path: its file.
+        plan: its bytes.
+        here: this machine, and the encoder that is asked for.
+
+    Returns:
+        The name of the installed runtime that runs it.
+
+    Raises:
+        UserError: if none does, or the plan isn't the one that the sidecar describes. The sentence
+            names the command that fixes it.
     """
     if len(plan) != sidecar.plan_bytes:
         raise UserError(
             f"{path} has {len(plan)} bytes where {sidecar.plan_bytes} were written; copy it again "
-            f"whole, or build it again: {rebuild(sidecar, path)}"
+            f"whole, or build it again: {rebuild_command(sidecar, path)}"
         )
     if hashlib.sha256(plan).hexdigest() != sidecar.plan_sha256:
         raise UserError(
-            f"{path} isn't the plan that {sidecar_path(path).name} speaks of; copy the two "
-            f"together, or build it again: {rebuild(sidecar, path)}"
+            f"{path} isn't the plan that {sidecar_path(path).name} describes; copy the two "
+            f"together, or build it again: {rebuild_command(sidecar, path)}"
         )
     if here.fingerprint not in (None, sidecar.fingerprint):
         raise UserError(
             f"{path} holds the encoder {sidecar.fingerprint[:12]} and not the one asked for, "
             f"{here.fingerprint[:12]}; name its own ONNX file with --encoder, or build it from "
-            f"that one: {rebuild(sidecar, path)}"
+            f"that one: {rebuild_command(sidecar, path)}"
         )
     if sidecar.runtime == "tensorrt" and sidecar.system != here.system:
         raise UserError(
             f"{path} was built on {sidecar.system} and this is {here.system}, where TensorRT "
-            f"doesn't take it; build it here: {rebuild(sidecar, path)}"
+            f"doesn't take it; build it here: {rebuild_command(sidecar, path)}"
         )
-    runtime = _runtime(sidecar, path, here)
+    runtime = _find_runtime(sidecar, path, here)
     if here.gpu is None:
         raise UserError(
             f"{path} needs an NVIDIA GPU with its driver, and none answers here; for the CPU: "
@@ -65,12 +78,12 @@ def check(sidecar: Sidecar, path: Path, plan: bytes, here: Here) -> str:
     if here.gpu not in sidecar.targets:
         raise UserError(
             f"{path} was built for {', '.join(sidecar.targets)} and the GPU here is {here.gpu}; "
-            f"build it for this one: {rebuild(sidecar, path, target=here.gpu)}"
+            f"build it for this one: {rebuild_command(sidecar, path, target=here.gpu)}"
         )
     return runtime
 
 
-def _runtime(sidecar: Sidecar, path: Path, here: Here) -> str:
+def _find_runtime(sidecar: Sidecar, path: Path, here: Machine) -> str:
     """The installed runtime that runs the plan."""
     able = [sidecar.runtime, *((LEAN,) if sidecar.portable else ())]
     there = [name for name in able if name in here.installed]
@@ -78,7 +91,7 @@ def _runtime(sidecar: Sidecar, path: Path, here: Here) -> str:
     for name in there:
         if _runs(sidecar, here.installed[name].version):
             return name
-    # Without a CUDA release in its package's name it came with the system, as on a Jetson.
+    # A runtime without a CUDA release in its package's name came with the system, as on a Jetson.
     install = pip_install(sidecar.runtime, sidecar.runtime_version, sidecar.cuda)
     install = (
         install if sidecar.cuda else f"take {wanted}, which came with the system it was built on"
@@ -86,19 +99,19 @@ def _runtime(sidecar: Sidecar, path: Path, here: Here) -> str:
     if there:
         raise UserError(
             f"{path} was built by {wanted} and here is {here.installed[there[0]].version}; build "
-            f"it again: {rebuild(sidecar, path)}, or: {install}"
+            f"it again: {rebuild_command(sidecar, path)}, or: {install}"
         )
     others = [name for name in here.installed if name in BUILDERS]
     if others:
         raise UserError(
             f"{path} was built by {wanted} and here is {RUNTIMES[others[0]]}; build it again: "
-            f"{rebuild(sidecar, path, others[0], here.gpu)}, or: {install}"
+            f"{rebuild_command(sidecar, path, others[0], here.gpu)}, or: {install}"
         )
     raise UserError(f"{path} needs {wanted}, which isn't installed here: {install}")
 
 
 def _runs(sidecar: Sidecar, version: str) -> bool:
-    """A plan belongs to one release, a portable one to that and the newer of its generation."""
+    """Whether a release runs a plan: the same release, or for a portable plan a newer minor."""
     if not sidecar.portable:
         return version == sidecar.runtime_version
     built, there = _numbers(sidecar.runtime_version), _numbers(version)
@@ -109,10 +122,17 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".") if part.isdecimal())
 
 
-def rebuild(
+def rebuild_command(
     sidecar: Sidecar, path: Path, runtime: str | None = None, target: str | None = None
 ) -> str:
-    """The command that builds the like of a plan, as far as the runtime can."""
+    """The command that builds a plan of the same kind, as far as the runtime can.
+
+    Args:
+        sidecar: of the plan.
+        path: its file.
+        runtime: another one than the plan's.
+        target: the GPU to build for, in place of the plan's.
+    """
     runtime = runtime or sidecar.runtime
     rtx = runtime == "tensorrt-rtx"
     targets = target or ",".join(sidecar.targets)

@@ -1,6 +1,6 @@
-"""An encoder's graph in half precision: where the time goes runs in FP16, the rest stays FP32.
+"""Converts an encoder's graph to half precision: dense layers run in FP16, the rest in FP32.
 
-TensorRT takes every type from the graph (strongly typed networks), so this is all of FP16.
+TensorRT takes every type from the graph (strongly typed networks); it needs nothing else for FP16.
 """
 
 from __future__ import annotations
@@ -14,23 +14,28 @@ from engines.errors import UserError
 if TYPE_CHECKING:
     import onnx
 
-# Half precision pays in these; a MatMul joins them where it multiplies by weights.
+# The layers that half precision makes faster; so does a MatMul by stored weights.
 DENSE = {"Conv", "ConvTranspose", "Gemm"}
-# Half precision is harmless in these, so they stay in it where their inputs already are. What
-# isn't named (norms, means, exponentials, geometry in metres) is worked out in FP32.
-FOLLOWING = {
-    "Add", "AveragePool", "Clip", "Concat", "Div", "Erf", "Flatten", "GlobalAveragePool",
-    "HardSigmoid", "HardSwish", "Identity", "LeakyRelu", "MaxPool", "Mul", "PRelu", "Pad", "Relu",
-    "Reshape", "Sigmoid", "Slice", "Split", "Squeeze", "Sub", "Tanh", "Transpose", "Unsqueeze",
-}  # fmt: skip
+# Operators that half precision doesn't harm: they run in FP16 where their inputs already are. All
+# others (norms, means, exponentials, geometry in metres) run in FP32.
+ARITHMETIC = {"Add", "Div", "Mul", "Sub"}
+POOLING = {"AveragePool", "GlobalAveragePool", "MaxPool"}
+ACTIVATIONS = {"Clip", "Erf", "HardSigmoid", "HardSwish", "LeakyRelu", "PRelu", "Relu"}
+ACTIVATIONS |= {"Sigmoid", "Tanh"}
+MOVING = {"Concat", "Flatten", "Identity", "Pad", "Reshape", "Slice", "Split", "Squeeze"}
+MOVING |= {"Transpose", "Unsqueeze"}
+FOLLOWING = ARITHMETIC | POOLING | ACTIVATIONS | MOVING
 SUFFIX = "_fp16"
 
 
-def in_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
-    """→ a copy whose dense layers work in FP16; inputs, outputs and metadata are the same.
+def convert_to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Copy a graph with its dense layers in FP16.
 
-    The fingerprint stays, too: it is the same encoder, rounded. Raises UserError where a weight
-    is beyond what FP16 holds.
+    Inputs, outputs and metadata stay the same, the fingerprint too: it is the same encoder,
+    rounded.
+
+    Raises:
+        UserError: if a weight is larger than FP16 holds.
     """
     import onnx
 
@@ -39,16 +44,16 @@ def in_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
     nodes = _Caster(cast).nodes()
     del cast.graph.node[:]
     cast.graph.node.extend(nodes)
-    del cast.graph.value_info[:]  # their types have changed; whoever needs them infers them
+    del cast.graph.value_info[:]  # the types have changed, and can be inferred
     prune(cast.graph)
     onnx.checker.check_model(cast, full_check=True)
     return cast
 
 
 class _Caster:
-    """Walks a graph once. A tensor keeps its name in FP32; its FP16 twin has the suffix.
+    """Walks a graph once. A tensor keeps its name in FP32, and has SUFFIX in FP16.
 
-    Whichever of the two a node doesn't give is cast from the other where it is first read.
+    A node gives one of the two; the other is cast from it where it is first read.
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
@@ -57,32 +62,32 @@ class _Caster:
         self._graph = model.graph
         self._floats = _floats(model)
         self._values = {w.name: numpy_helper.to_array(w) for w in model.graph.initializer}
-        self._fixed = set(self._values)  # what doesn't depend on the inputs
-        self._halves: set[str] = set()  # what some node gives in FP16
-        self._there: set[str] = set()  # twins and casts that have been made
+        self._fixed = set(self._values)  # tensors that don't depend on the inputs
+        self._halves: set[str] = set()  # tensors that a node gives in FP16
+        self._there: set[str] = set()  # FP16 tensors and casts that have been added
         self._nodes: list[onnx.NodeProto] = []
 
     def nodes(self) -> list[onnx.NodeProto]:
+        """The new graph's nodes."""
         for node in self._graph.node:
-            self._take(node)
+            self._add(node)
         for output in self._graph.output:
             self._single(output.name)
         return self._nodes
 
-    def _take(self, node: onnx.NodeProto) -> None:
+    def _add(self, node: onnx.NodeProto) -> None:
         if all(name in self._fixed for name in node.input if name):
             self._fixed.update(node.output)
             if node.op_type == "Cast" and node.input[0] in self._values:
-                self._values[node.output[0]] = self._values[node.input[0]]  # stored in halves
+                self._values[node.output[0]] = self._values[node.input[0]]  # stored as FP16
             self._nodes.append(node)
         elif self._runs_in_half(node):
-            read = [self._half(name) if name in self._floats else name for name in node.input]
-            given = [name + SUFFIX if name in self._floats else name for name in node.output]
-            node.input[:], node.output[:] = read, given
+            inputs = [self._half(name) if name in self._floats else name for name in node.input]
+            outputs = [name + SUFFIX if name in self._floats else name for name in node.output]
+            node.input[:], node.output[:] = inputs, outputs
             self._nodes.append(node)
-            names = {name.removesuffix(SUFFIX) for name in given}
-            self._halves |= names
-            self._there.update(given)
+            self._halves |= {name.removesuffix(SUFFIX) for name in outputs}
+            self._there.update(outputs)
         else:
             for name in node.input:
                 self._single(name)
@@ -99,20 +104,21 @@ class _Caster:
         return node.op_type in FOLLOWING and bool(moving) and self._halves.issuperset(moving)
 
     def _half(self, name: str) -> str:
-        """The twin's name; a weight is stored anew, anything else cast."""
+        """The name of a tensor in FP16: a weight is stored again, anything else is cast."""
         from onnx import TensorProto, numpy_helper
 
-        twin = name + SUFFIX
-        if twin not in self._there:
-            self._there.add(twin)
+        half = name + SUFFIX
+        if half not in self._there:
+            self._there.add(half)
             if name in self._values:
-                rounded = _rounded(name, self._values[name])
-                self._graph.initializer.append(numpy_helper.from_array(rounded, twin))
+                rounded = _round_to_fp16(name, self._values[name])
+                self._graph.initializer.append(numpy_helper.from_array(rounded, half))
             else:
-                self._cast(name, twin, TensorProto.FLOAT16)
-        return twin
+                self._cast(name, half, TensorProto.FLOAT16)
+        return half
 
     def _single(self, name: str) -> None:
+        """Cast a tensor back to FP32 under its own name, if it is only there in FP16."""
         from onnx import TensorProto
 
         if name in self._halves and name not in self._there:
@@ -135,7 +141,7 @@ def _floats(model: onnx.ModelProto) -> set[str]:
     return names | {w.name for w in graph.initializer if w.data_type == TensorProto.FLOAT}
 
 
-def _rounded(name: str, values: np.ndarray) -> np.ndarray:
+def _round_to_fp16(name: str, values: np.ndarray) -> np.ndarray:
     largest = float(np.finfo(np.float16).max)
     if np.abs(values).max(initial=0.0) > largest:
         raise UserError(
@@ -146,17 +152,17 @@ def _rounded(name: str, values: np.ndarray) -> np.ndarray:
 
 
 def prune(graph: onnx.GraphProto) -> None:
-    """Drop weights, and casts of weights, that nothing reads any more."""
+    """Remove weights, and casts of weights, that no node reads any more."""
     outputs = {output.name for output in graph.output}
 
-    def read() -> set[str]:
+    def names_read() -> set[str]:
         return outputs.union(*(node.input for node in graph.node))
 
-    used = read()
+    used = names_read()
     kept = [n for n in graph.node if n.op_type != "Cast" or used.intersection(n.output)]
     del graph.node[:]
     graph.node.extend(kept)
-    used = read()
+    used = names_read()
     weights = [weight for weight in graph.initializer if weight.name in used]
     del graph.initializer[:]
     graph.initializer.extend(weights)

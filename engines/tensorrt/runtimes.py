@@ -1,6 +1,6 @@
-"""The TensorRT packages there are, behind one seam: their Python API is one, their names differ.
+"""The TensorRT runtimes, which share one Python API under different package names.
 
-The only file that imports tensorrt, tensorrt_lean and tensorrt_rtx, each when it is asked for.
+The only file that imports tensorrt, tensorrt_lean and tensorrt_rtx, each on demand.
 """
 
 from __future__ import annotations
@@ -13,32 +13,38 @@ from typing import Any
 from engines.errors import UserError, first_line, short_reason
 from engines.tensorrt.gpu import driver_cuda
 
-# Name on the command line → what people call it. The names are also what their packages begin
-# with; a package ends with the CUDA release it was made for.
+# Name on the command line → name for people. A package is called as on the command line, with the
+# CUDA release that it was made for at the end: tensorrt-cu13.
 RUNTIMES = {
     "tensorrt": "TensorRT",
     "tensorrt-lean": "TensorRT's lean runtime",
     "tensorrt-rtx": "TensorRT for RTX",
 }
-BUILDERS = ("tensorrt", "tensorrt-rtx")  # the lean runtime only runs what the others build
+BUILDERS = ("tensorrt", "tensorrt-rtx")  # the lean runtime can't build
 CUDAS = ("13", "12")  # newest first
 
 
 @dataclass(frozen=True)
-class Installed:
-    """A runtime as it is installed. cuda: "12" or "13"; None where its package doesn't say."""
+class InstalledRuntime:
+    """An installed runtime.
+
+    Attributes:
+        version: such as "10.16.1.11".
+        cuda: the CUDA release that it was made for, "12" or "13"; None where its package doesn't
+            say.
+    """
 
     version: str
     cuda: str | None
 
 
-def installed() -> dict[str, Installed]:
-    """The runtimes installed in this environment, by name. Imports none of them."""
+def find_installed() -> dict[str, InstalledRuntime]:
+    """The runtimes that are installed, by name; none of them is imported."""
     found = {}
     for name in RUNTIMES:
         for package, cuda in [*((f"{name}-cu{cuda}", cuda) for cuda in CUDAS), (name, None)]:
             try:
-                found[name] = Installed(importlib.metadata.version(package), cuda)
+                found[name] = InstalledRuntime(importlib.metadata.version(package), cuda)
                 break
             except importlib.metadata.PackageNotFoundError:
                 continue
@@ -46,14 +52,14 @@ def installed() -> dict[str, Installed]:
 
 
 def pip_install(name: str, version: str | None = None, cuda: str | None = None) -> str:
-    """The command that installs a runtime, for the driver's CUDA where none is named."""
+    """The command that installs a runtime; without `cuda`, the one for the driver's release."""
     known = driver_cuda() or CUDAS[0]
     newest = next((each for each in CUDAS if int(each) <= int(known)), CUDAS[-1])
     return f"pip install {name}-cu{cuda or newest}" + (f"=={version}" if version else "")
 
 
 def load(name: str) -> Any:
-    """The runtime's module. Raises UserError where it isn't installed or can't be loaded."""
+    """Import a runtime's module. Raises UserError where it isn't installed or can't be loaded."""
     try:
         if name == "tensorrt":
             import tensorrt
@@ -71,28 +77,36 @@ def load(name: str) -> Any:
         raise UserError(
             f"{RUNTIMES[name]} isn't installed here; install it with: {pip_install(name)}"
         ) from None
-    except Exception as error:  # a library that is missing: ImportError, OSError, FileNotFoundError
+    except Exception as error:  # a missing library: ImportError, OSError, FileNotFoundError
         raise UserError(
-            f"{RUNTIMES[name]} is installed but can't be loaded ({short_reason(error)}); install "
-            f"it anew with: {pip_install(name)} --force-reinstall"
+            f"{RUNTIMES[name]} is installed but can't be loaded ({short_reason(error)}); "
+            f"reinstall it with: {pip_install(name)} --force-reinstall"
         ) from None
     raise UserError(f"A TensorRT runtime is one of {', '.join(RUNTIMES)}; got {name!r}.")
 
 
-def started(kind: Any, log: Any, what: str) -> Any:
-    """A module's Builder or Runtime, with an `error_log`; what: the runtime, as people call it.
+def start(kind: Any, log: Any, what: str) -> Any:
+    """Make a Builder or Runtime.
 
-    Raises UserError where it can't start. It is asked of the log, too: with a driver that is too
-    old, some releases give an object that ends the program when it is touched.
+    The log is checked as well: with a driver that is too old, some releases give an object that
+    crashes the program when it is used.
+
+    Args:
+        kind: a module's Builder or Runtime.
+        log: of `error_log`.
+        what: the runtime's name, for people.
+
+    Raises:
+        UserError: if it can't be made.
     """
     log.errors.clear()
     try:
         made = kind(log)
-    except Exception as error:  # TypeError, of a factory that gave nothing
+    except Exception as error:  # TypeError, where the factory gave nothing
         log.errors.append(str(error))
         made = None
     if made is None or log.errors:
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(made))  # freeing it can end the program, too
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(made))  # freeing it can crash the program, too
         raise UserError(
             f"{what} can't start here ({first_error(log)}); it needs an NVIDIA driver for its CUDA "
             "release, or install it for the driver's. For the CPU: --engine onnx"
@@ -101,12 +115,12 @@ def started(kind: Any, log: Any, what: str) -> Any:
 
 
 def first_error(log: Any) -> str:
-    """What went wrong since the log was cleared, in one short line; the first is the cause."""
+    """The first error since the log was cleared, on one line; it is the cause of the others."""
     return first_line("\n".join(log.errors))
 
 
 def error_log(trt: Any) -> Any:
-    """A logger for any of a module's objects. errors: list of str, see `first_error`."""
+    """A logger for a module's objects, which keeps errors in the list `errors`."""
 
     class Errors(trt.ILogger):
         def __init__(self) -> None:
@@ -114,8 +128,8 @@ def error_log(trt: Any) -> Any:
             self.errors: list[str] = []
 
         def log(self, severity: Any, message: str) -> None:
-            worth = severity in (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR)
-            if worth and len(self.errors) < 50:  # what is said over and over need not pile up
+            serious = severity in (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR)
+            if serious and len(self.errors) < 50:  # some errors repeat without end
                 self.errors.append(message)
 
     return Errors()

@@ -1,7 +1,7 @@
-"""What a TensorRT plan was built for, in a JSON file beside it, compared before the plan is used.
+"""The sidecar: a JSON file beside a TensorRT plan that says what the plan was built for.
 
-TensorRT itself answers a plan of another version, another GPU or another length with None and a
-line in its log; this file is how we know before, and can say what to do.
+Of a plan for another version or GPU, or of a damaged one, TensorRT gives None and a line in its
+log. The sidecar is checked before the plan is opened, so that we can say what to do.
 """
 
 from __future__ import annotations
@@ -25,16 +25,24 @@ PRECISIONS = ("fp32", "fp16", "int8")
 
 @dataclass(frozen=True)
 class Sidecar:
-    """Of one plan.
+    """What a plan was built for.
 
-    runtime: "tensorrt" or "tensorrt-rtx"; runtime_version: "10.16.1.11"; cuda: the release it was
-        packaged for, "12", "13", or None; system: where it was built, as "Linux x86_64".
-    targets: the GPUs it runs on, as "sm89". precision: "fp32", "fp16" or "int8".
-    portable: built so that newer releases of the runtime, and the lean one, run it as well.
-    onnx_sha256: of the ONNX file it was built from; fingerprint, spec: of the encoder in there.
-    batches: ascending numbers of hands; the plan has an optimisation profile for each, from one
-        more than the number before up to it.
-    build_s: seconds it took; plan_bytes, plan_sha256: of the plan.
+    Attributes:
+        runtime: what built it, "tensorrt" or "tensorrt-rtx".
+        runtime_version: such as "10.16.1.11".
+        cuda: CUDA release of the runtime's package, "12" or "13"; None where it doesn't say.
+        system: where it was built, see `this_system`.
+        targets: GPUs that it runs on, such as "sm89".
+        precision: "fp32", "fp16" or "int8".
+        portable: whether newer releases of the runtime, and the lean one, run it as well.
+        onnx_sha256: of the ONNX file that it was built from (hex).
+        fingerprint: the encoder's.
+        spec: the encoder's.
+        batches: ascending numbers of hands, each with an optimisation profile, see `ranges`.
+        build_s: how long the build took, seconds.
+        plan_bytes: the plan's size.
+        plan_sha256: the plan's SHA-256 (hex).
+        format: of the sidecar.
     """
 
     runtime: str
@@ -63,22 +71,23 @@ def ranges(batches: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 
 def this_system() -> str:
-    """Such as "Linux x86_64". Plans of the classic TensorRT don't run on another."""
+    """Such as "Linux x86_64". Plans of classic TensorRT don't run on another system."""
     return f"{platform.system()} {platform.machine()}"
 
 
 def sidecar_path(plan: Path) -> Path:
+    """default.plan → default.plan.json."""
     return plan.with_name(plan.name + ".json")
 
 
 def save(sidecar: Sidecar, plan: Path) -> None:
-    """Write it beside the plan, whole or not at all. OSError passes through."""
+    """Write a plan's sidecar, whole or not at all. Raises OSError."""
     fields = dataclasses.asdict(sidecar) | {"spec": json.loads(sidecar.spec.to_json())}
     write_file(sidecar_path(plan), json.dumps(fields, indent=2) + "\n")
 
 
 def load(plan: Path) -> Sidecar:
-    """Read what stands beside a plan. Raises UserError where that is nothing we can read."""
+    """Read a plan's sidecar. Raises UserError where it is missing or damaged."""
     path = sidecar_path(plan)
     again = f"Build the plan again: python run.py build --onnx FILE.onnx --engine {plan}"
     try:
@@ -93,20 +102,26 @@ def load(plan: Path) -> Sidecar:
             raise UserError(
                 f"{path} has format {fields['format']}; this program reads {FORMAT}. {again}"
             )
-        return _parsed(fields)
+        return _parse(fields)
     except (TypeError, ValueError, KeyError, AttributeError):
         raise UserError(f"{path} doesn't say what a plan was built for. {again}") from None
 
 
-def _parsed(fields: dict[str, Any]) -> Sidecar:
+def _parse(fields: dict[str, Any]) -> Sidecar:
     values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
     try:
         values["spec"] = EncoderSpec.from_json(json.dumps(fields["spec"]))
     except UserError as error:
         raise ValueError from error
     sidecar = Sidecar(**values)
-    texts = (sidecar.runtime_version, sidecar.system, sidecar.onnx_sha256, sidecar.fingerprint,
-             sidecar.plan_sha256, *sidecar.targets)  # fmt: skip
+    texts = (
+        sidecar.runtime_version,
+        sidecar.system,
+        sidecar.onnx_sha256,
+        sidecar.fingerprint,
+        sidecar.plan_sha256,
+        *sidecar.targets,
+    )
     sound = (
         sidecar.runtime in BUILDERS
         and sidecar.precision in PRECISIONS

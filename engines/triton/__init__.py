@@ -1,0 +1,1 @@
+"""Encoders on NVIDIA's Triton Inference Server: its model repository, and the client."""

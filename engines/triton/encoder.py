@@ -1,6 +1,6 @@
 """An encoder on NVIDIA's Triton Inference Server. The only file that imports tritonclient.
 
-Crops and landmarks leave this machine for the host in the address, unencrypted.
+Crops and landmarks are sent unencrypted to the host in the address.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ import numpy as np
 
 from engines.errors import UserError, first_line
 from engines.spec import preprocess
-from engines.triton.config import AGAIN, NAME, Model, understood
+from engines.triton.config import AGAIN, NAME, TritonModel, parse_config
 
 PREFIX = "triton://"
 URL = re.compile(rf"{PREFIX}(\[[0-9a-fA-F:.]+\]|[^/:@\s\[\]]+):([0-9]{{1,5}})/({NAME})")
 PACKAGE = "tritonclient[grpc]>=2.73,<3"
-CONNECT_S = 5.0  # for each question about the model
-ENCODE_S = 10.0  # for one batch; a server that takes so long serves no live loop
+CONNECT_S = 5.0  # timeout of a request about the model
+ENCODE_S = 10.0  # timeout of a batch; a slower server is of no use live
 
 
 class TritonEncoder:
-    """A model that `write_repository` wrote, over gRPC. Threads may share it."""
+    """A model that `write_repository` wrote, used over gRPC. Threads may share it."""
 
     def __init__(self, url: str) -> None:
         """Raises UserError, as `open_triton` does."""
         self._url = self.engine = url
-        host, self._name = _parts(url)
-        self._grpc = _package()
-        # The address is where the crops go, whatever proxy the environment names.
+        host, self._name = _parse_url(url)
+        self._grpc = _load_client()
+        # No proxy: crops go to the address that was named, and nowhere else.
         self._client: Any = self._grpc.InferenceServerClient(
             host,
             channel_args=[
@@ -39,7 +39,7 @@ class TritonEncoder:
             ],
         )
         try:
-            self._model = self._ask()
+            self._model = self._query_model()
         except BaseException:
             self._client.close()
             raise
@@ -49,25 +49,25 @@ class TritonEncoder:
     def encode(
         self, crops: np.ndarray, landmarks: np.ndarray, world_landmarks: np.ndarray
     ) -> np.ndarray:
-        """See Encoder.encode. Raises UserError where the server fails or has another encoder."""
+        """See Encoder.encode. Raises UserError, too, where the model has become another encoder."""
         inputs = preprocess(self.spec, crops, landmarks, world_landmarks)
         model = self._model
         try:
-            return self._embedded(inputs, model)
+            return self._embed(inputs, model)
         except self._grpc.InferenceServerException as error:
             fault = error
-        # Where its version is gone, another of the same encoder may have taken its place.
+        # The version may be gone because a newer one of the same encoder replaced it.
         if fault.status() in ("StatusCode.NOT_FOUND", "StatusCode.UNAVAILABLE"):
-            now = self._ask()
+            now = self._query_model()
             if now.fingerprint != self.fingerprint:
                 raise UserError(
-                    f"{self._url} serves another encoder since, {now.fingerprint[:12]} in place "
-                    f"of {self.fingerprint[:12]}; start again with the one that is wanted."
+                    f"{self._url} serves another encoder now, {now.fingerprint[:12]} instead of "
+                    f"{self.fingerprint[:12]}; start again with the one that you want."
                 )
             if now.version != model.version:
                 self._model = now
                 try:
-                    return self._embedded(inputs, now)
+                    return self._embed(inputs, now)
                 except self._grpc.InferenceServerException as error:
                     fault = error
         raise UserError(
@@ -76,11 +76,11 @@ class TritonEncoder:
         )
 
     def close(self) -> None:
-        """Ends the connection; closing again does nothing."""
+        """End the connection. Closing again does nothing."""
         self._client.close()
 
-    def _embedded(self, inputs: dict[str, np.ndarray], model: Model) -> np.ndarray:
-        """As many requests as the model's batches make of the hands."""
+    def _embed(self, inputs: dict[str, np.ndarray], model: TritonModel) -> np.ndarray:
+        """Embed N hands in requests of at most `model.most`: (N, D)."""
         parts = [np.zeros((0, self.spec.dim), np.float32)]
         for start in range(0, len(next(iter(inputs.values()))), model.most):
             batch = {name: values[start : start + model.most] for name, values in inputs.items()}
@@ -102,7 +102,7 @@ class TritonEncoder:
         )
         try:
             found = answer.as_numpy("embedding")
-        except ValueError:  # fewer bytes than the shape beside them says
+        except ValueError:  # fewer bytes than the shape needs
             found = None
         wanted = (len(values), self.spec.dim)
         if found is None or found.dtype != np.float32 or found.shape != wanted:
@@ -113,15 +113,15 @@ class TritonEncoder:
             )
         return found
 
-    def _ask(self) -> Model:
-        """Raises UserError where the server or the model isn't there, or isn't one of ours."""
+    def _query_model(self) -> TritonModel:
+        """Ask the server for the model. Raises UserError where it has none, or not one of ours."""
         fault = self._grpc.InferenceServerException
         try:
             self._client.is_server_live(client_timeout=CONNECT_S)
         except fault as error:
             raise UserError(
-                f"No Triton answers at {self._url} ({_reason(error)}); start it, or mend the "
-                "address, which takes Triton's gRPC port, 8001 unless it was changed."
+                f"No Triton answers at {self._url} ({_reason(error)}); start it, or correct "
+                "the address, which takes Triton's gRPC port, 8001 unless it was changed."
             ) from None
         try:
             answer = self._client.get_model_config(self._name, client_timeout=CONNECT_S)
@@ -129,9 +129,9 @@ class TritonEncoder:
         except fault as error:
             if error.status() == "StatusCode.NOT_FOUND":
                 raise UserError(
-                    f"Triton serves no such model as {self._url} ({_reason(error)}); where it lies "
-                    "in Triton's repository, its log says why it wasn't loaded, else write it "
-                    f"there: {AGAIN}"
+                    f"Triton doesn't serve {self._url} ({_reason(error)}); if the model is in "
+                    "Triton's repository, Triton's log says why it isn't loaded, otherwise write "
+                    f"it there: {AGAIN}"
                 ) from None
             ready, why = False, f" ({_reason(error)})"
         else:
@@ -141,15 +141,19 @@ class TritonEncoder:
                 f"{self._url} isn't ready{why}; Triton's log says whether it is still loading or "
                 "failed to load."
             )
-        return understood(self._url, answer.config)
+        return parse_config(self._url, answer.config)
 
 
 def open_triton(url: str, fingerprint: str | None) -> TritonEncoder:
-    """Open triton://HOST:PORT/MODEL.
+    """Open a model on a server.
 
-    fingerprint: of the encoder that is wanted; None takes whichever is served. Raises UserError
-    where the address is none, tritonclient is missing, no server answers there, the model isn't
-    there, isn't ready or isn't one that this program wrote, or is another encoder.
+    Args:
+        url: triton://HOST:PORT/MODEL.
+        fingerprint: of the encoder that it must be; None for any.
+
+    Raises:
+        UserError: if the address isn't valid, tritonclient is missing, no server answers, or the
+            model is missing, not ready, not written by this program, or another encoder.
     """
     encoder = TritonEncoder(url)
     if fingerprint not in (None, encoder.fingerprint):
@@ -161,8 +165,8 @@ def open_triton(url: str, fingerprint: str | None) -> TritonEncoder:
     return encoder
 
 
-def _parts(url: str) -> tuple[str, str]:
-    """→ "host:port" and the model's name."""
+def _parse_url(url: str) -> tuple[str, str]:
+    """Split an address into "host:port" and the model's name. Raises UserError."""
     parts = URL.fullmatch(url)
     if not parts or not 0 < int(parts[2]) < 65536:
         raise UserError(
@@ -172,18 +176,18 @@ def _parts(url: str) -> tuple[str, str]:
     return f"{parts[1]}:{parts[2]}", parts[3]
 
 
-def _package() -> Any:
+def _load_client() -> Any:
     try:
         import tritonclient.grpc
 
         return tritonclient.grpc
-    except (ImportError, RuntimeError):  # the latter is its own, where grpcio is missing
+    except (ImportError, RuntimeError):  # RuntimeError: its own, where grpcio is missing
         raise UserError(
             f'{PREFIX} needs the package tritonclient with gRPC: pip install "{PACKAGE}"'
         ) from None
 
 
 def _reason(error: Any) -> str:
-    """The first line of a server's or gRPC's own words, short."""
+    """The first line of a server's or gRPC's message."""
     text = str(error.message() or error.status()).removeprefix("[request id: <id_unknown>] ")
     return first_line(text, longest=200)

@@ -1,12 +1,12 @@
-"""An encoder's ONNX file or TensorRT plan → a model in a repository of NVIDIA's Triton server.
+"""Writes an encoder's ONNX file or TensorRT plan into a model repository of NVIDIA's Triton.
 
     DIR/MODEL/config.pbtxt
     DIR/MODEL/1/model.onnx     or model.plan, with its sidecar
 
-The configuration names the version it belongs to. A model that is replaced gets the next number;
-the new configuration takes the place of the old one in one step, and only then the old version
-goes. So a Triton that looks at any moment finds a version together with what is said of it, and no
-number ever stands for two encoders.
+The configuration names the one version that it belongs to. To replace a model, the new version
+gets the next number, then the configuration is replaced in one step, then the old version is
+removed. So Triton always finds a version with its own configuration, and no version number is ever
+used for two encoders.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from engines.files import explain_errors, write_file
 from engines.onnx_file import load_encoder
 from engines.spec import FINGERPRINT_KEY
 from engines.tensorrt.sidecar import load, sidecar_path
-from engines.triton.config import NAME, Served, config
+from engines.triton.config import NAME, ServedEncoder, format_config
 
 CONFIG = "config.pbtxt"
-DELAY_US = 2000  # a frame lasts 33 ms at 30 to the second
+DELAY_US = 2000  # short beside a frame's 33 ms
 
 
 def write_repository(
@@ -37,19 +37,28 @@ def write_repository(
     batches: Sequence[int] = (1, 2),
     delay_us: int = DELAY_US,
 ) -> Path:
-    """Add an encoder to the repository `folder` as the model `name`; → the model's folder.
+    """Add an encoder to a model repository, or replace a model that this program wrote.
 
-    source: an encoder's ONNX file, or a plan with its sidecar, whose own batches count then.
-    batches: numbers of hands, of which the last is the most that Triton puts together. delay_us:
-    microseconds that it may wait for other cameras' hands. A model of this name that this program
-    wrote is replaced. Raises UserError where the source is none, the name is another's, or the
-    folder can't be written; what was there before is untouched then.
+    Args:
+        folder: the repository.
+        name: the model's.
+        source: an encoder's ONNX file, or a plan with its sidecar.
+        batches: numbers of hands for an ONNX file, the largest being what Triton puts together at
+            most; a plan has its own.
+        delay_us: how long Triton may wait for other cameras' hands, microseconds.
+
+    Returns:
+        The model's folder.
+
+    Raises:
+        UserError: if the source is no encoder, another program's model has the name, or the folder
+            can't be written. What was there before is untouched then.
     """
     versions = check_place(folder, name)
-    served = _served(source, tuple(sorted(set(batches))))
+    served = _read_source(source, tuple(sorted(set(batches))))
     model = folder / name
     version = max(versions, default=0) + 1
-    text = config(name, served, version, delay_us)
+    text = format_config(name, served, version, delay_us)
     new = not folder.exists()
     with explain_errors(f"{model} can't be written", "What was there before is untouched."):
         try:
@@ -61,14 +70,15 @@ def write_repository(
                     folder.rmdir()
             raise
     for old in versions:
-        shutil.rmtree(model / str(old), ignore_errors=True)  # what stays is never served
+        shutil.rmtree(model / str(old), ignore_errors=True)  # leftovers are never served
     return model
 
 
 def check_place(folder: Path, name: str) -> list[int]:
-    """→ the versions that a model of this name has there.
+    """The versions that a model of this name has in a repository.
 
-    Raises UserError where the name is none for Triton, or another program's model has it.
+    Raises:
+        UserError: if Triton doesn't allow the name, or another program's model has it.
     """
     if not re.fullmatch(NAME, name):
         raise UserError(
@@ -78,12 +88,12 @@ def check_place(folder: Path, name: str) -> list[int]:
     return _versions(folder / name)
 
 
-def _served(source: Path, batches: tuple[int, ...]) -> Served:
+def _read_source(source: Path, batches: tuple[int, ...]) -> ServedEncoder:
     if source.suffix == ".onnx":
         _, spec, mark = load_encoder(source)
         if not batches or batches[0] < 1:
             raise UserError(f"Batches are numbers of hands, 1 or more; got {batches}.")
-        return Served("onnx", spec, mark, batches)
+        return ServedEncoder("onnx", spec, mark, batches)
     if source.suffix != ".plan":
         raise UserError(f"Triton serves an encoder's FILE.onnx or FILE.plan; got {source}.")
     sidecar = load(source)
@@ -96,14 +106,14 @@ def _served(source: Path, batches: tuple[int, ...]) -> Served:
         digest = hashlib.sha256(source.read_bytes()).hexdigest()
     if digest != sidecar.plan_sha256:
         raise UserError(
-            f"{source} isn't the plan that {sidecar_path(source).name} speaks of; copy the two "
+            f"{source} isn't the plan that {sidecar_path(source).name} describes; copy the two "
             "together, or build it again."
         )
-    return Served("plan", sidecar.spec, sidecar.fingerprint, sidecar.batches)
+    return ServedEncoder("plan", sidecar.spec, sidecar.fingerprint, sidecar.batches)
 
 
 def _versions(model: Path) -> list[int]:
-    """Numbers of the versions in a model's folder. Raises UserError where it is another's."""
+    """The versions in a model's folder. Raises UserError where another program wrote it."""
     if not model.exists():
         return []
     try:
@@ -119,9 +129,10 @@ def _versions(model: Path) -> list[int]:
 
 
 def _add(model: Path, version: int, text: str, source: Path, kind: str) -> None:
-    """A new model: made beside the repository and renamed into it.
+    """Add a new model: write it beside the repository and rename it into it.
 
-    Triton takes every folder in the repository for a model, so a half one must not lie there.
+    Triton takes every folder in the repository for a model, so a half-written one must not be
+    there.
     """
     repository = model.parent.resolve()
     places = (repository.parent, repository)
@@ -135,14 +146,14 @@ def _add(model: Path, version: int, text: str, source: Path, kind: str) -> None:
                 made.rename(model)
             return
         except OSError:
-            # A repository that is a mount of its own, or whose surroundings aren't ours, has no
-            # such place beside it.
+            # Beside the repository isn't possible where it is a mount of its own, or its parent
+            # folder isn't writable.
             if place == places[-1]:
                 raise
 
 
 def _replace(model: Path, version: int, text: str, source: Path, kind: str) -> None:
-    """The next version of a model that is there. Triton passes over folders without a number."""
+    """Add the next version to a model. Triton ignores folders whose names are no numbers."""
     with tempfile.TemporaryDirectory(dir=model, prefix=".") as temporary:
         made = Path(temporary) / str(version)
         _copy(source, kind, made)
@@ -155,6 +166,7 @@ def _replace(model: Path, version: int, text: str, source: Path, kind: str) -> N
 
 
 def _copy(source: Path, kind: str, version: Path) -> None:
+    """Make a version's folder with its files."""
     version.mkdir()
     shutil.copyfile(source, version / f"model.{kind}")
     if kind == "plan":

@@ -76,13 +76,13 @@ def bench_engines(arguments: argparse.Namespace) -> None:
 
 def there(onnx: Path) -> list[str]:
     """Engines that the encoder may have here: ONNX Runtime's, and files that lie beside it."""
-    from engines.onnx_runtime.session import available
+    from engines.onnx_runtime.session import list_providers
 
     stem = onnx.with_suffix("").name
     plans = sorted({*onnx.parent.glob(f"{stem}.plan"), *onnx.parent.glob(f"{stem}-*.plan")})
     quantised = onnx.with_name(f"{stem}-int8.onnx")
     files = [*([quantised] if quantised.is_file() else []), *plans]
-    return [*(f"onnx:{name}" for name in available()), *map(str, files)]
+    return [*(f"onnx:{name}" for name in list_providers()), *map(str, files)]
 
 
 def opened(name: str, onnx: Path) -> Encoder:

@@ -13,8 +13,9 @@ from engines.errors import UserError
 from engines.files import check_writable
 
 if TYPE_CHECKING:
+    from engines.encoder import EncoderInputs
     from engines.finding import Finding
-    from engines.selftest.trials import Effort, Hands
+    from engines.selftest.trials import Effort
 
 REPORT = Path("engine-report.json")
 SUFFIXES = (".onnx", ".plan")
@@ -48,12 +49,12 @@ def selftest(arguments: argparse.Namespace) -> None:
 def examine(file: Path, encoder: str, int8: Path | None, report: Path, effort: Effort) -> bool:
     """Run the self-test, print each finding as it comes, keep the report up to date; → all well."""
     from engines.encoder import ENCODERS
-    from engines.selftest.bug_report import private, write
+    from engines.selftest.bug_report import collect_private, write
     from engines.selftest.machine import facts
 
     known = {"tested": file.name, "effort": vars(effort), "machine": facts()}
     named = [file, *([int8] if int8 else []), *([] if encoder in ENCODERS else [Path(encoder)])]
-    hidden, found = private(named), []
+    hidden, found = collect_private(named), []
     with tempfile.TemporaryDirectory() as folder:
         for finding in shown(_findings(file, encoder, int8, Path(folder), effort)):
             found.append(finding)
@@ -72,7 +73,7 @@ def _findings(
     from engines.selftest.selftest import examine_encoder, examine_plan
     from realtime.measuring.drawn_crops import drawn_crops
 
-    def draw(size: int) -> Hands:
+    def draw(size: int) -> EncoderInputs:
         print(f"Drawing {effort.hands} hands.", file=sys.stderr)
         return drawn_crops(effort.hands, size)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from engines.errors import UserError, short_reason
 from engines.files import explain_errors
-from engines.quiet import native_stderr_silenced
+from engines.quiet import silence_native_stderr
 from realtime.drawn.hand import draw_hand
 from realtime.drawn.pose import HandPose, joints
 from realtime.hands.geometry import (
@@ -54,7 +54,7 @@ class HandDetector:
         self._tracker = Tracker()
         self._last_ms = -1
         self._tracking = False
-        with native_stderr_silenced():  # MediaPipe's C++ notes of its first start and first hand
+        with silence_native_stderr():  # MediaPipe's C++ notes of its first start and first hand
             self._landmarker = _open_landmarker(model, max_hands, confidence)
             self._look(draw_hand(joints(HandPose())), STEP_MS)
             self._look(BLANK, 2 * STEP_MS)

@@ -16,15 +16,13 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+from rich.progress import BarColumn, DownloadColumn, TextColumn
 
 from engines.errors import UserError, short_reason
 from engines.files import explain_errors, replace_file
-from engines.say import console, tell
+from engines.say import progress, tell
 
 ENVIRONMENT = "GESTURES_HAND_MODEL"
 WHEEL = "mediapipe==0.10.21"
@@ -130,8 +128,8 @@ def _pip_download(folder: Path) -> None:
     version = re.match(r"(\d+)\.(\d+)", importlib.metadata.version("pip"))
     if version and (int(version[1]), int(version[2])) >= (24, 1):  # older ones can't tell others
         command += ["--progress-bar", "raw"]
-    with _progress() as progress:
-        task = progress.add_task("hand model", total=None)
+    with progress(TextColumn("{task.description}"), BarColumn(), DownloadColumn()) as bar:
+        task = bar.add_task("hand model", total=None)
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
         )
@@ -141,7 +139,7 @@ def _pip_download(folder: Path) -> None:
             for line in process.stdout:
                 step = re.match(r"Progress (\d+) of (\d+)", line)
                 if step:
-                    progress.update(task, completed=int(step[1]), total=int(step[2]))
+                    bar.update(task, completed=int(step[1]), total=int(step[2]))
                 elif line.strip():
                     lines.append(line.strip())
             code = process.wait()
@@ -149,7 +147,7 @@ def _pip_download(folder: Path) -> None:
             process.kill()
             process.wait()
             raise
-        progress.update(task, completed=WHEEL_BYTES, total=WHEEL_BYTES)
+        bar.update(task, completed=WHEEL_BYTES, total=WHEEL_BYTES)
     if code != 0:
         reason = next((x for x in reversed(lines) if x.startswith("ERROR")), "pip failed")
         raise UserError(
@@ -157,11 +155,3 @@ def _pip_download(folder: Path) -> None:
             f"the network and start again; or on a connected machine run `{BY_HAND}` and pass "
             "that file with --hand-model."
         )
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    hidden = not console.is_terminal  # it would leave an empty line in a log
-    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
-        yield progress

@@ -28,7 +28,7 @@ DRAWS = 60  # of references, for a calibration
 
 
 @dataclass(frozen=True)
-class Report:
+class EvaluationReport:
     """rows: figure name → encoder name → Figure; left_out: why a figure isn't there."""
 
     rows: Mapping[str, Mapping[str, Figure]]
@@ -62,7 +62,7 @@ def evaluate(
     mirror_hands: bool = True,
     only: Sequence[str] | None = None,
     calibration: Calibration | None = None,
-) -> Report:
+) -> EvaluationReport:
     """The encoder and the landmark baseline on the same hands, episodes and draws.
 
     references: another folder whose people give the references (then only across people);
@@ -95,7 +95,7 @@ def evaluate(
                 else:
                     rows.setdefault(f"{mode}: {row}", {})[name] = figure
     missing = labels[~hands.found]
-    return Report(
+    return EvaluationReport(
         rows=rows,
         left_out=list(left_out),
         pictures=len(hands.paths),

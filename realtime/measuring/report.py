@@ -11,10 +11,10 @@ from rich.text import Text
 
 from calibration.threshold import GALLERY_SIZE, Calibration
 from engines.finding import Finding
-from realtime.measuring.evaluate import Report
+from realtime.measuring.evaluate import EvaluationReport
 
 
-def print_report(report: Report) -> None:
+def print_report(report: EvaluationReport) -> None:
     """A row per figure, a column per encoder; then what is missing and why."""
     console = Console(highlight=False)
     missing = sum(report.not_found.values())

@@ -147,7 +147,7 @@ def test_an_os_error_becomes_a_sentence() -> None:
 def test_places_are_checked(tmp_path: Path) -> None:
     check_writable(None)
     check_writable(tmp_path / "a")
-    with pytest.raises(UserError, match=r"none/a can't be written: .*none is no folder"):
+    with pytest.raises(UserError, match=r"none/a can't be written: .*none is not a folder"):
         check_writable(tmp_path / "none" / "a")
     assert check_folder(tmp_path) == tmp_path
     with pytest.raises(UserError, match="none is not a folder of pictures"):

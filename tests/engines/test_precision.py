@@ -16,7 +16,7 @@ from engines.errors import UserError
 from engines.onnx_file import save_encoder
 from engines.onnx_runtime.encoder import OnnxEncoder
 from engines.spec import preprocess
-from engines.tensorrt.precision import in_fp16
+from engines.tensorrt.precision import convert_to_fp16
 from realtime.measuring.drawn_crops import drawn_crops
 from tests.engines.test_engines import DISTANCE, PICTURE, distance_model, hands, picture_model
 
@@ -30,7 +30,7 @@ def default() -> onnx.ModelProto:
 
 @pytest.fixture(scope="module")
 def cast(default: onnx.ModelProto) -> onnx.ModelProto:
-    return in_fp16(default)
+    return convert_to_fp16(default)
 
 
 def types(model: onnx.ModelProto) -> dict[str, int]:
@@ -86,7 +86,7 @@ def test_dense_layers_are_half_and_norms_and_geometry_single(cast) -> None:
 
 
 def test_casting_twice_is_casting_once(cast) -> None:
-    assert in_fp16(cast) == cast
+    assert convert_to_fp16(cast) == cast
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_casting_twice_is_casting_once(cast) -> None:
 )
 def test_other_encoders(model, spec, tmp_path: Path) -> None:
     mark = save_encoder(model, spec, tmp_path / "a.onnx")
-    onnx.save(in_fp16(onnx.load(tmp_path / "a.onnx")), tmp_path / "b.onnx")
+    onnx.save(convert_to_fp16(onnx.load(tmp_path / "a.onnx")), tmp_path / "b.onnx")
     a, b = OnnxEncoder(tmp_path / "a.onnx"), OnnxEncoder(tmp_path / "b.onnx")
     assert b.fingerprint == mark
     np.testing.assert_allclose(b.encode(*hands(5)), a.encode(*hands(5)), atol=5e-3)
@@ -113,11 +113,11 @@ def convolution(weights: np.ndarray) -> onnx.ModelProto:
 
 
 def test_an_output_computed_in_half_is_given_in_single() -> None:
-    cast = in_fp16(convolution(np.ones((2, 3, 1, 1), np.float32)))
+    cast = convert_to_fp16(convolution(np.ones((2, 3, 1, 1), np.float32)))
     assert [n.op_type for n in cast.graph.node] == ["Cast", "Conv", "Relu", "Cast"]
     assert types(cast)["embedding"] == SINGLE
 
 
 def test_a_weight_that_fp16_cannot_hold_is_told() -> None:
     with pytest.raises(UserError, match="weight w has values beyond 65504.* --precision fp32"):
-        in_fp16(convolution(np.full((2, 3, 1, 1), 7e4, np.float32)))
+        convert_to_fp16(convolution(np.full((2, 3, 1, 1), 7e4, np.float32)))

@@ -22,16 +22,16 @@ def build(arguments: argparse.Namespace) -> None:
         onnx = _encoder(arguments, arguments.triton.parent / f"{arguments.name}.onnx")
         _serve(arguments, onnx)
         return
-    from engines.tensorrt.build import Wish, build, definite
+    from engines.tensorrt.build import BuildOptions, build, resolve_options
 
     if plan.suffix != ".plan":
         raise UserError(f"--engine takes the name of a plan, FILE.plan; got {plan}.")
     check_writable(plan)
     if arguments.pictures and arguments.precision != "int8":
         raise UserError("--pictures are what --precision int8 is calibrated with: name both.")
-    wish = Wish(arguments.runtime, arguments.precision, arguments.batch, arguments.target,
+    wish = BuildOptions(arguments.runtime, arguments.precision, arguments.batch, arguments.target,
                 arguments.portable)  # fmt: skip
-    wish = definite(wish)  # faults come before a checkpoint is exported, which takes a while
+    wish = resolve_options(wish)  # faults come before a checkpoint is exported, which takes a while
     if arguments.triton and wish.runtime != "tensorrt":
         raise UserError(
             "Triton runs plans of the classic TensorRT only: build with --runtime tensorrt, or "

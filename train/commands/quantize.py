@@ -116,11 +116,11 @@ def _made(
     import numpy as np
 
     from calibration import threshold
-    from calibration.int8.crops import balanced, enough, manifest, two_groups
+    from calibration.int8.crops import check_enough, choose_balanced, manifest, split_people
     from calibration.int8.graph import FloatGraph
-    from calibration.int8.qdq import quantised
+    from calibration.int8.qdq import insert_qdq
     from calibration.int8.quantize import choose
-    from calibration.int8.report import compared, embedded, latencies, sizes
+    from calibration.int8.report import compare, embed, latencies, sizes
     from engines.cpu import multiplies_8_bits
     from engines.encoder import open_encoder
     from engines.onnx_file import load_encoder, save_encoder
@@ -131,19 +131,19 @@ def _made(
     model, spec, mark = load_encoder(onnx)
     graph = FloatGraph(model, str(onnx))
     shown = open_source(pictures, spec.crop_size, hand_model)
-    first, second = two_groups(shown.subjects)
+    first, second = split_people(shown.subjects)
 
     def fetched(among: np.ndarray, count: int) -> np.ndarray:
         rows = np.flatnonzero(among)
-        return rows[balanced(shown.labels[rows], shown.subjects[rows], count, SEED)]
+        return rows[choose_balanced(shown.labels[rows], shown.subjects[rows], count, SEED)]
 
     used = fetched(first, crops + crops * HELD_BACK // CROPS)
-    hands = enough(shown.fetch(used), str(pictures))
+    hands = check_enough(shown.fetch(used), str(pictures))
     back = np.arange(len(hands)) % (CROPS // HELD_BACK + 1) == CROPS // HELD_BACK
     calibrating = hands.take(~back)
     choice, ranges = choose(model, graph, spec, calibrating, hands.take(back))
     new_spec = dataclasses.replace(spec, name=f"{spec.name}-int8")
-    new_mark = save_encoder(quantised(model, graph, choice.layers, ranges), new_spec, out)
+    new_mark = save_encoder(insert_qdq(model, graph, choice.layers, ranges), new_spec, out)
     left = second.copy()
     left[used] = False
     measured = shown.fetch(fetched(left, MEASURED)) if left.any() else hands
@@ -153,7 +153,7 @@ def _made(
         "int8": {"name": new_spec.name, "fingerprint": new_mark},
         "choice": choice.report,
         "measured_on_others": bool(len(np.unique(shown.subjects)) > 1),
-        "measured": compared(before, after, embedded(before, measured), embedded(after, measured)),
+        "measured": compare(before, after, embed(before, measured), embed(after, measured)),
         "size": sizes(onnx, out),
         "latency": latencies(before, after, measured),
         "cpu_multiplies_8_bits_in_one_step": multiplies_8_bits(),

@@ -207,7 +207,7 @@ def calibration_trials(done: list[Fold], far: float) -> Iterator[tuple[str, dict
     for fold in done:
         fitted = _fit_on_others(fold, done, far, "")
         if fitted is not None and fold.scores is not None:
-            yield fold.test, threshold.tried(fitted, fold.scores)
+            yield fold.test, threshold.evaluate(fitted, fold.scores)
 
 
 def _fit_on_others(

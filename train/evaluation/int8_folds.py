@@ -19,11 +19,11 @@ import numpy as np
 
 from calibration import threshold
 from calibration.episodes import LabelledEmbeddings, Scores, within
-from calibration.int8.crops import Hands, balanced
+from calibration.int8.crops import HandCrops, choose_balanced
 from calibration.int8.graph import FloatGraph
-from calibration.int8.qdq import quantised
+from calibration.int8.qdq import insert_qdq
 from calibration.int8.quantize import Choice, histograms, ranges
-from calibration.int8.report import compared, embedded
+from calibration.int8.report import compare, embed
 from calibration.threshold import Calibration
 from engines.encoder import open_encoder
 from engines.errors import UserError, short_reason
@@ -98,14 +98,14 @@ def _evaluate_fold(run: Path, data: Prepared, choice: Choice, crops: int, seed: 
         )
     source = open_prepared(data, spec.crop_size)
     known = np.flatnonzero(~np.isin(data.sets, without))
-    known = known[balanced(source.labels[known], source.subjects[known], crops, seed)]
+    known = known[choose_balanced(source.labels[known], source.subjects[known], crops, seed)]
     found = ranges(histograms(model, graph, spec, source.fetch(known)), choice.method)
     tested = source.fetch(np.flatnonzero(data.sets == run.name))
     labels = [same.get(name, name.split("/", 1)[1]) for name in tested.labels.tolist()]
     tested = dataclasses.replace(tested, labels=np.array(labels))
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / "int8.onnx"
-        save_encoder(quantised(model, graph, choice.layers, found), spec, path)
+        save_encoder(insert_qdq(model, graph, choice.layers, found), spec, path)
         report, new = _compare_fold(run / "encoder.onnx", path, tested)
     alike = functools.partial(similarity, spec)
     scores = within(new, alike, known=threshold.GALLERY_SIZE, draws=DRAWS)
@@ -113,11 +113,11 @@ def _evaluate_fold(run: Path, data: Prepared, choice: Choice, crops: int, seed: 
 
 
 def _compare_fold(
-    before: Path, after: Path, hands: Hands
+    before: Path, after: Path, hands: HandCrops
 ) -> tuple[dict[str, Any], LabelledEmbeddings]:
     first, second = open_encoder(str(before), "onnx"), open_encoder(str(after), "onnx")
-    old, new = embedded(first, hands), embedded(second, hands)
-    report = compared(first, second, old, new)
+    old, new = embed(first, hands), embed(second, hands)
+    report = compare(first, second, old, new)
     first.close()
     second.close()
     return report, new

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
-from calibration.int8.crops import Hands
+from calibration.int8.crops import HandCrops
 from engines.errors import UserError
 from engines.say import console, warn
 from realtime.hands.detector import cut_hand, encoder_inputs
@@ -34,7 +34,7 @@ class HandSource:
     labels: np.ndarray
     subjects: np.ndarray
     names: np.ndarray
-    fetch: Callable[[np.ndarray], Hands]
+    fetch: Callable[[np.ndarray], HandCrops]
 
 
 def open_source(pictures: Path, crop_size: int, hand_model: Callable[[], Path]) -> HandSource:
@@ -63,13 +63,13 @@ def open_prepared(data: Prepared, crop_size: int) -> HandSource:
     labels = np.char.add(np.char.add(data.sets, "/"), data.labels)
     names = np.char.add(np.char.add(data.sets, "/"), data.paths)
 
-    def fetch(rows: np.ndarray) -> Hands:
+    def fetch(rows: np.ndarray) -> HandCrops:
         crops = np.empty((len(rows), crop_size, crop_size, 3), np.uint8)
         for i, row in enumerate(rows.tolist()):
             crop = center_crop(data.crop(row), crop_size)
             crops[i] = np.rint(crop.transpose(1, 2, 0) * 255)
         points, world = data.landmarks[rows], data.world_landmarks[rows]
-        return Hands(crops, points, world, labels[rows], data.subjects[rows], names[rows])
+        return HandCrops(crops, points, world, labels[rows], data.subjects[rows], names[rows])
 
     return HandSource(labels, data.subjects, names, fetch)
 
@@ -81,7 +81,7 @@ def _open_folder(folder: Path, crop_size: int, hand_model: Callable[[], Path]) -
     names = [path.relative_to(folder).as_posix() for path in paths]
     subjects, labels = subjects_and_labels(names)
 
-    def fetch(rows: np.ndarray) -> Hands:
+    def fetch(rows: np.ndarray) -> HandCrops:
         chosen = [paths[row] for row in rows.tolist()]
         hands, found = [], []
         scanned = zip(rows.tolist(), scan(chosen, hand_model()), strict=True)
@@ -98,6 +98,8 @@ def _open_folder(folder: Path, crop_size: int, hand_model: Callable[[], Path]) -
                 f"No hand is found in any of {len(chosen)} pictures in {folder}. Name a folder of "
                 "pictures that show hands: <subject>/<label>/<image>."
             )
-        return Hands(*encoder_inputs(hands), labels[found], subjects[found], np.array(names)[found])
+        return HandCrops(
+            *encoder_inputs(hands), labels[found], subjects[found], np.array(names)[found]
+        )
 
     return HandSource(labels, subjects, np.array(names), fetch)

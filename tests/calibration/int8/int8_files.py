@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from calibration.int8.crops import Hands
+from calibration.int8.crops import HandCrops
 from engines.onnx_file import save_encoder
 from engines.spec import EncoderSpec
 from realtime.measuring.drawn_crops import drawn_crops
@@ -94,11 +94,11 @@ def small_encoder(path: Path, seed: int = 0) -> Path:
     return path
 
 
-def drawn(count: int, size: int = 32, seed: int = 0) -> Hands:
+def drawn(count: int, size: int = 32, seed: int = 0) -> HandCrops:
     """Drawn hands of three people, of four gestures by name only."""
     labels = np.array([f"set/{'ABCD'[i % 4]}" for i in range(count)])
     people = np.array([f"set/p{i % 3}" for i in range(count)])
-    return Hands(
+    return HandCrops(
         *drawn_crops(count, size, seed),
         labels,
         people,

@@ -17,7 +17,7 @@ from onnx.reference import ReferenceEvaluator
 
 from calibration import threshold
 from calibration.int8.graph import FloatGraph
-from calibration.int8.qdq import quantised
+from calibration.int8.qdq import insert_qdq
 from calibration.int8.quantize import METHODS, cosines, embeddings, histograms, ranges
 from engines import cpu
 from engines.encoder import ENCODERS
@@ -65,7 +65,7 @@ def executed(model: onnx.ModelProto, folder: Path) -> Counter[str]:
 
 
 def test_pairs_as_tensorrt_wants_them(small, graph, widest) -> None:
-    made = quantised(small, graph, graph.layers, widest)
+    made = insert_qdq(small, graph, graph.layers, widest)
     values = constants(made)
     pairs = [n for n in made.graph.node if n.op_type in ("QuantizeLinear", "DequantizeLinear")]
     assert all(not values[node.input[2]].any() for node in pairs)
@@ -85,7 +85,7 @@ def test_pairs_as_tensorrt_wants_them(small, graph, widest) -> None:
 
 def test_layers_left_out_stay_as_they_were(small, graph, widest) -> None:
     chosen = [name for name in graph.layers if name not in ("c4", "g1")]
-    made = quantised(small, graph, chosen, widest)
+    made = insert_qdq(small, graph, chosen, widest)
     nodes = {node.name: node for node in made.graph.node}
     assert nodes["c4"].input[1] == "c4.weight" and nodes["g1"].input[1] == "g1.weight"
     assert "c4.weight_int8" not in constants(made) and "c5.weight_int8" in constants(made)
@@ -94,13 +94,13 @@ def test_layers_left_out_stay_as_they_were(small, graph, widest) -> None:
 
 
 def test_no_layer_in_8_bits_is_the_float_graph(small, graph, widest) -> None:
-    made = quantised(small, graph, [], widest)
+    made = insert_qdq(small, graph, [], widest)
     assert np.array_equal(embeddings(made, SPEC, HANDS), embeddings(small, SPEC, HANDS))
 
 
 @pytest.mark.parametrize("left", [(), ("c0", "c1"), ("c3",), ("c4",), ("c6", "g0"), CONVOLUTIONS])
 def test_8_bits_mean_nearly_the_same(small, graph, widest, left) -> None:
-    made = quantised(small, graph, [n for n in graph.layers if n not in left], widest)
+    made = insert_qdq(small, graph, [n for n in graph.layers if n not in left], widest)
     cosine = cosines(embeddings(small, SPEC, HANDS), embeddings(made, SPEC, HANDS))
     assert cosine.mean() > 0.995 and cosine.min() > 0.98
     assert cosine.min() < 1 - 1e-7
@@ -116,7 +116,7 @@ def test_a_range_cut_short_is_a_clip(small, graph, widest) -> None:
             constant.CopyFrom(numpy_helper.from_array(np.float32(1), "high"))
     names = {n.output[0] for n in cut.graph.node if n.op_type == "Clip"}
     mixed = {name: (short if name in names else widest)[name] for name in widest}
-    made = quantised(small, graph, CONVOLUTIONS, mixed)
+    made = insert_qdq(small, graph, CONVOLUTIONS, mixed)
     found = embeddings(made, SPEC, HANDS)
     assert cosines(embeddings(cut, SPEC, HANDS), found).mean() > 0.99
     assert cosines(embeddings(small, SPEC, HANDS), found).mean() < 0.98
@@ -124,14 +124,14 @@ def test_a_range_cut_short_is_a_clip(small, graph, widest) -> None:
 
 @pytest.mark.skipif(VERSION < (1, 21), reason="ONNX Runtime before 1.21 fuses no float biases")
 def test_onnx_runtime_works_in_integers(small, graph, widest, tmp_path: Path) -> None:
-    made = quantised(small, graph, graph.layers, widest)
+    made = insert_qdq(small, graph, graph.layers, widest)
     found = executed(made, tmp_path)
     assert found["QLinearConv"] == len(CONVOLUTIONS) and found["QGemm"] == 2
     assert not found["Conv"] and not found["Gemm"] and not found["Relu"]
 
 
 def test_integers_compute_what_the_graph_says(small, graph, widest) -> None:
-    made = quantised(small, graph, graph.layers, widest)
+    made = insert_qdq(small, graph, graph.layers, widest)
     few = HANDS.take(np.arange(3))
     inputs = preprocess(SPEC, *few.inputs())
     newer = onnx.version_converter.convert_version(made, 21)  # the oldest that onnx can evaluate
@@ -145,7 +145,7 @@ def test_the_default_encoder_in_8_bits(tmp_path: Path) -> None:
     hands = drawn(48, spec.crop_size)
     calibrating, others = hands.take(np.arange(32)), hands.take(np.arange(32, 48))
     found = ranges(histograms(model, graph, spec, calibrating), "percentile")
-    made = quantised(model, graph, graph.layers[5:], found)
+    made = insert_qdq(model, graph, graph.layers[5:], found)
     cosine = cosines(embeddings(model, spec, others), embeddings(made, spec, others))
     assert cosine.mean() > 0.99 and cosine.min() > 0.97
     assert made.ByteSize() < 0.55 * model.ByteSize()
@@ -156,7 +156,7 @@ def test_the_default_encoder_in_8_bits(tmp_path: Path) -> None:
 
 
 def test_outputs_are_floats(small, graph, widest) -> None:
-    made = quantised(small, graph, graph.layers, widest)
+    made = insert_qdq(small, graph, graph.layers, widest)
     assert [v.type.tensor_type.elem_type for v in made.graph.output] == [TensorProto.FLOAT]
 
 
@@ -176,7 +176,7 @@ def test_a_processor_that_would_overflow_is_given_other_arithmetic(
     small, graph, widest, tmp_path: Path, monkeypatch
 ) -> None:
     path = tmp_path / "int8.onnx"
-    save_encoder(quantised(small, graph, graph.layers, widest), SPEC, path)
+    save_encoder(insert_qdq(small, graph, graph.layers, widest), SPEC, path)
     expected = OnnxEncoder(path).encode(*HANDS.inputs())
     asked = []
     monkeypatch.setattr(onnx_session, "multiplies_8_bits", lambda: asked.append(1))

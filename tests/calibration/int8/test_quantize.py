@@ -13,9 +13,9 @@ from onnx import numpy_helper
 from calibration import metrics
 from calibration.episodes import LabelledEmbeddings, within
 from calibration.int8 import quantize
-from calibration.int8.crops import balanced, enough, manifest, two_groups
+from calibration.int8.crops import check_enough, choose_balanced, manifest, split_people
 from calibration.int8.graph import FloatGraph
-from calibration.int8.qdq import quantised
+from calibration.int8.qdq import insert_qdq
 from calibration.int8.quantize import METHODS, choose, histograms, ranges
 from engines.encoder import ENCODERS
 from engines.errors import UserError
@@ -43,20 +43,24 @@ def widest(small: onnx.ModelProto, graph: FloatGraph) -> dict[str, tuple[float, 
 def test_labels_and_people_are_balanced_and_the_draw_is_seeded() -> None:
     labels = np.array(["rare"] * 3 + ["common"] * 90 + ["usual"] * 40)
     people = np.array((["ann"] * 2 + ["bea"]) + ["ann"] * 60 + ["bea"] * 30 + ["ann", "bea"] * 20)
-    rows = balanced(labels, people, 31, seed=3)
+    rows = choose_balanced(labels, people, 31, seed=3)
     assert Counter(labels[rows]) == {"rare": 3, "common": 14, "usual": 14}
     assert abs((people[rows] == "ann").sum() - (people[rows] == "bea").sum()) <= 1
-    assert rows.tolist() == sorted(set(rows.tolist())) == balanced(labels, people, 31, 3).tolist()
-    assert rows.tolist() != balanced(labels, people, 31, 4).tolist()
-    assert len(balanced(labels, people, 1000, 0)) == len(labels)
+    assert (
+        rows.tolist()
+        == sorted(set(rows.tolist()))
+        == choose_balanced(labels, people, 31, 3).tolist()
+    )
+    assert rows.tolist() != choose_balanced(labels, people, 31, 4).tolist()
+    assert len(choose_balanced(labels, people, 1000, 0)) == len(labels)
 
 
 def test_people_who_calibrate_do_not_measure() -> None:
     subjects = np.array(["a/1", "a/2", "b/1", "b/2", "b/3", "b/1"])
-    first, second = two_groups(subjects)
+    first, second = split_people(subjects)
     assert not set(subjects[first]) & set(subjects[second])
     assert {"a/1", "b/1"} <= set(subjects[first]) and {"a/2", "b/2"} <= set(subjects[second])
-    alone = two_groups(np.array(["x", "x"]))
+    alone = split_people(np.array(["x", "x"]))
     assert alone[0].all() and alone[1].all()
 
 
@@ -137,8 +141,8 @@ def test_percentile_and_entropy_cut_off_what_is_rare(small, graph, monkeypatch) 
 
 def test_too_few_crops_and_files_that_cannot_be_quantised(small, graph, widest) -> None:
     with pytest.raises(UserError, match="pictures shows 31 hands; at least 32 are needed"):
-        enough(HANDS.take(np.arange(31)), "pictures")
-    made = quantised(small, graph, graph.layers, widest)
+        check_enough(HANDS.take(np.arange(31)), "pictures")
+    made = insert_qdq(small, graph, graph.layers, widest)
     with pytest.raises(UserError, match="twice.onnx is quantised already"):
         FloatGraph(made, "twice.onnx")
     geometry, _, _ = load_encoder(ENCODERS["landmarks"])

@@ -136,7 +136,7 @@ def test_too_few_crops(encoder, tmp_path: Path) -> None:
 def test_files_that_are_no_float_encoder(hands, encoder, tmp_path: Path) -> None:
     out, text = tmp_path / "s-int8.onnx", tmp_path / "text.onnx"
     text.write_text("no graph")
-    with pytest.raises(UserError, match="text.onnx is no ONNX file"):
+    with pytest.raises(UserError, match="text.onnx is not an ONNX file"):
         quantized(text, hands, out, no_model)
     with pytest.raises(UserError, match="landmarks.onnx has no layers that could run in 8 bits"):
         quantized(ENCODERS["landmarks"], hands, out, no_model)
@@ -148,7 +148,7 @@ def test_files_that_are_no_float_encoder(hands, encoder, tmp_path: Path) -> None
 def test_places_that_cannot_be_written_and_pictures_that_are_none(
     hands, encoder, tmp_path: Path
 ) -> None:
-    with pytest.raises(UserError, match="is no folder you may write to"):
+    with pytest.raises(UserError, match="is not a folder that you can write to"):
         quantized(encoder, hands, tmp_path / "none" / "s-int8.onnx", no_model)
     for name in (encoder, tmp_path / "s-int8.plan"):
         with pytest.raises(UserError, match="--out takes the name of a new file"):

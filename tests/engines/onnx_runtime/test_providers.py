@@ -21,8 +21,8 @@ from engines.onnx_file import save_encoder
 from engines.onnx_runtime import providers as onnx_providers
 from engines.onnx_runtime import session as onnx_session
 from engines.onnx_runtime.encoder import OnnxEncoder
-from engines.onnx_runtime.providers import ENOUGH, PROVIDERS, not_in_this_build
-from engines.onnx_runtime.session import available, reason
+from engines.onnx_runtime.providers import MOST_HANDS, PROVIDERS, missing_error
+from engines.onnx_runtime.session import list_providers, reason
 from realtime.commands.doctor import _onnx_runtime
 from tests.engines.test_engines import MATRIX, PICTURE, hands, picture_model
 
@@ -37,7 +37,7 @@ def picture(tmp_path: Path) -> Path:
 
 
 def test_cpu_is_one_of_the_providers(picture: Path) -> None:
-    assert available()[0] == "cpu"
+    assert list_providers()[0] == "cpu"
     named, plain = OnnxEncoder(picture, "cpu"), OnnxEncoder(picture)
     assert np.array_equal(named.encode(*hands(3)), plain.encode(*hands(3)))
     assert named._session.get_providers() == ["CPUExecutionProvider"]
@@ -63,7 +63,7 @@ def test_a_name_that_is_none_is_told(picture: Path) -> None:
 
 
 def test_what_this_build_lacks_is_told(picture: Path, capfd) -> None:
-    missing = [name for name in PROVIDERS if name not in available()]
+    missing = [name for name in PROVIDERS if name not in list_providers()]
     assert missing  # no build has all of them
     for name in missing:
         with pytest.raises(UserError) as caught:
@@ -78,7 +78,7 @@ def test_what_this_build_lacks_is_told(picture: Path, capfd) -> None:
 @pytest.mark.parametrize("name", ["cuda", "tensorrt", "coreml", "directml"])
 def test_the_package_is_named_where_there_is_one(name: str, system: str, monkeypatch) -> None:
     monkeypatch.setattr(onnx_providers, "sys", SimpleNamespace(platform=system))
-    text = str(not_in_this_build(name, "1.31", ["cpu"]))
+    text = str(missing_error(name, "1.31", ["cpu"]))
     exists = {
         "cuda": system != "darwin", "tensorrt": system != "darwin", "coreml": system == "darwin",
         "directml": system == "win32",
@@ -92,8 +92,8 @@ def test_the_package_is_named_where_there_is_one(name: str, system: str, monkeyp
 
 def test_a_provider_that_silently_is_the_cpu_is_told(picture: Path, monkeypatch, capfd) -> None:
     """What this build does with a provider it lacks is what others do where CUDA is missing."""
-    lacking = next(name for name in ("coreml", "cuda") if name not in available())
-    monkeypatch.setattr(onnx_session, "available", lambda: ("cpu", lacking))
+    lacking = next(name for name in ("coreml", "cuda") if name not in list_providers())
+    monkeypatch.setattr(onnx_session, "list_providers", lambda: ("cpu", lacking))
     with pytest.warns(UserWarning, match="not in available"), pytest.raises(UserError) as caught:
         OnnxEncoder(picture, lacking)
     assert str(caught.value) == (
@@ -145,7 +145,7 @@ class Runtime:
 
 def test_a_gpu_that_does_not_answer_is_told(monkeypatch, capfd) -> None:
     module = Runtime()
-    monkeypatch.setattr(onnx_session, "runtime", lambda: module)
+    monkeypatch.setattr(onnx_session, "load_onnxruntime", lambda: module)
     with pytest.raises(UserError) as caught:
         onnx_session.accelerated_session(Path("e.onnx"), "cuda", PICTURE)
     assert str(caught.value) == (
@@ -193,13 +193,13 @@ def test_no_more_hands_at_once_than_a_provider_takes(picture: Path, monkeypatch)
     session = Session()
     session.both.abort()
     encoder = encoder_on("tensorrt", session, picture, monkeypatch)
-    crops, landmarks, world = hands(2 * ENOUGH + 3)
+    crops, landmarks, world = hands(2 * MOST_HANDS + 3)
     found = encoder.encode(crops, landmarks, world)
-    assert session.counts == [ENOUGH, ENOUGH, 3]
+    assert session.counts == [MOST_HANDS, MOST_HANDS, 3]
     assert np.array_equal(found[:, 0], landmarks[:, 0, 0])
     assert encoder.encode(crops[:0], landmarks[:0], world[:0]).shape == (0, PICTURE.dim)
     encoder_on("cuda", session, picture, monkeypatch).encode(crops, landmarks, world)
-    assert session.counts[3:] == [2 * ENOUGH + 3]
+    assert session.counts[3:] == [2 * MOST_HANDS + 3]
 
 
 @pytest.mark.parametrize(("name", "most"), [("directml", 1), ("cuda", 2)])
@@ -232,7 +232,7 @@ def test_tensorrt_is_told_what_shapes_will_come(monkeypatch) -> None:
         "trt_engine_cache_path": "cache",
         "trt_profile_min_shapes": "crop:1x3x12x12,landmarks:1x21x3",
         "trt_profile_opt_shapes": "crop:2x3x12x12,landmarks:2x21x3",
-        "trt_profile_max_shapes": f"crop:{ENOUGH}x3x12x12,landmarks:{ENOUGH}x21x3",
+        "trt_profile_max_shapes": f"crop:{MOST_HANDS}x3x12x12,landmarks:{MOST_HANDS}x21x3",
     }
 
 

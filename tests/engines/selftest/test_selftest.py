@@ -16,19 +16,19 @@ import numpy as np
 import pytest
 
 from engines import files as atomic
-from engines.encoder import ENCODERS
+from engines.encoder import ENCODERS, EncoderInputs
 from engines.errors import UserError
 from engines.finding import Finding
 from engines.onnx_file import save_encoder
 from engines.onnx_runtime.encoder import OnnxEncoder
-from engines.selftest import bug_report, machine, reference
+from engines.selftest import baseline, bug_report, machine
 from engines.selftest import plans as selftest_plans
 from engines.selftest.machine import Gpu, examine_machine, find_gpu
 from engines.selftest.selftest import examine_encoder, examine_plan
-from engines.selftest.trials import Effort, Hands
+from engines.selftest.trials import Effort
 from engines.tensorrt import build as tensorrt_build
 from engines.tensorrt import gpu, sidecar
-from engines.tensorrt.build import Wish, build
+from engines.tensorrt.build import BuildOptions, build
 from realtime.commands import selftest as selftest_command
 from realtime.measuring.drawn_crops import drawn_crops
 from tests.engines.onnx_runtime.test_providers import quantised
@@ -44,7 +44,7 @@ rtx = pytest.mark.skipif(
 )
 
 
-def draw(size: int) -> Hands:
+def draw(size: int) -> EncoderInputs:
     return hands(EFFORT.hands, size)
 
 
@@ -101,7 +101,7 @@ def test_the_command_line(files: Path, monkeypatch, capsys) -> None:
         selftest_command.selftest(arguments(files, "--engine", "none.plan"))
     bad = arguments(files, "--engine", str(files / "e.onnx"))
     bad.json = files / "no" / "report.json"
-    with pytest.raises(UserError, match="no folder you may write to"):
+    with pytest.raises(UserError, match="not a folder that you can write to"):
         selftest_command.selftest(bad)
 
 
@@ -130,7 +130,7 @@ class Played(OnnxEncoder):
 @pytest.fixture
 def card(monkeypatch) -> None:
     monkeypatch.setattr(tensorrt_build, "compute_capability", lambda: "sm89")
-    monkeypatch.setattr(machine, "installed", lambda: {})  # said elsewhere
+    monkeypatch.setattr(machine, "find_installed", lambda: {})  # said elsewhere
 
 
 @rtx
@@ -159,10 +159,10 @@ def test_plans_that_run_are_compared_and_timed(card, files: Path, monkeypatch) -
 @rtx
 @pytest.mark.parametrize("fault", [UserError("It can't be built."), MemoryError("no room")])
 def test_a_build_that_fails_does_not_end_it(fault, files: Path, monkeypatch) -> None:
-    def fails(onnx: Path, plan: Path, wish: Wish) -> sidecar.Sidecar:
-        if wish.precision == "fp32":
+    def fails(onnx: Path, plan: Path, options: BuildOptions) -> sidecar.Sidecar:
+        if options.precision == "fp32":
             raise fault
-        return build(onnx, plan, wish)
+        return build(onnx, plan, options)
 
     monkeypatch.setattr(selftest_plans, "build", fails)
     findings = examine_encoder(files / "e.onnx", None, draw, None, files, EFFORT)
@@ -194,7 +194,9 @@ def test_what_a_gpu_allows(runtime, precision, gpu, quantised_file: bool, text) 
 def plan(files: Path) -> Path:
     if importlib.util.find_spec("tensorrt_rtx") is None:
         pytest.skip("needs TensorRT for RTX: pip install tensorrt-rtx-cu13")
-    build(files / "e.onnx", files / "e.plan", Wish("tensorrt-rtx", "fp32", (1, 2), ("sm89",)))
+    build(
+        files / "e.onnx", files / "e.plan", BuildOptions("tensorrt-rtx", "fp32", (1, 2), ("sm89",))
+    )
     return files / "e.plan"
 
 
@@ -244,7 +246,7 @@ def test_hands_are_drawn_apart_from_each_other() -> None:
     """Else a plan that mixes them up, or looks at nothing, would pass."""
     encoder = OnnxEncoder(DEFAULT)
     crops = drawn_crops(16, encoder.spec.crop_size)
-    alike = reference.embedded(encoder, crops, 8)
+    alike = baseline.embed_all(encoder, crops, 8)
     alike = alike @ alike.T - np.eye(16)
     assert alike.max() < 0.99
 
@@ -282,7 +284,7 @@ def test_the_gpu_is_described_by_its_driver(monkeypatch) -> None:
 
 def test_a_runtime_that_cannot_be_loaded_is_wrong(monkeypatch) -> None:
     here = SimpleNamespace(version="10.16.1.11", cuda="13")
-    monkeypatch.setattr(machine, "installed", lambda: {"tensorrt": here})
+    monkeypatch.setattr(machine, "find_installed", lambda: {"tensorrt": here})
 
     def fails(name: str) -> None:
         raise UserError("TensorRT is installed but can't be loaded (libnvinfer.so.10).")
@@ -294,7 +296,7 @@ def test_a_runtime_that_cannot_be_loaded_is_wrong(monkeypatch) -> None:
     monkeypatch.setattr(machine, "load", lambda name: other)
     found = {finding.what: finding for finding in examine_machine(CARD)}
     assert "what loads is 10.9.0.34" in found["TensorRT"].advice
-    monkeypatch.setattr(machine, "installed", lambda: {})
+    monkeypatch.setattr(machine, "find_installed", lambda: {})
     found = {finding.what: finding for finding in examine_machine(CARD)}
     assert found["TensorRT"].ok is None and "pip install tensorrt-cu13" in found["TensorRT"].advice
 
@@ -305,11 +307,11 @@ def test_a_report_names_no_people_and_no_folders(tmp_path: Path, monkeypatch) ->
     monkeypatch.setattr(platform, "node", lambda: "janesbox")
     monkeypatch.setattr(bug_report.getpass, "getuser", lambda: "jdoe")
     named = [home / "my hands" / "e.plan", Path("plans/jdoe/f.onnx")]
-    hidden = bug_report.private(named)
+    hidden = bug_report.collect_private(named)
     texts = {
         f"{named[0]} has 3 bytes": "e.plan has 3 bytes",
         f"{named[0]}.json can't be read": "e.plan.json can't be read",
-        f"{named[1]} is no ONNX file": "f.onnx is no ONNX file",
+        f"{named[1]} is not an ONNX file": "f.onnx is not an ONNX file",
         f"see {home}/other/x.so.": "see x.so.",
         f"in {home}": "in ~",
         "no /usr/lib/x86/libfoo.so.1: cannot": "no libfoo.so.1: cannot",
@@ -321,7 +323,7 @@ def test_a_report_names_no_people_and_no_folders(tmp_path: Path, monkeypatch) ->
             "build it again: python run.py build --engine e.plan --batch 1,2",
     }  # fmt: skip
     for text, clean in texts.items():
-        assert bug_report.scrubbed({"a": [text, 1.5, None, True]}, hidden) == {
+        assert bug_report.scrub({"a": [text, 1.5, None, True]}, hidden) == {
             "a": [clean, 1.5, None, True]
         }
 
@@ -329,7 +331,7 @@ def test_a_report_names_no_people_and_no_folders(tmp_path: Path, monkeypatch) ->
 def test_a_report_is_whole_or_as_it_was(tmp_path: Path, monkeypatch) -> None:
     path = tmp_path / "report.json"
     path.write_text("the old one")
-    hidden = bug_report.private([])
+    hidden = bug_report.collect_private([])
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")

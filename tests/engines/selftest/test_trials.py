@@ -9,18 +9,18 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from engines.encoder import EncoderInputs
 from engines.errors import UserError
-from engines.finding import Finding, guarded
+from engines.finding import Finding, run_check
 from engines.selftest import trials
 from engines.selftest.trials import (
     FRAME_MS,
-    UNCOUNTED,
+    WARM_UP,
     Effort,
-    Hands,
-    likeness,
-    speed,
-    trial,
-    two_threads,
+    check_embeddings,
+    check_speed,
+    check_threads,
+    run_trials,
 )
 from engines.spec import EncoderSpec
 
@@ -28,7 +28,7 @@ SPEC = EncoderSpec("stub-1", ("landmarks",), 63)
 EFFORT = Effort(hands=12, encodes=48, repeats=20, patience_s=60.0)
 
 
-def drawn(count: int = 12) -> Hands:
+def drawn(count: int = 12) -> EncoderInputs:
     points = np.random.default_rng(0).normal(size=(2, count, 21, 3)).astype(np.float32)
     return np.zeros((count, 4, 4, 3), np.uint8), points[0], points[1]
 
@@ -58,7 +58,7 @@ EXPECTED = unit(drawn()[1])
 
 
 def tried(encoder: Stub, **options) -> dict[str, Finding]:
-    found = list(trial("it", encoder, drawn(), EFFORT, against=(EXPECTED, 0.999), **options))
+    found = list(run_trials("it", encoder, drawn(), EFFORT, against=(EXPECTED, 0.999), **options))
     assert encoder.closed
     return {finding.what: finding for finding in found}
 
@@ -111,7 +111,7 @@ def test_the_limit_is_the_least_that_passes() -> None:
     for angle, ok in ((0.0447, True), (0.0448, False)):  # cos 0.04472 = 0.999
         given = np.array([[np.cos(angle), np.sin(angle)]])
         stub = Stub(lambda rows, given=given: given)
-        assert likeness("it", stub, hands, expected, 0.999, 1).ok is ok
+        assert check_embeddings("it", stub, hands, expected, 0.999, 1).ok is ok
 
 
 class Shared(Stub):
@@ -176,11 +176,11 @@ def test_threads_that_never_end_are_told_and_nothing_more_is_asked() -> None:
 
     try:
         effort = Effort(hands=12, encodes=4, repeats=1, patience_s=0.1)
-        found = list(trial("it", Stuck(), drawn(), effort))
+        found = list(run_trials("it", Stuck(), drawn(), effort))
     finally:
         release.set()
     assert [finding.what for finding in found] == ["it: two threads"]
-    assert found[0].ok is False and "weren't through after 0 s" in found[0].found
+    assert found[0].ok is False and "weren't done after 0 s" in found[0].found
 
 
 def test_a_fault_in_closing_is_told_and_ends_nothing() -> None:
@@ -206,7 +206,7 @@ def test_each_thread_has_another_hand() -> None:
                 seen.setdefault(threading.get_ident(), []).append(which)
             return super().encode(crops, landmarks, w)
 
-    assert two_threads("it", Noting(), drawn(), EFFORT).ok
+    assert check_threads("it", Noting(), drawn(), EFFORT).ok
     a, b = seen.values()
     assert sorted([a[0], b[0]]) == [0, 6]
     assert len(a) == len(b) == 24 and all(x != y for x, y in zip(a, b, strict=True))
@@ -242,9 +242,9 @@ def slow_percentile(values: list[float], percent: float) -> float:
 def test_percentiles_and_the_host_apart_from_the_gpu(gpu: bool, monkeypatch) -> None:
     rng = np.random.default_rng(3)
     times = {batch: rng.uniform(1, 9, 40).tolist() for batch in (1, 2)}
-    encoder = Clock([99.0] * UNCOUNTED + times[1] + [99.0] * UNCOUNTED + times[2], gpu)
+    encoder = Clock([99.0] * WARM_UP + times[1] + [99.0] * WARM_UP + times[2], gpu)
     monkeypatch.setattr(trials, "time", SimpleNamespace(perf_counter=encoder.perf_counter))
-    found = speed("it", encoder, drawn(), 40, (1, 2)).figures["latency_ms"]
+    found = check_speed("it", encoder, drawn(), 40, (1, 2)).figures["latency_ms"]
     for batch in (1, 2):
         for percent in (50, 95, 99):
             slow = slow_percentile(times[batch], percent)
@@ -267,9 +267,9 @@ def test_percentiles_and_the_host_apart_from_the_gpu(gpu: bool, monkeypatch) -> 
     ],
 )
 def test_slowness_is_told(taken: float, cpu_ms, ok, advice: str, monkeypatch) -> None:
-    encoder = Clock([taken] * (UNCOUNTED + 5), False)
+    encoder = Clock([taken] * (WARM_UP + 5), False)
     monkeypatch.setattr(trials, "time", SimpleNamespace(perf_counter=encoder.perf_counter))
-    found = speed("it", encoder, drawn(), 5, (1,), cpu_ms)
+    found = check_speed("it", encoder, drawn(), 5, (1,), cpu_ms)
     assert found.ok is ok and found.advice.startswith(advice) and bool(found.advice) == bool(advice)
 
 
@@ -277,8 +277,8 @@ def test_a_step_that_fails_is_a_finding() -> None:
     def missing() -> Finding:
         raise ModuleNotFoundError("no", name="onnx")
 
-    found = guarded("it", missing)
+    found = run_check("it", missing)
     assert found.ok is False and found.found == "the package onnx isn't installed"
     assert found.advice == "pip install -r requirements-gpu.txt"
     for error, text in ((ValueError("a\nb"), "ValueError: a"), (ValueError(), "no reason given")):
-        assert text in guarded("it", lambda e=error: (_ for _ in ()).throw(e)).found
+        assert text in run_check("it", lambda e=error: (_ for _ in ()).throw(e)).found

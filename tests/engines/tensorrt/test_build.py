@@ -19,18 +19,18 @@ from engines.onnx_runtime.encoder import OnnxEncoder
 from engines.tensorrt import build as tensorrt_build
 from engines.tensorrt import compile as tensorrt_compile
 from engines.tensorrt import runtimes
-from engines.tensorrt.build import Wish, build, definite
+from engines.tensorrt.build import BuildOptions, build, resolve_options
 from engines.tensorrt.execute import Execution
 from engines.tensorrt.gpu import compute_capability
-from engines.tensorrt.plan_check import Here, check
-from engines.tensorrt.runtimes import Installed, installed
+from engines.tensorrt.plan_check import Machine, check_plan
+from engines.tensorrt.runtimes import InstalledRuntime, find_installed
 from engines.tensorrt.sidecar import Sidecar, load, ranges, sidecar_path, this_system
 from tests.cli import fault, fine, run_py, said
 from tests.engines.test_engines import PICTURE, model_of, picture_model
 
 DEFAULT = ENCODERS["default"]
 RTX = "tensorrt-rtx"
-VERSION = installed()[RTX].version if RTX in installed() else ""
+VERSION = find_installed()[RTX].version if RTX in find_installed() else ""
 WHAT = f"TensorRT for RTX {VERSION}"
 rtx = pytest.mark.skipif(
     importlib.util.find_spec("tensorrt_rtx") is None,
@@ -71,8 +71,8 @@ def test_real_plans_with_their_sidecars(plans) -> None:
             plan_sha256=hashlib.sha256(plan).hexdigest(),
         )  # fmt: skip
         assert sidecar.build_s > 0
-        here = Here({RTX: Installed(VERSION, "13")}, "sm120", encoder.fingerprint)
-        assert check(sidecar, plans[precision], plan, here) == RTX
+        here = Machine({RTX: InstalledRuntime(VERSION, "13")}, "sm120", encoder.fingerprint)
+        assert check_plan(sidecar, plans[precision], plan, here) == RTX
     assert plans["fp16"].stat().st_size < 0.7 * plans["fp32"].stat().st_size
     folder = plans["fp32"].parent
     assert sorted(p.name for p in folder.iterdir()) == [
@@ -84,7 +84,7 @@ def test_real_plans_with_their_sidecars(plans) -> None:
 def test_a_plan_without_a_driver_is_told_before_it_is_opened(plans) -> None:
     plan = plans["fp16"]
     with pytest.raises(UserError, match="needs an NVIDIA GPU with its driver.*: --engine onnx"):
-        check(load(plan), plan, plan.read_bytes(), Here(installed(), None))
+        check_plan(load(plan), plan, plan.read_bytes(), Machine(find_installed(), None))
     if compute_capability() is None:  # TensorRT's own answer, were it asked
         module, data = runtimes.load(RTX), plan.read_bytes()
         with pytest.raises(UserError, match="It can't (be opened|start here) \\(.*--engine onnx"):
@@ -115,41 +115,48 @@ def test_profiles_are_contiguous() -> None:
 
 @rtx
 @pytest.mark.parametrize(
-    ("wish", "sentence"),
+    ("options", "sentence"),
     [
-        (Wish("trt"), "--runtime takes tensorrt or tensorrt-rtx; got 'trt'"),
-        (Wish("tensorrt-lean"), "--runtime takes"),
-        (Wish(RTX, "int8"), "has no INT8 convolutions: use --precision fp16"),
-        (Wish(RTX, "fp8"), "--precision takes fp32, fp16 or int8; got 'fp8'"),
-        (Wish(RTX), "name what to build for with --target: sm86 RTX 30"),
-        (Wish(RTX, targets=("sm89", "sm90")), "builds for, sm75, .*sm121 .*; got sm90"),
-        (Wish(RTX, targets=("rtx4090",)), "sm89 RTX 40, .*; got rtx4090"),
-        (Wish(RTX, targets=("sm89",), portable=True), "leave --portable out, or .* tensorrt"),
+        (BuildOptions("trt"), "--runtime takes tensorrt or tensorrt-rtx; got 'trt'"),
+        (BuildOptions("tensorrt-lean"), "--runtime takes"),
+        (BuildOptions(RTX, "int8"), "has no INT8 convolutions: use --precision fp16"),
+        (BuildOptions(RTX, "fp8"), "--precision takes fp32, fp16 or int8; got 'fp8'"),
+        (BuildOptions(RTX), "name what to build for with --target: sm86 RTX 30"),
+        (BuildOptions(RTX, targets=("sm89", "sm90")), "builds for, sm75, .*sm121 .*; got sm90"),
+        (BuildOptions(RTX, targets=("rtx4090",)), "sm89 RTX 40, .*; got rtx4090"),
+        (
+            BuildOptions(RTX, targets=("sm89",), portable=True),
+            "leave --portable out, or .* tensorrt",
+        ),
     ],
 )
-def test_a_wish_that_cannot_be_had_is_told(wish: Wish, sentence: str, monkeypatch) -> None:
+def test_options_that_cannot_be_had_are_told(
+    options: BuildOptions, sentence: str, monkeypatch
+) -> None:
     monkeypatch.setattr(tensorrt_build, "compute_capability", lambda: None)
     with pytest.raises(UserError, match=sentence):
-        definite(wish)
+        resolve_options(options)
 
 
 @rtx
 def test_a_gpu_that_is_there_is_built_for(monkeypatch) -> None:
     monkeypatch.setattr(tensorrt_build, "compute_capability", lambda: "sm86")
-    assert definite(Wish(RTX)).targets == ("sm86",)
-    assert definite(Wish(RTX, targets=("sm89", "sm89"))).targets == ("sm89",)
-    assert definite(Wish(batches=(8, 1, 8))) == Wish(RTX, "fp16", (1, 8), ("sm86",))
+    assert resolve_options(BuildOptions(RTX)).targets == ("sm86",)
+    assert resolve_options(BuildOptions(RTX, targets=("sm89", "sm89"))).targets == ("sm89",)
+    assert resolve_options(BuildOptions(batches=(8, 1, 8))) == BuildOptions(
+        RTX, "fp16", (1, 8), ("sm86",)
+    )
 
 
 def test_without_a_runtime_its_package_is_named(monkeypatch) -> None:
-    monkeypatch.setattr(tensorrt_build, "installed", dict)
+    monkeypatch.setattr(tensorrt_build, "find_installed", dict)
     with pytest.raises(UserError, match="for RTX cards: pip install "
                        "-r requirements-gpu.txt"):  # fmt: skip
-        definite(Wish())
+        resolve_options(BuildOptions())
     for name in ("tensorrt", RTX):
         monkeypatch.setitem(sys.modules, name.replace("-", "_"), None)
         with pytest.raises(UserError, match=f"isn't installed here; .*: pip install {name}-cu13$"):
-            definite(Wish(name, targets=("sm89",)))
+            resolve_options(BuildOptions(name, targets=("sm89",)))
 
 
 @rtx
@@ -160,13 +167,13 @@ def test_the_classic_runtime_builds_for_the_gpu_it_finds(monkeypatch, tmp_path: 
     monkeypatch.setattr(tensorrt_build, "load", lambda name: tensorrt_rtx)
     monkeypatch.setattr(tensorrt_build, "compute_capability", lambda: None)
     with pytest.raises(UserError, match="TensorRT builds on the GPU that will run the plan"):
-        definite(Wish("tensorrt"))
+        resolve_options(BuildOptions("tensorrt"))
     monkeypatch.setattr(tensorrt_build, "compute_capability", lambda: "sm90")
     with pytest.raises(UserError, match="for the GPU in this machine, sm90, and not for sm89"):
-        definite(Wish("tensorrt", targets=("sm89",)))
+        resolve_options(BuildOptions("tensorrt", targets=("sm89",)))
     save_encoder(picture_model(), PICTURE, tmp_path / "e.onnx")
     with pytest.warns(DeprecationWarning, match="no-ops"):  # RTX's timing cache
-        made = build(tmp_path / "e.onnx", tmp_path / "e.plan", Wish("tensorrt", "fp32"))
+        made = build(tmp_path / "e.onnx", tmp_path / "e.plan", BuildOptions("tensorrt", "fp32"))
     assert made.targets == ("sm90",) and made.runtime == "tensorrt"
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "e.onnx", "e.plan", "e.plan.json", "e.plan.timing"
@@ -189,11 +196,11 @@ class Config:
 
 def test_kernel_times_are_kept_and_those_of_another_gpu_dropped(tmp_path: Path) -> None:
     path = tmp_path / "e.plan.timing"
-    times = tensorrt_compile._known_times(Config(b"sm90"), path)
+    times = tensorrt_compile._load_times(Config(b"sm90"), path)
     assert times.data == b"sm90"
     tensorrt_compile._keep_times(times, path)
-    assert tensorrt_compile._known_times(Config(b"sm90"), path).data == b"more of sm90"
-    assert tensorrt_compile._known_times(Config(b"sm86"), path).data == b"sm86"
+    assert tensorrt_compile._load_times(Config(b"sm90"), path).data == b"more of sm90"
+    assert tensorrt_compile._load_times(Config(b"sm86"), path).data == b"sm86"
     tensorrt_compile._keep_times(times, tmp_path / "no" / "folder")  # no room: no harm
 
 
@@ -204,9 +211,9 @@ def test_a_graph_that_tensorrt_does_not_take_is_told(tmp_path: Path, monkeypatch
     model.graph.node[-1].name = "last"
     monkeypatch.setattr(tensorrt_build, "load_encoder", lambda path: (model, PICTURE, "ab" * 32))
     onnx.save(model, tmp_path / "e.onnx")
-    wish = Wish(RTX, "fp32", targets=("sm89",))
+    options = BuildOptions(RTX, "fp32", targets=("sm89",))
     with pytest.raises(UserError) as caught:
-        build(tmp_path / "e.onnx", tmp_path / "e.plan", wish)
+        build(tmp_path / "e.onnx", tmp_path / "e.plan", options)
     text = str(caught.value)
     assert f"{WHAT} can't take the encoder's graph (Mod last: " in text and text.endswith(
         "--engine onnx"
@@ -216,11 +223,11 @@ def test_a_graph_that_tensorrt_does_not_take_is_told(tmp_path: Path, monkeypatch
 
 @rtx
 def test_a_gpu_that_the_encoder_cannot_be_built_for_is_told(tmp_path: Path) -> None:
-    wish = Wish(RTX, targets=("sm75",), batches=(1,))
+    options = BuildOptions(RTX, targets=("sm75",), batches=(1,))
     with pytest.raises(
         UserError, match=r"can't build .*Turing \(SM75\): FP32 GEMM is not supported"
     ):
-        build(DEFAULT, tmp_path / "e.plan", wish)
+        build(DEFAULT, tmp_path / "e.plan", options)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -259,7 +266,7 @@ def test_an_encoder_of_other_inputs_is_told(model, sentence: str, tmp_path: Path
 
 def test_files_that_are_no_encoder(tmp_path: Path) -> None:
     path = tmp_path / "e.onnx"
-    for content, sentence in ((b"rubbish", "is no ONNX file"), (b"", "is no ONNX file")):
+    for content, sentence in ((b"rubbish", "is not an ONNX file"), (b"", "is not an ONNX file")):
         path.write_bytes(content)
         with pytest.raises(UserError, match=sentence):
             load_encoder(path)

@@ -21,7 +21,7 @@ from engines.onnx_runtime.encoder import OnnxEncoder
 from engines.tensorrt import cuda_buffers
 from engines.tensorrt import encoder as tensorrt_encoder
 from engines.tensorrt.encoder import TensorRTEncoder, cache_path, open_plan
-from engines.tensorrt.runtimes import Installed
+from engines.tensorrt.runtimes import InstalledRuntime
 from engines.tensorrt.sidecar import Sidecar, ranges, save, this_system
 from tests.engines.tensorrt import simulated_gpu
 from tests.engines.tensorrt.simulated_gpu import Gpu
@@ -33,9 +33,12 @@ CLASSIC, RTX = "tensorrt", "tensorrt-rtx"
 @pytest.fixture
 def gpu(monkeypatch: Any) -> Iterator[Gpu]:
     there = simulated_gpu.plug_in(monkeypatch)
-    versions = {RTX: Installed("1.7.1.116", "13"), CLASSIC: Installed("10.16.1.11", "13")}
+    versions = {
+        RTX: InstalledRuntime("1.7.1.116", "13"),
+        CLASSIC: InstalledRuntime("10.16.1.11", "13"),
+    }
     monkeypatch.setattr(tensorrt_encoder, "compute_capability", lambda: "sm89")
-    monkeypatch.setattr(tensorrt_encoder, "installed", lambda: versions)
+    monkeypatch.setattr(tensorrt_encoder, "find_installed", lambda: versions)
     yield there
     cuda_buffers._primary_context.cache_clear()
 
@@ -168,7 +171,7 @@ def test_a_plan_that_cannot_be_opened_leaves_nothing_behind(
 def test_a_fault_in_closing_still_frees_everything(gpu: Gpu, tmp_path: Path, monkeypatch) -> None:
     encoder = open_plan(made(tmp_path, gpu, monkeypatch))
     assert encoder._execution is not None
-    monkeypatch.setattr(encoder._execution, "compiled", lambda: 1 / 0)
+    monkeypatch.setattr(encoder._execution, "compiled_kernels", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         encoder.close()
     gc.collect()

@@ -14,11 +14,11 @@ import pytest
 from engines.encoder import ENCODERS
 from engines.errors import UserError
 from engines.onnx_runtime.encoder import OnnxEncoder
-from engines.tensorrt.build import Wish, build, definite
+from engines.tensorrt.build import BuildOptions, build, resolve_options
 from engines.tensorrt.cuda_buffers import CudaBuffers, pycuda_version
 from engines.tensorrt.encoder import open_plan
 from engines.tensorrt.gpu import compute_capability
-from engines.tensorrt.runtimes import BUILDERS, installed
+from engines.tensorrt.runtimes import BUILDERS, find_installed
 from realtime.measuring.drawn_crops import drawn_crops
 
 DEFAULT = ENCODERS["default"]
@@ -103,15 +103,15 @@ def test_beside_torch() -> None:
 def test_a_plan_embeds_as_onnx_runtime_does_and_leaks_nothing(
     runtime: str, precision: str, cosine: float, gpu: str, tmp_path: Path
 ) -> None:
-    if runtime not in installed():
+    if runtime not in find_installed():
         pytest.skip(f"needs {runtime}")
     plan = tmp_path / "e.plan"
-    wish = Wish(runtime, precision, (1, 2, 8))
+    options = BuildOptions(runtime, precision, (1, 2, 8))
     try:
-        definite(wish)
+        resolve_options(options)
     except UserError as error:
         pytest.skip(f"{runtime} has no plans for {gpu}: {error}")
-    build(DEFAULT, plan, wish)
+    build(DEFAULT, plan, options)
     original = OnnxEncoder(DEFAULT)
     crops = drawn_crops(20, original.spec.crop_size)
     wanted = original.encode(*crops)

@@ -14,8 +14,8 @@ from engines import files as atomic
 from engines.errors import UserError
 from engines.tensorrt import gpu
 from engines.tensorrt import runtimes as tensorrt_runtimes
-from engines.tensorrt.plan_check import Here, check
-from engines.tensorrt.runtimes import Installed
+from engines.tensorrt.plan_check import Machine, check_plan
+from engines.tensorrt.runtimes import InstalledRuntime
 from engines.tensorrt.sidecar import Sidecar, load, save, sidecar_path, this_system
 from tests.engines.test_engines import PICTURE
 
@@ -31,18 +31,18 @@ CLASSIC = dataclasses.replace(
     RTX, runtime="tensorrt", runtime_version="10.16.1.11", cuda="12", targets=("sm86",)
 )
 PORTABLE = dataclasses.replace(CLASSIC, portable=True)
-HERE = Here({"tensorrt-rtx": Installed("1.7.1.116", "13")}, "sm89", RTX.fingerprint)
+HERE = Machine({"tensorrt-rtx": InstalledRuntime("1.7.1.116", "13")}, "sm89", RTX.fingerprint)
 
 
-def having(gpu: str | None = "sm86", **versions: str) -> Here:
+def having(gpu: str | None = "sm86", **versions: str) -> Machine:
     """A machine with these runtimes, `tensorrt_lean="11.4"` for tensorrt-lean."""
-    there = {name.replace("_", "-"): Installed(v, "13") for name, v in versions.items()}
-    return Here(there, gpu)
+    there = {name.replace("_", "-"): InstalledRuntime(v, "13") for name, v in versions.items()}
+    return Machine(there, gpu)
 
 
-def refused(sidecar: Sidecar, here: Here, plan: bytes = PLAN) -> str:
+def refused(sidecar: Sidecar, here: Machine, plan: bytes = PLAN) -> str:
     with pytest.raises(UserError) as caught:
-        check(sidecar, Path("x.plan"), plan, here)
+        check_plan(sidecar, Path("x.plan"), plan, here)
     text = str(caught.value)
     assert text.startswith("x.plan ") and "\n" not in text and ". " not in text
     return text
@@ -129,8 +129,8 @@ def test_no_sidecar_is_told(tmp_path: Path) -> None:
         (PORTABLE, having(tensorrt="10.9.0.1", tensorrt_lean="10.16.2.1"), "tensorrt-lean"),
     ],
 )
-def test_a_plan_at_home_runs(sidecar: Sidecar, here: Here, runtime: str) -> None:
-    assert check(sidecar, Path("x.plan"), PLAN, here) == runtime
+def test_a_plan_at_home_runs(sidecar: Sidecar, here: Machine, runtime: str) -> None:
+    assert check_plan(sidecar, Path("x.plan"), PLAN, here) == runtime
 
 
 BUILD = "python run.py build --onnx FILE.onnx --engine x.plan --precision fp16 --runtime "
@@ -211,7 +211,7 @@ def test_a_truncated_plan_is_told() -> None:
     text = refused(RTX, HERE, PLAN[:-1])
     assert "has 599 bytes where 600 were written; copy it again whole" in text and BUILD in text
     assert "has 0 bytes" in refused(RTX, HERE, b"")
-    assert "isn't the plan that x.plan.json speaks of" in refused(RTX, HERE, PLAN[:-1] + b"?")
+    assert "isn't the plan that x.plan.json describes" in refused(RTX, HERE, PLAN[:-1] + b"?")
 
 
 def test_what_is_installed_is_known_by_its_package(monkeypatch) -> None:
@@ -223,9 +223,9 @@ def test_what_is_installed_is_known_by_its_package(monkeypatch) -> None:
         return packages[package]
 
     monkeypatch.setattr(tensorrt_runtimes.importlib.metadata, "version", version)
-    assert tensorrt_runtimes.installed() == {
-        "tensorrt": Installed("10.16.1.11", "12"),
-        "tensorrt-rtx": Installed("1.7.1.116", None),
+    assert tensorrt_runtimes.find_installed() == {
+        "tensorrt": InstalledRuntime("10.16.1.11", "12"),
+        "tensorrt-rtx": InstalledRuntime("1.7.1.116", None),
     }
 
 

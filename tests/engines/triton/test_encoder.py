@@ -106,7 +106,7 @@ def test_another_encoder_in_the_model_s_place_is_told(place: Place, encoder) -> 
     write_repository(place.fleet, "hands", place.fleet / "far/1/model.onnx")
     place.triton.load()
     text = failure(encoder)
-    assert f"serves another encoder since, {mark[:12]} in place of {encoder.fingerprint[:12]};" in (
+    assert f"serves another encoder now, {mark[:12]} instead of {encoder.fingerprint[:12]};" in (
         text
     )
 

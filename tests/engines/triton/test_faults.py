@@ -32,8 +32,11 @@ def test_an_address_that_is_none_is_told(url: str) -> None:
 
 
 def test_an_address_of_ipv6() -> None:
-    assert triton_encoder._parts("triton://[::1]:8001/m") == ("[::1]:8001", "m")
-    assert triton_encoder._parts("triton://fleet.example:80/m-1.b") == ("fleet.example:80", "m-1.b")
+    assert triton_encoder._parse_url("triton://[::1]:8001/m") == ("[::1]:8001", "m")
+    assert triton_encoder._parse_url("triton://fleet.example:80/m-1.b") == (
+        "fleet.example:80",
+        "m-1.b",
+    )
 
 
 def test_nobody_there_is_told() -> None:
@@ -54,7 +57,7 @@ def test_a_server_that_says_nothing_is_told(monkeypatch) -> None:
 
 def test_a_missing_model_is_told(place: Place) -> None:
     text = told(place.url("feet"))
-    assert f"no such model as {place.url('feet')} (Request for unknown model: 'feet' is not" in text
+    assert f"doesn't serve {place.url('feet')} (Request for unknown model: 'feet' is not" in text
 
 
 def test_a_model_that_is_not_ready_is_told(place: Place) -> None:
@@ -62,7 +65,7 @@ def test_a_model_that_is_not_ready_is_told(place: Place) -> None:
     assert "/hands isn't ready; Triton's log says whether" in told(place.url())
     place.triton.unloaded = {"hands"}
     text = told(place.url())
-    assert "'hands' has no available versions); where it lies in Triton's repository, its" in text
+    assert "'hands' has no available versions); if the model is in Triton's repository" in text
 
 
 def test_a_model_that_is_unloaded_midway_is_told(place: Place, encoder) -> None:

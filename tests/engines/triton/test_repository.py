@@ -17,7 +17,7 @@ from engines.onnx_file import save_encoder
 from engines.spec import FINGERPRINT_KEY, SPEC_KEY, EncoderSpec
 from engines.tensorrt import sidecar
 from engines.triton import repository as triton_repository
-from engines.triton.config import Served, config
+from engines.triton.config import ServedEncoder, format_config
 from engines.triton.repository import write_repository
 from tests.engines.tensorrt.test_sidecar import CLASSIC, PLAN, RTX
 from tests.engines.test_engines import DISTANCE, PICTURE, distance_model, picture_model
@@ -96,7 +96,7 @@ def test_a_plan_with_all_its_profiles(plan: Path, tmp_path: Path) -> None:
 def test_any_text_comes_back() -> None:
     name = 'a "b" \\ c\n\t\x00\x7f é 手 {}: #'
     spec = dataclasses.replace(DISTANCE, name=name)
-    text = config("m", Served("onnx", spec, name, (4,)), 7, 0)
+    text = format_config("m", ServedEncoder("onnx", spec, name, (4,)), 7, 0)
     assert text.isascii() and len(text.splitlines()) == text.count("\n")
     found = model_config_pb2.ModelConfig()
     text_format.Parse(text, found)
@@ -226,7 +226,7 @@ def test_sources_that_are_none_are_told(encoder: Path, plan: Path, tmp_path: Pat
     assert "1 or more; got (0, 2)" in told(encoder, (2, 0))
     assert "1 or more; got ()" in told(encoder, ())
     plan.write_bytes(PLAN[:-1])
-    assert "isn't the plan that e.plan.json speaks of; copy the two" in told(plan)
+    assert "isn't the plan that e.plan.json describes; copy the two" in told(plan)
     plan.unlink()
     assert "e.plan can't be read (No such file" in told(plan)
     plan.write_bytes(PLAN)

@@ -16,7 +16,13 @@ from engines.encoder import ENCODERS, Encoder, open_encoder
 from engines.errors import UserError
 from realtime.drawn.hand import HandLook, draw_hand
 from realtime.drawn.pose import GESTURES, joints, mirrored, random_shape, view_rotation
-from realtime.measuring.evaluate import Report, calibrate, evaluate, labelled, subjects_and_labels
+from realtime.measuring.evaluate import (
+    EvaluationReport,
+    calibrate,
+    evaluate,
+    labelled,
+    subjects_and_labels,
+)
 from realtime.measuring.folder import embed_folder
 from realtime.picture_files import write_picture
 
@@ -53,11 +59,11 @@ def two_people(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def modes(report: Report) -> set[str]:
+def modes(report: EvaluationReport) -> set[str]:
     return {row.split(":")[0] for row in report.rows}
 
 
-def words(report: Report) -> str:
+def words(report: EvaluationReport) -> str:
     return "\n".join(report.left_out)
 
 

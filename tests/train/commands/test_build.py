@@ -10,7 +10,7 @@ import pytest
 import run
 from engines.onnx_file import is_quantised, load_encoder, save_encoder
 from engines.tensorrt import build as tensorrt_build
-from engines.tensorrt.runtimes import Installed
+from engines.tensorrt.runtimes import InstalledRuntime
 from engines.tensorrt.sidecar import Sidecar
 from tests.calibration.int8.int8_files import small_encoder, write_prepared
 from tests.engines.test_engines import PICTURE, picture_model
@@ -26,7 +26,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_an_onnx_file_goes_into_a_repository_without_tensorrt(capsys, monkeypatch) -> None:
-    monkeypatch.setattr(tensorrt_build, "installed", dict)
+    monkeypatch.setattr(tensorrt_build, "find_installed", dict)
     asked = ["build", "--onnx", onnx_file, "--triton", "fleet", "--batch", "1,4"]
     assert run.main(asked) == 0
     assert Path("fleet/e/1/model.onnx").read_bytes() == Path(onnx_file).read_bytes()
@@ -62,19 +62,21 @@ def test_a_plan_that_triton_cannot_run_is_not_built(here: Path, capsys, monkeypa
 
 def test_int8_needs_a_quantised_file(here: Path, monkeypatch) -> None:
     """Told before TensorRT is asked for anything: its module is only named here."""
-    monkeypatch.setattr(tensorrt_build, "installed", lambda: {"tensorrt": Installed("11.4", "13")})
+    monkeypatch.setattr(
+        tensorrt_build, "find_installed", lambda: {"tensorrt": InstalledRuntime("11.4", "13")}
+    )
     monkeypatch.setattr(tensorrt_build, "compute_capability", lambda: "sm90")
     monkeypatch.setattr(tensorrt_build, "load", lambda name: None)
-    wish = tensorrt_build.Wish("tensorrt", "int8")
+    options = tensorrt_build.BuildOptions("tensorrt", "int8")
     with pytest.raises(Exception, match="e.onnx isn't quantised, as --precision int8 needs: name"):
-        tensorrt_build.build(Path(onnx_file), Path("e.plan"), wish)
+        tensorrt_build.build(Path(onnx_file), Path("e.plan"), options)
 
 
 def test_int8_is_quantised_with_the_pictures_first(here: Path, capsys, monkeypatch) -> None:
     """TensorRT itself, which needs a GPU, is stood in for by a note of what it was given."""
     built: list[tuple[Path, Path]] = []
 
-    def note(onnx: Path, plan: Path, wish: tensorrt_build.Wish) -> Sidecar:
+    def note(onnx: Path, plan: Path, options: tensorrt_build.BuildOptions) -> Sidecar:
         built.append((onnx, plan))
         _, spec, mark = load_encoder(onnx)
         return Sidecar(
@@ -94,7 +96,9 @@ def test_int8_is_quantised_with_the_pictures_first(here: Path, capsys, monkeypat
             "",
         )
 
-    monkeypatch.setattr(tensorrt_build, "definite", lambda wish: replace(wish, runtime="tensorrt"))
+    monkeypatch.setattr(
+        tensorrt_build, "resolve_options", lambda options: replace(options, runtime="tensorrt")
+    )
     monkeypatch.setattr(tensorrt_build, "build", note)
     small_encoder(here / "small.onnx")
     names = [("set", who, label) for who in "abcd" for label in "pqrstu" for _ in range(9)]

@@ -248,4 +248,4 @@ def test_slips_of_the_export_on_the_command_line(tmp_path: Path) -> None:
     said = fault(run_py("export", "junk.pt", "--out", "x.onnx", cwd=tmp_path))
     assert "junk.pt is no checkpoint of this project (it is no PyTorch file)" in said
     said = fault(run_py("export", "text.pt", "--out", "no/x.onnx", cwd=tmp_path))
-    assert "no is no folder you may write to" in said
+    assert "no is not a folder that you can write to" in said

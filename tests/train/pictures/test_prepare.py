@@ -398,7 +398,7 @@ def test_no_hand_and_no_folder_from_the_command_line(tmp_path, hand_model_path) 
     assert "No hand is found in any of the 2 pictures (1 can't be read)" in said
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
     said = fault(run_py("prepare", "set", "--out", "nowhere/x.npz", cwd=tmp_path))
-    assert "nowhere is no folder you may write to" in said
+    assert "nowhere is not a folder that you can write to" in said
 
 
 @POSIX
