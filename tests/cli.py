@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,10 +18,11 @@ import numpy as np
 
 from realtime.drawn.hand import HandLook, draw_hand
 from realtime.drawn.pose import GESTURES, HandPose, joints, mirrored, mix, view_rotation
+from run import main
 
 ROOT = Path(__file__).resolve().parent.parent
 RUN = ROOT / "run.py"
-PATIENCE_S = 120  # for one run; it ends far sooner
+PATIENCE_S = 500.0  # for what ends far sooner; less than pytest waits for a test (pyproject.toml)
 PERFORMER = HandLook(skin=(104, 134, 186), cloth=(74, 92, 66), wall=(190, 186, 178), scenery=5)
 
 
@@ -36,9 +40,10 @@ def start_py(
         "stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options
     }  # fmt: skip
     command = [sys.executable, str(RUN), *map(str, arguments)]
-    return subprocess.Popen(
-        command, cwd=cwd, env=env or environment(), text=True, encoding="utf-8", **options
-    )
+    env = environment() if env is None else env
+    if "preexec_fn" in options:  # a limit on files would be one on the coverage's, too
+        env = {name: value for name, value in env.items() if name != "COVERAGE_PROCESS_CONFIG"}
+    return subprocess.Popen(command, cwd=cwd, env=env, text=True, encoding="utf-8", **options)
 
 
 def run_py(
@@ -56,6 +61,39 @@ def run_py(
             process.kill()
             raise
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def main_py(
+    *arguments: object, cwd: Path, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """As run_py, within this process: it spares the start of Python and the imports.
+
+    Only what Python itself writes is in stdout and stderr: tests of a stream's exact bytes, of
+    signals, limits and environment variables that libraries read take a process. An exception
+    that `main` lets through, a traceback to the person, passes through here, too.
+    """
+    here, saved = os.getcwd(), dict(os.environ)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    written = io.BytesIO(), io.BytesIO()
+    out, err = (io.TextIOWrapper(file, "utf-8", write_through=True) for file in written)
+    try:
+        os.environ.clear()
+        os.environ.update(environment() if env is None else env)
+        os.chdir(cwd)
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                status: object = main([str(argument) for argument in arguments])
+            except SystemExit as end:  # argparse
+                status = end.code
+    finally:
+        os.chdir(here)
+        os.environ.clear()
+        os.environ.update(saved)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert isinstance(status, int)
+    texts = (file.getvalue().decode("utf-8") for file in written)
+    return subprocess.CompletedProcess(["run.py", *map(str, arguments)], status, *texts)
 
 
 def said(run: subprocess.CompletedProcess[str] | str) -> list[str]:
@@ -160,7 +198,8 @@ def teach(gallery: Path, *labels: str, side: str = "right") -> Path:
     """A gallery with a reference of each, recorded through the command line."""
     for label in labels:
         picture = write_png(gallery.parent / "taught.png", hand_picture(label, side, yaw=0.0))
-        fine(run_py("record", label, "--image", picture, "--gallery", gallery, cwd=gallery.parent))
+        options = ("--image", picture, "--gallery", gallery)
+        fine(main_py("record", label, *options, cwd=gallery.parent))
     return gallery
 
 

@@ -90,7 +90,7 @@ def cache_name(encoder: Encoder, mirror_hands: bool) -> str:
 def read_cache(path: Path, encoder: Encoder) -> Vectors:
     """What the cache holds for this encoder; nothing where it is missing, damaged or another's."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             if int(file["version"]) != VERSION or str(file["fingerprint"]) != encoder.fingerprint:
                 return {}
             ids, digests, vectors = file["ids"], file["digests"], file["embeddings"]

@@ -128,11 +128,12 @@ def _pip_download(folder: Path) -> None:
     version = re.match(r"(\d+)\.(\d+)", importlib.metadata.version("pip"))
     if version and (int(version[1]), int(version[2])) >= (24, 1):  # older ones can't tell others
         command += ["--progress-bar", "raw"]
-    with progress(TextColumn("{task.description}"), BarColumn(), DownloadColumn()) as bar:
+    started = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    )
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    with started as process, progress(*columns) as bar:
         task = bar.add_task("hand model", total=None)
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
-        )
         lines = []
         try:
             assert process.stdout is not None

@@ -37,7 +37,11 @@ class EventWriter:
                 )
         except OSError as error:
             raise UserError(f"--events can't write {target} ({error.strerror}).") from None
-        self._write({"type": "header", "version": FORMAT_VERSION, **header})
+        try:
+            self._write({"type": "header", "version": FORMAT_VERSION, **header})
+        except BaseException:
+            self.close()
+            raise
 
     def frame(self, result: FrameResult) -> None:
         """The gesture lines of one frame, after its frame line if those are wanted."""

@@ -178,7 +178,7 @@ def calibrate(
 
 def _embedded(path: Path, encoder: Encoder, only: Sequence[str] | None) -> LabelledEmbeddings:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             names, found = [str(p) for p in file["path"]], file["found"].astype(bool)
             embeddings, mark = file["embedding"], str(file["fingerprint"])
     except Exception as error:  # zipfile, zlib and numpy raise a dozen types on damage

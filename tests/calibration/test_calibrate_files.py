@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -147,7 +148,7 @@ def test_embeddings_are_written_whole_or_not_at_all(saved: Path, tmp_path: Path)
     before = saved.read_bytes()
     with pytest.raises(UserError, match="can't be written"):
         save_embeddings(people(["ann"]), UnitEncoder(), tmp_path / "missing" / "x.npz")
-    broken = dataclasses.replace(people(["ann"]), boxes=Unsaveable())
+    broken = dataclasses.replace(people(["ann"]), boxes=cast(np.ndarray, Unsaveable()))
     with pytest.raises(RuntimeError, match="cut short"):
         save_embeddings(broken, UnitEncoder(), saved)
     assert saved.read_bytes() == before and list(tmp_path.iterdir()) == [saved]

@@ -138,9 +138,12 @@ def test_where_nobody_has_enough_there_is_nothing() -> None:
 
 
 def test_the_margin_is_a_ratio_of_distances() -> None:
-    assert relative_margin(0.9, 0.8) == pytest.approx(0.5)
-    assert relative_margin(0.9, 0.9) == 0.0
-    assert relative_margin(1.0, -1.0) == pytest.approx(1.0, abs=1e-6)
+    def margin(best: float, runner_up: float) -> float:
+        return float(relative_margin(np.array(best), np.array(runner_up)))
+
+    assert margin(0.9, 0.8) == pytest.approx(0.5)
+    assert margin(0.9, 0.9) == 0.0
+    assert margin(1.0, -1.0) == pytest.approx(1.0, abs=1e-6)
     # The same picture under two names is a tie, whatever rounding makes of its cosine.
     for a, b in ((1.0, 1.0), (1.0000001, 1.0), (1.0, 0.9999999), (1.0000002, 1.0000001)):
         assert 0 <= relative_margin(np.float32(a), np.float32(b)) < 0.2

@@ -159,7 +159,7 @@ def synthetic_features(
             ),
         )
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as stored:
             features, label, person = stored["features"], stored["label"], stored["person"]
     except Exception:  # zipfile, zlib and numpy raise a dozen types on damage
         raise _damage_error(path) from None

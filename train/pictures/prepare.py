@@ -222,7 +222,7 @@ def _read_shards(shards: Path) -> dict[str, StoredHand]:
     hands: dict[str, StoredHand] = {}
     for shard in shards.glob("*.shard.npz"):
         try:
-            with np.load(shard, allow_pickle=False) as file:
+            with open(shard, "rb") as stream, np.load(stream, allow_pickle=False) as file:
                 hands.update(zip(file["key"].tolist(), from_arrays(file), strict=True))
         except Exception:  # a damaged shard, in any way: its pictures are done again
             continue

@@ -129,7 +129,7 @@ def load_prepared(paths: Sequence[Path]) -> Prepared:
 
 def _load(path: Path) -> Prepared:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             form = int(file["version"]), float(file["margin"]), int(file["stored"])
             subjects = np.char.add(np.char.add(file["set"], "/"), file["subject"])
             part = Prepared(

@@ -85,7 +85,7 @@ def load_pairs(path: Path) -> tuple[Pictures, Pairs]:
         UserError: The file is missing, damaged or something else.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             first, second, same = file["first"], file["second"], file["same"]
             names = file["first_label"], file["second_label"]
     except FileNotFoundError:

@@ -81,7 +81,7 @@ def _describe_fault(path: Path, rows: dict[int, bytes]) -> str:
 
 def _read_npz(path: Path) -> Pictures:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             images, labels = file["image"], file["label"]
             subjects, frames = file["subject"], file["frame"]
     except FileNotFoundError:

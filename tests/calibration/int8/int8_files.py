@@ -106,6 +106,9 @@ def drawn(count: int, size: int = 32, seed: int = 0) -> HandCrops:
     )
 
 
+HANDS = drawn(64)
+
+
 def write_prepared(path: Path, names: Sequence[tuple[str, str, str]], seed: int = 0) -> Path:
     """What `prepare` writes, of (set, subject, label): a label's pictures are blots of one colour
     pattern, each person's tinted, with noise."""
@@ -121,7 +124,13 @@ def write_prepared(path: Path, names: Sequence[tuple[str, str, str]], seed: int 
         hands.append(StoredHand("right", webp, points[0], points[1]))
     sets, subjects, labels = (np.array(column) for column in zip(*names, strict=True))
     paths = np.array([f"{subject}/{label}/{i}.png" for i, (_, subject, label) in enumerate(names)])
-    told: dict[str, Any] = {"set": sets, "subject": subjects, "label": labels, "path": paths}
+    told: dict[str, Any] = {
+        **to_arrays(hands),
+        "set": sets,
+        "subject": subjects,
+        "label": labels,
+        "path": paths,
+    }
     told |= {"version": VERSION, "margin": MARGIN, "stored": STORED_SIZE}
-    np.savez(path, **to_arrays(hands), **told)
+    np.savez(path, **told)
     return path

@@ -20,24 +20,7 @@ from calibration.int8.quantize import METHODS, choose, histograms, ranges
 from engines.encoder import ENCODERS
 from engines.errors import UserError
 from engines.onnx_file import load_encoder
-from tests.calibration.int8.int8_files import CONVOLUTIONS, SPEC, drawn, small_model
-
-HANDS = drawn(64)
-
-
-@pytest.fixture(scope="module")
-def small() -> onnx.ModelProto:
-    return small_model()
-
-
-@pytest.fixture(scope="module")
-def graph(small: onnx.ModelProto) -> FloatGraph:
-    return FloatGraph(small, "small.onnx")
-
-
-@pytest.fixture(scope="module")
-def widest(small: onnx.ModelProto, graph: FloatGraph) -> dict[str, tuple[float, float]]:
-    return dict(ranges(histograms(small, graph, SPEC, HANDS), METHODS[0]))
+from tests.calibration.int8.int8_files import CONVOLUTIONS, HANDS, SPEC, drawn
 
 
 def test_labels_and_people_are_balanced_and_the_draw_is_seeded() -> None:

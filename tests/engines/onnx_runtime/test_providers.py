@@ -24,6 +24,7 @@ from engines.onnx_runtime.encoder import OnnxEncoder
 from engines.onnx_runtime.providers import MOST_HANDS, PROVIDERS, missing_error
 from engines.onnx_runtime.session import list_providers, reason
 from realtime.commands.doctor import _onnx_runtime
+from tests.cli import PATIENCE_S
 from tests.engines.test_engines import MATRIX, PICTURE, hands, picture_model
 
 LANDMARKS = ENCODERS["landmarks"]
@@ -204,7 +205,7 @@ def test_no_more_hands_at_once_than_a_provider_takes(picture: Path, monkeypatch)
 
 @pytest.mark.parametrize(("name", "most"), [("directml", 1), ("cuda", 2)])
 def test_directml_runs_one_at_a_time(name: str, most: int, picture: Path, monkeypatch) -> None:
-    session = Session(patience_s=0.2 if most == 1 else 30.0)
+    session = Session(patience_s=0.2 if most == 1 else PATIENCE_S)
     encoder = encoder_on(name, session, picture, monkeypatch)
     threads = [threading.Thread(target=encoder.encode, args=hands(1)) for _ in range(2)]
     for thread in threads:

@@ -11,10 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engines.encoder import ENCODERS
+from engines.encoder import ENCODERS, Encoder
 from engines.errors import UserError
 from engines.onnx_file import save_encoder
-from engines.onnx_runtime.encoder import OnnxEncoder
 from engines.selftest.bench import BURN_IN, CALLS, Bench, Row, bench, ratio_of
 from engines.spec import EncoderSpec
 from realtime.commands import bench_engines as bench_command
@@ -36,14 +35,16 @@ class World:
 
 
 class Engine:
-    spec, fingerprint = EncoderSpec("stub-1", ("landmarks",), 2), "ab" * 32
+    spec, fingerprint, engine = EncoderSpec("stub-1", ("landmarks",), 2), "ab" * 32, "stub"
 
     def __init__(self, world: World, name: str, ms: float, most: int = 99, gpu: bool = False):
         self.world, self.name, self.ms, self.most = world, name, ms, most
         self.gpu, self.closed = gpu, False
         self.gpu_ms: float | None = None
 
-    def encode(self, crops: np.ndarray, *points: np.ndarray) -> np.ndarray:
+    def encode(
+        self, crops: np.ndarray, landmarks: np.ndarray, world_landmarks: np.ndarray
+    ) -> np.ndarray:
         if len(crops) > self.most:
             raise UserError(f"It takes {self.most} hands at most; got {len(crops)}.")
         taken = self.ms * len(crops) * self.world.rng.lognormal(0, 0.1)
@@ -100,9 +101,11 @@ def test_a_machine_that_slows_down_changes_no_ratio() -> None:
     world = World()
 
     class Tiring(Engine):
-        def encode(self, crops: np.ndarray, *points: np.ndarray) -> np.ndarray:
+        def encode(
+            self, crops: np.ndarray, landmarks: np.ndarray, world_landmarks: np.ndarray
+        ) -> np.ndarray:
             self.ms *= 1.003
-            return super().encode(crops, *points)
+            return super().encode(crops, landmarks, world_landmarks)
 
     engines = {name: Tiring(world, name, 1.0) for name in "ab"}
     row = row_of(bench(engines, HANDS, (1,), 100, clock=world.clock), "b", 1)
@@ -238,7 +241,7 @@ def test_bad_options_are_told(words: tuple[str, ...], sentence: str) -> None:
 def test_what_does_not_open_is_left_out_unless_it_was_named(folder: Path, monkeypatch, capsys):
     opened = bench_command.opened
 
-    def only_onnx(name: str, onnx: Path) -> OnnxEncoder:
+    def only_onnx(name: str, onnx: Path) -> Encoder:
         if name.endswith(".plan"):
             raise UserError(f"{Path(name).name} needs an NVIDIA GPU.")
         return opened(name, onnx)

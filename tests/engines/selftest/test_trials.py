@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -23,9 +24,10 @@ from engines.selftest.trials import (
     run_trials,
 )
 from engines.spec import EncoderSpec
+from tests.cli import PATIENCE_S
 
 SPEC = EncoderSpec("stub-1", ("landmarks",), 63)
-EFFORT = Effort(hands=12, encodes=48, repeats=20, patience_s=60.0)
+EFFORT = Effort(hands=12, encodes=48, repeats=20, patience_s=PATIENCE_S)
 
 
 def drawn(count: int = 12) -> EncoderInputs:
@@ -41,12 +43,14 @@ def unit(landmarks: np.ndarray) -> np.ndarray:
 class Stub:
     """An encoder that is right; `spoil` makes something else of what it gives."""
 
-    spec, fingerprint = SPEC, "ab" * 32
+    spec, fingerprint, engine = SPEC, "ab" * 32, "stub"
 
     def __init__(self, spoil: Callable[[np.ndarray], np.ndarray] = lambda rows: rows) -> None:
         self.spoil, self.closed, self.counts = spoil, False, set[int]()
 
-    def encode(self, crops: np.ndarray, landmarks: np.ndarray, world: np.ndarray) -> np.ndarray:
+    def encode(
+        self, crops: np.ndarray, landmarks: np.ndarray, world_landmarks: np.ndarray
+    ) -> np.ndarray:
         self.counts.add(len(landmarks))
         return self.spoil(unit(landmarks))
 
@@ -106,11 +110,14 @@ def test_a_wrong_embedding_is_found(spoil, text: str) -> None:
 
 
 def test_the_limit_is_the_least_that_passes() -> None:
+    def instead(given: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        return given
+
     expected = np.array([[1.0, 0.0]], np.float32)
     hands = drawn(1)
     for angle, ok in ((0.0447, True), (0.0448, False)):  # cos 0.04472 = 0.999
         given = np.array([[np.cos(angle), np.sin(angle)]])
-        stub = Stub(lambda rows, given=given: given)
+        stub = Stub(functools.partial(instead, given))
         assert check_embeddings("it", stub, hands, expected, 0.999, 1).ok is ok
 
 
@@ -122,10 +129,12 @@ class Shared(Stub):
         self.both = threading.Barrier(2)
         self.buffer = np.zeros((1, 21, 3), np.float32)
 
-    def encode(self, crops: np.ndarray, landmarks: np.ndarray, world: np.ndarray) -> np.ndarray:
+    def encode(
+        self, crops: np.ndarray, landmarks: np.ndarray, world_landmarks: np.ndarray
+    ) -> np.ndarray:
         self.buffer = landmarks.copy()
         if threading.current_thread() is not threading.main_thread():
-            self.both.wait(60)
+            self.both.wait(PATIENCE_S)
         return unit(self.buffer)
 
 
@@ -136,10 +145,12 @@ def test_threads_that_mix_up_hands_are_found() -> None:
 
 
 class Failing(Stub):
-    def encode(self, crops: np.ndarray, landmarks: np.ndarray, world: np.ndarray) -> np.ndarray:
+    def encode(
+        self, crops: np.ndarray, landmarks: np.ndarray, world_landmarks: np.ndarray
+    ) -> np.ndarray:
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError("invalid device context")
-        return super().encode(crops, landmarks, world)
+        return super().encode(crops, landmarks, world_landmarks)
 
 
 def test_an_exception_in_a_thread_is_told_and_the_rest_goes_on() -> None:
@@ -168,7 +179,7 @@ def test_threads_that_never_end_are_told_and_nothing_more_is_asked() -> None:
             if threading.current_thread() is threading.main_thread():
                 return super().encode(*hands)
             with self.lock:
-                release.wait(60)
+                release.wait(PATIENCE_S)
             return super().encode(*hands)
 
         def close(self) -> None:
@@ -200,11 +211,13 @@ def test_each_thread_has_another_hand() -> None:
     seen: dict[int, list[int]] = {}
 
     class Noting(Stub):
-        def encode(self, crops: np.ndarray, landmarks: np.ndarray, w: np.ndarray) -> np.ndarray:
+        def encode(
+            self, crops: np.ndarray, landmarks: np.ndarray, world_landmarks: np.ndarray
+        ) -> np.ndarray:
             if threading.current_thread() is not threading.main_thread():
                 which = int(np.argmax(np.all(np.isclose(unit(landmarks), EXPECTED), axis=1)))
                 seen.setdefault(threading.get_ident(), []).append(which)
-            return super().encode(crops, landmarks, w)
+            return super().encode(crops, landmarks, world_landmarks)
 
     assert check_threads("it", Noting(), drawn(), EFFORT).ok
     a, b = seen.values()
@@ -274,6 +287,9 @@ def test_slowness_is_told(taken: float, cpu_ms, ok, advice: str, monkeypatch) ->
 
 
 def test_a_step_that_fails_is_a_finding() -> None:
+    def fail(error: Exception) -> Finding:
+        raise error
+
     def missing() -> Finding:
         raise ModuleNotFoundError("no", name="onnx")
 
@@ -281,4 +297,4 @@ def test_a_step_that_fails_is_a_finding() -> None:
     assert found.ok is False and found.found == "the package onnx isn't installed"
     assert found.advice == "pip install -r requirements-gpu.txt"
     for error, text in ((ValueError("a\nb"), "ValueError: a"), (ValueError(), "no reason given")):
-        assert text in run_check("it", lambda e=error: (_ for _ in ()).throw(e)).found
+        assert text in run_check("it", functools.partial(fail, error)).found

@@ -25,7 +25,7 @@ from engines.tensorrt.gpu import compute_capability
 from engines.tensorrt.plan_check import Machine, check_plan
 from engines.tensorrt.runtimes import InstalledRuntime, find_installed
 from engines.tensorrt.sidecar import Sidecar, load, ranges, sidecar_path, this_system
-from tests.cli import fault, fine, run_py, said
+from tests.cli import fault, fine, main_py, run_py, said
 from tests.engines.test_engines import PICTURE, model_of, picture_model
 
 DEFAULT = ENCODERS["default"]
@@ -288,13 +288,13 @@ def test_files_that_are_no_encoder(tmp_path: Path) -> None:
     ],
 )
 def test_bad_input_is_one_sentence(arguments, sentence: str, tmp_path: Path) -> None:
-    ran = run_py("build", *arguments, "--runtime", RTX, "--target", "sm89", cwd=tmp_path)
+    ran = main_py("build", *arguments, "--runtime", RTX, "--target", "sm89", cwd=tmp_path)
     assert any(part in fault(ran) for part in sentence.split("|"))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_impossible_options_are_told(tmp_path: Path) -> None:
-    ran = run_py("build", "--onnx", DEFAULT, "--engine", "e.plan", "--batch", "1,0", cwd=tmp_path)
+    ran = main_py("build", "--onnx", DEFAULT, "--engine", "e.plan", "--batch", "1,0", cwd=tmp_path)
     assert ran.returncode == 2 and "as 1,2,8; got '1,0'" in ran.stderr
-    ran = run_py("build", "--engine", "e.plan", cwd=tmp_path)
+    ran = main_py("build", "--engine", "e.plan", cwd=tmp_path)
     assert ran.returncode == 2 and "--onnx --checkpoint" in ran.stderr

@@ -26,22 +26,22 @@ ROOT = Path(__file__).resolve().parents[3]
 WHEELS = sorted(Path(os.environ.get("TENSORRT_WHEELS", "no such folder")).glob("*.whl"))
 LEANS = [path for path in os.environ.get("TENSORRT_LEANS", "").split(os.pathsep) if path]
 # What holds TensorRT's objects in the files that speak to it → their class; None: the module.
-BUILDING = {
+BUILDING: dict[str, str | None] = {
     "trt": None, "builder": "Builder", "config": "IBuilderConfig", "network": "INetworkDefinition",
     "parser": "OnnxParser", "profile": "IOptimizationProfile", "tensor": "ITensor",
     "error": "ParserError", "cache": "ITimingCache",
 }  # fmt: skip
-RUNNING = {
+RUNNING: dict[str, str | None] = {
     "trt": None, "runtime": "Runtime", "engine": "ICudaEngine", "context": "IExecutionContext",
     "config": "IRuntimeConfig", "cache": "IRuntimeCache",
 }  # fmt: skip
-FILES = {
+FILES: dict[str, dict[str, str | None]] = {
     "compile.py": BUILDING,
     "execute.py": RUNNING,
     "runtimes.py": {"trt": None},
 }
 # What is overridden there.
-OVERRIDDEN = {
+OVERRIDDEN: dict[str, set[str]] = {
     "compile.py": {"phase_start", "phase_finish", "step_complete", "progress_monitor"},
     "execute.py": set(),
     "runtimes.py": {"log"},

@@ -105,7 +105,7 @@ class Triton(service_pb2_grpc.GRPCInferenceServiceServicer):
 
     def __init__(self, repository: Path) -> None:
         self.repository = repository
-        self.before: Callable[[service_pb2.ModelInferRequest], None] = lambda request: None
+        self.before: Callable[[service_pb2.ModelInferRequest], object] = lambda request: None
         self.ready = True
         self.unloaded: set[str] = set()
         self.batches: list[int] = []

@@ -18,12 +18,12 @@ from engines.onnx_runtime.encoder import OnnxEncoder
 from engines.triton.encoder import PACKAGE, open_triton
 from engines.triton.repository import write_repository
 from realtime.measuring.drawn_crops import drawn_crops
+from tests.cli import PATIENCE_S
 from tests.engines.test_engines import DISTANCE, hands
-from tests.engines.triton.place import Place, a_place, an_encoder, failure  # noqa: F401
+from tests.engines.triton.place import Place, failure
 from tests.engines.triton.server import serving
 
 ROOT = Path(__file__).resolve().parents[3]
-PATIENCE_S = 60
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 4, 5, 9])
@@ -64,7 +64,7 @@ def test_two_threads_at_once(place: Place, encoder) -> None:
     """Each request is answered only once the other's is there, too."""
     here = OnnxEncoder(place.onnx)
     both = threading.Barrier(2, timeout=PATIENCE_S)
-    place.triton.before = lambda request: both.wait() and None
+    place.triton.before = lambda request: both.wait()
     with ThreadPoolExecutor(2) as pool:
         batches = [hands(1), hands(2)]
         for _ in range(3):

@@ -11,11 +11,10 @@ import pytest
 from engines.onnx_runtime.encoder import OnnxEncoder
 from engines.triton import encoder as triton_encoder
 from engines.triton.encoder import open_triton
+from tests.cli import PATIENCE_S
 from tests.engines.test_engines import hands
-from tests.engines.triton.place import Place, a_place, an_encoder, failure, told  # noqa: F401
+from tests.engines.triton.place import Place, failure, told
 from tests.engines.triton.server import Refused, grpc
-
-PATIENCE_S = 60
 
 
 @pytest.mark.parametrize(
@@ -117,7 +116,7 @@ def test_a_request_that_fails_is_told_and_the_next_one_is_not(place: Place, enco
 
 def test_a_request_that_takes_too_long_is_told(place: Place, encoder, monkeypatch) -> None:
     done = threading.Event()
-    place.triton.before = lambda request: done.wait(PATIENCE_S) and None
+    place.triton.before = lambda request: done.wait(PATIENCE_S)
     monkeypatch.setattr(triton_encoder, "ENCODE_S", 0.3)
     try:
         assert "didn't embed the hands (Deadline Exceeded)" in failure(encoder)

@@ -15,6 +15,7 @@ from engines.spec import EncoderSpec
 from realtime.gallery.gallery import Reference, make_reference
 from realtime.hands.detector import cut_hand
 from realtime.types import Detection, Hand
+from tests.cli import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[3]
 CROP = 64
@@ -52,6 +53,8 @@ def a_reference(label: str, seed: int = 0, side: str = "right") -> Reference:
 
 class CountingEncoder:
     """An Encoder: a fixed projection of the world landmarks and the crop's mean colour."""
+
+    engine = "counting"
 
     def __init__(self, fingerprint: str = "f" * 64) -> None:
         self.spec = EncoderSpec("counting-1", ("crop", "world_landmarks"), 8, crop_size=CROP)
@@ -102,7 +105,7 @@ def program(code: str, *arguments: object) -> subprocess.Popen[str]:
 
 
 def output(process: subprocess.Popen[str]) -> str:
-    out, error = process.communicate(timeout=60)
+    out, error = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, error
     return out
 

@@ -18,10 +18,9 @@ import pytest
 from engines.errors import UserError
 from realtime.hands import model as module
 from realtime.hands.model import NETWORKS, hand_model
-from tests.cli import ROOT, environment, fine, hand_picture, run_py, said, write_png
+from tests.cli import PATIENCE_S, ROOT, environment, fine, hand_picture, run_py, said, write_png
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="the cache lies elsewhere")
-WAIT_S = 60.0
 NAME = "mediapipe-0.10.21-cp311-cp311-manylinux_2_28_x86_64.whl"
 # A stand-in for pip: it notes what it was asked for, then does as $PIP_DOES says.
 PIP = """
@@ -210,7 +209,7 @@ def test_first_start_offline(pip: Path, cache: Path, tmp_path: Path) -> None:
 def meeting() -> Iterator[socket.socket]:
     """Where each pip reports, and waits for a word."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(WAIT_S)
+        server.settimeout(PATIENCE_S)
         yield server
 
 
@@ -228,7 +227,7 @@ def test_interrupted(pip: Path, cache: Path, meeting: socket.socket) -> None:
     with fetch(meeting) as process, meeting.accept()[0] as pip_waits:
         number = int(pip_waits.makefile().readline())
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=WAIT_S)
+        _, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode != 0 and "KeyboardInterrupt" in err
     with pytest.raises(ProcessLookupError):  # pip doesn't go on behind the user's back
         os.kill(number, 0)
@@ -244,7 +243,7 @@ def test_two_programs_fetch_at_once(
             one.sendall(b".")
             other.sendall(b".")
         for process in (first, second):
-            out, err = process.communicate(timeout=WAIT_S)
+            out, err = process.communicate(timeout=PATIENCE_S)
             assert (process.returncode, out.strip()) == (0, str(cache)), err
     assert contents(cache) == networks and left_in(cache) == [cache.name]
     assert len(asked(pip)) == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ def same(got: Match, expected: Match) -> None:
     for name in numbers:
         assert getattr(got, name) == pytest.approx(getattr(expected, name), abs=1e-5)
         assert type(getattr(got, name)) is float
-    zeros = dict.fromkeys(numbers, 0.0)
+    zeros: dict[str, Any] = dict.fromkeys(numbers, 0.0)
     assert dataclasses.replace(got, **zeros) == dataclasses.replace(expected, **zeros)
 
 

@@ -74,8 +74,9 @@ def test_a_gesture_starts_exactly_once_it_has_been_matched_long_enough(fps: floa
 @pytest.mark.parametrize("fps", RATES)
 def test_flicker_never_adds_up(fps: int) -> None:
     on = math.ceil((START_S - 1e-3) * fps) - 1  # one frame too few
-    for off in (["B"] * on, [None] * on):
-        assert frames(Smoother(), (["A"] * on + off) * 40, 1 / fps) == []
+    other: str | None
+    for other in ("B", None):
+        assert frames(Smoother(), (["A"] * on + [other] * on) * 40, 1 / fps) == []
     assert frames(Smoother(), ["A", "B", "C", "D"] * 100, 1 / fps) == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import subprocess
 import threading
@@ -97,7 +98,9 @@ class Program:
         """What the window shows now: uint8 (H, W, 3) BGR."""
         command = ["import", "-silent", "-window", self.window, "png:-"]
         run = subprocess.run(command, env=self.env, capture_output=True, check=True)
-        return cv2.imdecode(np.frombuffer(run.stdout, np.uint8), cv2.IMREAD_COLOR)
+        picture = cv2.imdecode(np.frombuffer(run.stdout, np.uint8), cv2.IMREAD_COLOR)
+        assert picture is not None
+        return picture
 
     def prompted(self) -> bool:
         return self.alive() and likeness(self.screen(), "Name this gesture:", 20) > 0.9
@@ -220,7 +223,8 @@ def test_other_keys(start: Callable[..., Program], tmp_path: Path) -> None:
     assert far_shown(window.screen()) == 0.01
     for keys, far in ((["plus"], 0.02), (["minus", "minus"], 0.005), (["equal"], 0.01)):
         window.key(*keys)
-        until(lambda far=far: far_shown(window.screen()) == far, f"false accepts of {far}")
+        shown = functools.partial(lambda far: far_shown(window.screen()) == far, far)
+        until(shown, f"false accepts of {far}")
 
     assert not window.helps()
     window.key("h")
@@ -235,7 +239,8 @@ def test_other_keys(start: Callable[..., Program], tmp_path: Path) -> None:
     assert window.frames() == seen
     window.key("s")  # keys work meanwhile
     [path] = until(lambda: list((tmp_path / "snapshots").glob("*.png")), "the snapshot")
-    assert cv2.imread(str(path)).shape == (480 + STRIP, 640, 3)
+    snapshot = cv2.imread(str(path))
+    assert snapshot is not None and snapshot.shape == (480 + STRIP, 640, 3)
     window.key("space")
     window.goes_on()
 

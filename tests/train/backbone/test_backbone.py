@@ -42,7 +42,7 @@ def hands(hand_model_path: Path) -> list[Hand]:
         for i, gesture in enumerate(SHOWN):
             turned = joints(GESTURES[gesture]) @ view_rotation(0.2 * (i - 2), 0.1, 0.3).T
             picture = draw_hand(turned, random_look(rng, palm_seen=True))
-            found += detector.detect(Frame(picture, 0.0, i))
+            found += detector.detect(Frame(picture, i, 0.0))
     assert len(found) == len(SHOWN) and all(hand.side == "right" for hand in found)
     return found
 

@@ -14,7 +14,7 @@ from torch import nn
 
 import run
 from engines.errors import UserError
-from tests.cli import fault, run_py
+from tests.cli import fault, main_py
 from tests.train.encoder.training import SMALL, make_quick, names_of, write_prepared
 from train.encoder import fit
 from train.encoder.data import alphabets_and_labels, load_data
@@ -201,7 +201,7 @@ def test_slips_on_the_command_line(good: Path, tmp_path: Path, capsys, hand_mode
 
 def test_no_traceback_reaches_the_shell(tmp_path: Path, hand_model_path: Path) -> None:
     (tmp_path / "text.npz").write_text("text")
-    said = fault(run_py(*command(tmp_path / "text.npz"), cwd=tmp_path))
+    said = fault(main_py(*command(tmp_path / "text.npz"), cwd=tmp_path))
     assert "text.npz isn't what `run.py prepare` writes" in said
     assert [file.name for file in tmp_path.iterdir()] == ["text.npz"]
 
@@ -211,5 +211,5 @@ def test_no_traceback_reaches_the_shell_from_cross_validation(
 ) -> None:
     path = write_prepared(tmp_path / "x.npz", names_of("one", 2, 3, 2))
     options = ("cross-validate", "--data", path, "--out", tmp_path / "out")
-    said = fault(run_py(*options, cwd=tmp_path))
+    said = fault(main_py(*options, cwd=tmp_path))
     assert "pictures of two people must be left to train on without it" in said

@@ -23,7 +23,7 @@ from engines.encoder import MODELS, open_encoder
 from engines.errors import UserError
 from engines.onnx_runtime.encoder import OnnxEncoder
 from engines.spec import FINGERPRINT_KEY, INPUTS, SPEC_KEY
-from tests.cli import fault, fine, run_py
+from tests.cli import fault, fine, main_py
 from tests.train.encoder.training import MODEL
 from train.backbone.backbone import load_backbone
 from train.encoder import export as module
@@ -37,11 +37,6 @@ from train.encoder.export import (
 )
 from train.encoder.model import GestureEncoder, ModelConfig
 from train.runs.checkpoint import save_checkpoint
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +142,7 @@ def test_the_same_checkpoint_has_the_same_fingerprint(default: Path, exported, t
 def test_only_large_constants_are_halved() -> None:
     rng = np.random.default_rng(0)
     large, small = rng.normal(0, 1, (MIN_HALVED_SIZE, 4)), rng.normal(0, 1, (MIN_HALVED_SIZE - 1,))
-    constants = {
+    constants: dict[str, np.ndarray] = {
         "large": large.astype(np.float32),
         "small": small.astype(np.float32),
         "places": np.arange(MIN_HALVED_SIZE, dtype=np.int64),
@@ -175,6 +170,7 @@ def test_only_large_constants_are_halved() -> None:
     assert kinds == {"large_half": np.float16, "small": np.float32, "places": np.int64}
     x = rng.normal(0, 1, (3, MIN_HALVED_SIZE)).astype(np.float32)
     (found,) = ReferenceEvaluator(halved).run(None, {"x": x})
+    assert isinstance(found, np.ndarray)
     exact = x @ stored["large_half"].astype(np.float32) + stored["small"].sum()
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, exact, rtol=1e-5, atol=1e-4)
@@ -218,6 +214,7 @@ def test_a_place_that_cannot_be_written_is_told(default: Path, at_once, tmp_path
 def test_parity_sees_a_difference(default: Path, exported) -> None:
     path, _, difference = exported
     model, _ = load_checkpoint(default)
+    assert isinstance(model, GestureEncoder)
     spec = OnnxEncoder(path).spec
     assert module.measure_difference(model, spec, path) == difference
     with torch.no_grad():
@@ -233,7 +230,7 @@ def test_the_shipped_pair_is_one_encoder(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_export_from_the_command_line(small: Path, tmp_path: Path) -> None:
-    run = fine(run_py("export", small, "--out", "x.onnx", "--name", "mine", cwd=tmp_path))
+    run = fine(main_py("export", small, "--out", "x.onnx", "--name", "mine", cwd=tmp_path))
     encoder = open_encoder(str(tmp_path / "x.onnx"))
     assert run.stdout == "" and run.stderr.count("\n") == 1
     assert run.stderr.startswith(f"x.onnx: fingerprint {encoder.fingerprint[:12]}, largest")
@@ -242,10 +239,10 @@ def test_export_from_the_command_line(small: Path, tmp_path: Path) -> None:
 
 def test_slips_of_the_export_on_the_command_line(tmp_path: Path) -> None:
     (tmp_path / "text.pt").write_text(json.dumps({"format": 1}))
-    said = fault(run_py("export", "text.pt", "--out", "x.onnx", cwd=tmp_path))
+    said = fault(main_py("export", "text.pt", "--out", "x.onnx", cwd=tmp_path))
     assert "text.pt is no checkpoint of this project" in said and "run.py train" in said
     (tmp_path / "junk.pt").write_text("junk\n")
-    said = fault(run_py("export", "junk.pt", "--out", "x.onnx", cwd=tmp_path))
+    said = fault(main_py("export", "junk.pt", "--out", "x.onnx", cwd=tmp_path))
     assert "junk.pt is no checkpoint of this project (it is no PyTorch file)" in said
-    said = fault(run_py("export", "text.pt", "--out", "no/x.onnx", cwd=tmp_path))
+    said = fault(main_py("export", "text.pt", "--out", "no/x.onnx", cwd=tmp_path))
     assert "no is not a folder that you can write to" in said

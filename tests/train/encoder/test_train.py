@@ -216,9 +216,12 @@ def test_the_weights_are_the_best_epochs(trained, tmp_path: Path, monkeypatch) -
     monkeypatch.setattr(fit, "one_shot_accuracy", lambda *_: next(scores))
     kept: list[Head] = []
     fold = fit.fold_linear
-    monkeypatch.setattr(
-        fit, "fold_linear", lambda head, within: kept.append(head) or fold(head, within)
-    )
+
+    def fold_and_keep(head: Head, within: torch.nn.Linear) -> Head:
+        kept.append(head)
+        return fold(head, within)
+
+    monkeypatch.setattr(fit, "fold_linear", fold_and_keep)
     trained(tmp_path)
     best = state(tmp_path, "best")
     assert best["epoch"] == 1 and state(tmp_path)["epoch"] == 4
@@ -259,7 +262,11 @@ def test_what_was_trained_on_is_said(whole: Path) -> None:
 
 
 def start(
-    drawn: Path, out: Path, *more: object, launcher: tuple[str, ...] = (), **env: str
+    drawn: Path,
+    out: Path,
+    *more: object,
+    launcher: tuple[str, ...] = (),
+    kill_at: str | None = None,
 ) -> subprocess.Popen[str]:
     """run.py train with the small recipes, as its own process."""
     options = (
@@ -277,7 +284,7 @@ def start(
     return subprocess.Popen(
         [sys.executable, *launcher, "-m", "tests.train.encoder.training", *map(str, options)],
         cwd=ROOT,
-        env=environment(OMP_NUM_THREADS="1", **env),
+        env=environment(OMP_NUM_THREADS="1", **{KILL_AT: kill_at}),
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -300,13 +307,13 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
 def test_a_true_kill_and_ctrl_c_and_then_the_same_command(
     drawn: Path, whole: Path, tmp_path: Path
 ) -> None:
-    status, err = ended(start(drawn, tmp_path, **{KILL_AT: "2 1 SIGKILL"}))
+    status, err = ended(start(drawn, tmp_path, kill_at="2 1 SIGKILL"))
     assert (status, err) == (-signal.SIGKILL, "")
     assert state(tmp_path)["epoch"] == 1
-    status, err = ended(start(drawn, tmp_path, **{KILL_AT: "3 1 SIGINT"}))
+    status, err = ended(start(drawn, tmp_path, kill_at="3 1 SIGINT"))
     kept = "Training was interrupted: the same command goes on from there.\n"
     assert (status, err) == (130, f"{kept}Stopped.\n")
-    status, err = ended(start(drawn, tmp_path, **{KILL_AT: "4 1 SIGTERM"}))
+    status, err = ended(start(drawn, tmp_path, kill_at="4 1 SIGTERM"))
     assert (status, err) == (130, f"{kept}Stopped.\n")
     assert state(tmp_path)["epoch"] == 3
     status, err = ended(start(drawn, tmp_path))
@@ -449,6 +456,7 @@ def test_new_gestures_are_told_apart_better_than_untrained(
     rows = new.features[0]
     real, _, _ = load_banks(load_data([path], recipe, []), recipe, backbone, features)
     model, _ = load_checkpoint(checkpoint)
+    assert isinstance(model, GestureEncoder)
     trained = whiten(rows, model.whitening, model.head)
     geometry = torch.from_numpy(rows[:, -GEOMETRY:].astype(np.float32) - mean_features())
     untrained = whiten(rows, *fit_whitening(real, config.components))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
@@ -65,8 +66,9 @@ def slow_means(rows: np.ndarray, names: list[str], weights: list[float]) -> np.n
     return np.array([means[name] for name in names])
 
 
-def matrices(layers: list[nn.Linear]) -> list[tuple[np.ndarray, np.ndarray]]:
-    return [(a.weight.detach().double().numpy(), a.bias.detach().double().numpy()) for a in layers]
+def matrices(layers: Iterable[nn.Module]) -> list[tuple[np.ndarray, np.ndarray]]:
+    linear = [layer for layer in layers if isinstance(layer, nn.Linear)]
+    return [(a.weight.detach().double().numpy(), a.bias.detach().double().numpy()) for a in linear]
 
 
 def test_sets_weigh_alike(bank: Bank) -> None:
@@ -98,7 +100,7 @@ def test_principal_components_are_numpys(bank: Bank) -> None:
     layers, _ = fit_whitening(bank, COMPONENTS)
     weights, start = weights_of(bank.sets), 0
     for (matrix, bias), width, count in zip(
-        matrices(list(layers.blocks)), BLOCKS, COMPONENTS, strict=True
+        matrices(layers.blocks), BLOCKS, COMPONENTS, strict=True
     ):
         rows = bank.features[0][:, start : start + width].astype(np.float64)
         start += width

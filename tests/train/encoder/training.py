@@ -95,11 +95,11 @@ def write_prepared(
     """What `run.py prepare` would have written of hands (set, subject, label); all grey if None."""
     sets, subjects, labels = (np.array(column) for column in zip(*names, strict=True))
     paths = [f"{subject}/{label}/{i}.png" for i, (_, subject, label) in enumerate(names)]
-    missing: dict[str, Any] = {f"missing_{of}": np.array([], str) for of in ("set", "path")}
+    arrays: dict[str, Any] = {f"missing_{of}": np.array([], str) for of in ("set", "path")}
+    arrays |= to_arrays(hands or [GREY] * len(names))
     np.savez_compressed(
         path,
-        **to_arrays(hands or [GREY] * len(names)),
-        **missing,
+        **arrays,
         missing_reason=np.array([], str),
         set=sets,
         subject=subjects,

@@ -10,6 +10,7 @@ import sys
 import time
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from realtime.hands.detector import HandDetector
 from realtime.hands.geometry import crop_landmarks, cut, upright_square
 from realtime.measuring.folder import NO_HAND, detect_picture
 from realtime.picture_files import read_picture
-from tests.cli import PATIENCE_S, RUN, environment, fault, fine, hand_picture, run_py, write_png
+from tests.cli import PATIENCE_S, RUN, environment, fault, fine, hand_picture, main_py, write_png
 from train.pictures import prepare as module
 from train.pictures.prepare import prepare
 from train.pictures.prepared import MARGIN, STORED_SIZE, load_prepared
@@ -73,7 +74,7 @@ def prepared(drawn: Path, hand_model_path: Path, tmp_path_factory: pytest.TempPa
     return out
 
 
-def arrays(path: Path) -> dict[str, np.ndarray]:
+def arrays(path: Path) -> dict[str, Any]:
     with np.load(path, allow_pickle=False) as file:
         return dict(file)
 
@@ -140,6 +141,7 @@ def test_the_file_holds_what_the_live_loop_would_see(drawn, prepared, hand_model
         for i, (path, (_, side)) in enumerate(SHOWN.items()):
             picture = read_picture(drawn / path)
             seen = detect_picture(detector, picture)
+            assert seen is not None
             square = upright_square(seen.landmarks)
             mirror = side == "left"
             crop = hands.crop(i)
@@ -175,7 +177,7 @@ def test_what_is_not_there_is_told_with_its_reason(drawn, prepared, tmp_path) ->
     assert data["missing_reason"][0] == NO_HAND
     broken = str(data["missing_reason"][1])
     assert broken.startswith(f"drawn/{MISSING[1]} can't be read as a picture")
-    run = fine(run_py("prepare", drawn, "--out", "x.npz", cwd=tmp_path))
+    run = fine(main_py("prepare", drawn, "--out", "x.npz", cwd=tmp_path))
     assert run.stdout == "" and same(tmp_path / "x.npz", prepared)
     assert [path.name for path in tmp_path.iterdir()] == ["x.npz"]
     (row,) = [line for line in run.stderr.splitlines() if "drawn │" in line]
@@ -213,7 +215,7 @@ def test_killed_before_each_kind_of_change_it_goes_on(
         assert {path.name for path in tmp_path.iterdir()} <= {"x.npz", ".x.npz.part"}
     assert shards == [0, 1, 1, 2, 3, 3, 3]
     assert same(out, prepared)  # it was only the folder that was still there
-    run = fine(run_py("prepare", drawn, "--out", out, cwd=tmp_path))
+    run = fine(main_py("prepare", drawn, "--out", out, cwd=tmp_path))
     assert "5 of 6 pictures are done already" in run.stderr
     assert same(out, prepared) and [path.name for path in tmp_path.iterdir()] == ["x.npz"]
 
@@ -230,7 +232,7 @@ def test_killed_amid_its_work_it_goes_on(tmp_path, hand_model_path) -> None:
             assert process.poll() is None and time.monotonic() < deadline
         process.kill()
     assert process.returncode == -signal.SIGKILL and not out.exists()
-    run = fine(run_py("prepare", tmp_path / "set", "--out", out, cwd=tmp_path))
+    run = fine(main_py("prepare", tmp_path / "set", "--out", out, cwd=tmp_path))
     assert "of 16 pictures are done already" in run.stderr and not shards.exists()
     prepare([tmp_path / "set"], hand_model_path, tmp_path / "whole.npz")
     assert same(out, tmp_path / "whole.npz")
@@ -337,7 +339,7 @@ def test_sets_and_files_are_joined_and_picked_from(
 def test_files_that_are_not_what_prepare_writes(prepared, tmp_path) -> None:
     path, data = tmp_path / "x.npz", arrays(prepared)
 
-    def refused(content: bytes | dict[str, np.ndarray]) -> str:
+    def refused(content: bytes | dict[str, Any]) -> str:
         if isinstance(content, dict):
             np.savez(path, **content)
         else:
@@ -394,10 +396,10 @@ def test_bad_data_is_said_in_one_sentence(tmp_path, drawn, monkeypatch) -> None:
 def test_no_hand_and_no_folder_from_the_command_line(tmp_path, hand_model_path) -> None:
     write_png(tmp_path / "set/ann/A/1.png", WALL)
     (tmp_path / "set/ann/A/2.png").touch()
-    said = fault(run_py("prepare", "set", "--out", "x.npz", cwd=tmp_path))
+    said = fault(main_py("prepare", "set", "--out", "x.npz", cwd=tmp_path))
     assert "No hand is found in any of the 2 pictures (1 can't be read)" in said
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
-    said = fault(run_py("prepare", "set", "--out", "nowhere/x.npz", cwd=tmp_path))
+    said = fault(main_py("prepare", "set", "--out", "nowhere/x.npz", cwd=tmp_path))
     assert "nowhere is not a folder that you can write to" in said
 
 

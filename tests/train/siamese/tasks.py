@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from train.siamese.batches import Task
 from train.siamese.class_index import index_classes, rank_within_class
-from train.siamese.networks import NETWORKS, SiameseConfig
+from train.siamese.networks import NETWORKS, SiameseConfig, SiameseNetwork
 from train.siamese.pairs import draw_pairs
 from train.siamese.pictures import Pictures
 from train.siamese.recipes import SiameseRecipe
@@ -43,12 +43,12 @@ COSINE = dataclasses.replace(
 )
 
 
-class Brightness(nn.Module):
+class Brightness(SiameseNetwork):
     """Features are a picture's first two pixels; the nearer, the more alike. Its dropout spoils
     them unless the network is told that it isn't in training."""
 
     def __init__(self) -> None:
-        super().__init__()
+        nn.Module.__init__(self)
         self.scale = nn.Parameter(torch.tensor(255.0))
         self.dropout = nn.Dropout(0.9)
         self.batches: list[int] = []

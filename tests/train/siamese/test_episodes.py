@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 pytest.importorskip("torch", reason="training needs requirements-train.txt")
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from engines.errors import UserError
 from tests.train.siamese.tasks import Brightness
@@ -29,6 +29,7 @@ from train.siamese.episodes import (
     share,
     to_input,
 )
+from train.siamese.networks import SiameseNetwork
 
 Z = 1.959964
 
@@ -224,7 +225,7 @@ def test_only_what_is_asked_about_is_read_and_only_once(monkeypatch: pytest.Monk
     read: list[int] = []
     features = module.compute_features
 
-    def counting(network: nn.Module, images: np.ndarray, batch: int = 128) -> Tensor:
+    def counting(network: SiameseNetwork, images: np.ndarray, batch: int = 128) -> Tensor:
         read.append(len(images))
         return features(network, images, batch)
 

@@ -24,7 +24,7 @@ from engines.errors import UserError
 from engines.similarity import euclidean, similarity
 from engines.spec import EncoderSpec
 from realtime.sources.demo import DEMO_GESTURES
-from tests.cli import fine, parsed, run_py
+from tests.cli import fine, main_py, parsed
 from train.encoder.checkpoint import load_checkpoint
 from train.encoder.export import MAX_DIFFERENCE, export
 from train.runs.checkpoint import round_to_half, save_checkpoint
@@ -260,7 +260,7 @@ def test_the_program_runs_with_it(
 ) -> None:
     encoder = folder / f"{name}.onnx"
     options = ("--camera", "demo", "--view", "none", "--events", "-", "--log-frames")
-    run = fine(run_py(*options, "--encoder", encoder, "--max-frames", 60, cwd=tmp_path))
+    run = fine(main_py(*options, "--encoder", encoder, "--max-frames", 60, cwd=tmp_path))
     header, _, frames = parsed(run.stdout)
     assert f"{name}-1 has no calibration" in run.stderr
     assert (header["encoder"], header["gestures"]) == (f"{name}-1", sorted(DEMO_GESTURES))

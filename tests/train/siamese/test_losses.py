@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,14 +29,6 @@ TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-10}
 KINDS = st.sampled_from([torch.float32, torch.float64])
 FLAGS = st.lists(st.booleans(), min_size=1, max_size=12)
 SEEDS = st.integers(0, 10_000)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @settings(deadline=None)
@@ -205,6 +197,6 @@ def test_a_loss_trains_only_the_similarity_that_it_fits() -> None:
 
 
 @pytest.mark.parametrize("slip", [{"loss": "softmax"}, {"optimizer": "lion"}])
-def test_unknown_names_in_a_recipe_are_told(slip: dict[str, str]) -> None:
+def test_unknown_names_in_a_recipe_are_told(slip: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="A loss is one of bce, .* an optimizer one of sgd, adam"):
         SiameseRecipe(SiameseConfig("koch"), **slip)

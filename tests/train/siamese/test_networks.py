@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -39,14 +38,6 @@ LAYERS = {  # what is seen, what is flattened, features
     "face-reduced": (SEEN_105_REDUCED, 4608, 1024),
     "residual": (SEEN_52, 1152, 256),
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def layer_by_layer(body: nn.Sequential, size: int) -> tuple[list[tuple[int, int]], int, int]:
@@ -145,6 +136,7 @@ def test_it_starts_as_published() -> None:
         # Five standard errors of a mean and of a standard deviation.
         assert abs(weight.mean().item()) < 5 * spread / math.sqrt(count)
         assert abs(weight.std().item() / spread - 1) < 5 / math.sqrt(2 * count)
+        assert layer.bias is not None
         biases.append(layer.bias.detach())
     values = torch.cat(biases).double()
     assert len(biases) == 6 and len(values) == 64 + 128 + 128 + 256 + 4096 + 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +26,6 @@ from train.siamese.training import SiameseTraining, parameter_groups
 from train.siamese.verification import best_threshold, score_pairs, verify
 
 SGD = dataclasses.replace(SMALL, optimizer="sgd", learning_rate=1e-2)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +54,9 @@ def test_weight_decay_is_the_gradient_of_the_layers_squares(
     before = {name: value.detach().clone() for name, value in module.named_parameters()}
     assert set(lambdas) == set(before) and set(lambdas.values()) == {0.0, 0.03, 0.05}
     with torch.enable_grad():
-        squares = sum(
-            lambdas[name] * value.square().sum() for name, value in module.named_parameters()
-        )
+        squares = torch.stack(
+            [lambdas[name] * value.square().sum() for name, value in module.named_parameters()]
+        ).sum()
         gradients = torch.autograd.grad(squares, list(module.parameters()))
     torch.optim.SGD(parameter_groups(module, recipe), 0.1).step()
     for (name, value), gradient in zip(module.named_parameters(), gradients, strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -34,6 +35,7 @@ def test_class_folders_in_natural_order(tmp_path: Path, form: str) -> None:
     assert found.labels.tolist() == ["s1"] * 11 + ["s2"] * 11 + ["s10"] * 11
     assert np.array_equal(found.order, np.tile(np.arange(11), 3))
     tenth = cv2.imdecode(np.frombuffer(FACES["faces/s2/10.pgm"], np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert tenth is not None
     expected = cv2.resize(tenth, (8, 8), interpolation=cv2.INTER_AREA)
     assert np.array_equal(found.images[11 + 9], expected)
     assert set(found.groups) == set(found.subjects) == {""}
@@ -150,7 +152,7 @@ def test_other_csv_files_are_refused(tmp_path: Path) -> None:
         load_sign_mnist(tmp_path / "train.txt")
 
 
-def letters() -> dict[str, np.ndarray]:
+def letters() -> dict[str, Any]:
     return {
         "image": ROWS.reshape(-1, 28, 28).astype(np.uint8),
         "label": np.array(list("AABBCC")),
@@ -202,9 +204,10 @@ def prepared(path: Path, sets: list[str], labels: list[str]) -> Path:
     assert done
     points = np.zeros((21, 3), np.float16)
     hands = [StoredHand("right", webp.tobytes(), points, points) for _ in sets]
+    arrays: dict[str, Any] = {**to_arrays(hands)}
     np.savez(
         path,
-        **to_arrays(hands),
+        **arrays,
         set=np.array(sets),
         subject=np.full(len(sets), "anna"),
         label=np.array(labels),

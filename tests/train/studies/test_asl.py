@@ -14,7 +14,7 @@ pytest.importorskip("optuna", reason="studies need requirements-train.txt")
 pytest.importorskip("matplotlib", reason="studies need requirements-train.txt")
 
 import run
-from tests.cli import run_py, said
+from tests.cli import main_py, said
 from train.studies.asl_report import observed_breakaway
 
 LETTERS = "ABCDEFGH"
@@ -51,9 +51,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_minute_s_study_leaves_its_report_and_pictures(data: Path, tmp_path: Path) -> None:
     command = ["study", "asl-volume", "--data", data, "--out", "asl", "--size", "minute"]
-    first = run_py(*command, cwd=tmp_path)
+    first = main_py(*command, cwd=tmp_path)
     assert first.returncode == 0, first.stderr
     out = tmp_path / "asl"
     text = (out / "report.md").read_text(encoding="utf-8")
@@ -72,7 +73,7 @@ def test_a_minute_s_study_leaves_its_report_and_pictures(data: Path, tmp_path: P
     kept = {"run.json", "log.csv", "curves.png", "network.pt", "result.json", "pairs.png"}
     assert {path.name for path in folder.iterdir()} == kept
     before = (folder / "network.pt").stat().st_mtime_ns
-    again = run_py(*command, cwd=tmp_path)
+    again = main_py(*command, cwd=tmp_path)
     assert again.stdout == first.stdout
     assert (folder / "network.pt").stat().st_mtime_ns == before, "finished runs are read back"
 
@@ -90,7 +91,7 @@ def test_data_that_will_not_do_is_told_in_a_sentence(
         arrays = dict(file)
     arrays |= {name: make(arrays) for name, make in change.items()}
     np.savez(tmp_path / "bad.npz", **arrays)
-    answer = run_py("study", "asl-volume", "--data", "bad.npz", "--out", "asl", cwd=tmp_path)
+    answer = main_py("study", "asl-volume", "--data", "bad.npz", "--out", "asl", cwd=tmp_path)
     assert answer.returncode == 1
     assert sentence in said(answer)[-1] and "Traceback" not in answer.stderr
 

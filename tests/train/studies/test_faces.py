@@ -237,6 +237,7 @@ def check_report(out: Path, names: list[str]) -> str:
     return text
 
 
+@pytest.mark.slow
 def test_a_study_of_folders_from_end_to_end(gallery: Path, tmp_path: Path) -> None:
     study = Study(gallery, tmp_path / "out", "minute")
     report = faces.study(study)

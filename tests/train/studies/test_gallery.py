@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
@@ -16,6 +17,7 @@ import torch
 from engines.errors import UserError
 from tests.train.siamese.files import unpacked, zipped
 from tests.train.studies.face_files import folders
+from train.siamese.networks import SiameseNetwork
 from train.siamese.pairs import load_pairs
 from train.siamese.pictures import Pictures
 from train.studies import gallery
@@ -64,13 +66,8 @@ def test_the_nearest_reference_names(tmp_path: Path) -> None:
     labels = np.array(["a", "b", "a", "b", "b"])
     nothing = np.full(5, "")
     pictures = Pictures(images, labels, nothing, nothing, np.arange(5))
-    assert name_by_nearest(RawPixels(), pictures, np.array([0, 1])).tolist() == [
-        "a",
-        "b",
-        "a",
-        "b",
-        "a",
-    ]
+    pixels = cast(SiameseNetwork, RawPixels())
+    assert name_by_nearest(pixels, pictures, np.array([0, 1])).tolist() == ["a", "b", "a", "b", "a"]
     features = torch.tensor([[0.0, 0.0], [3.0, 4.0]])
     assert RawPixels().compare(features[0], features).tolist() == [0.0, -5.0]
 
@@ -92,6 +89,7 @@ def test_what_a_gallery_can_lack(tmp_path: Path) -> None:
         gallery.study(Study(enough, tmp_path / "file", "minute"))
 
 
+@pytest.mark.slow
 def test_a_study_from_end_to_end(tmp_path: Path) -> None:
     data = zipped(tmp_path / "faces.zip", folders(12, 4))
     study = Study(data, tmp_path / "out", "minute")

@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("torch", reason="studies need requirements-train.txt")
 pytest.importorskip("matplotlib", reason="studies need requirements-train.txt")
 
-from tests.cli import run_py
+from tests.cli import main_py
 from tests.train.siamese.files import encoded, zipped
 from train.siamese.omniglot import LakeRun
 from train.studies.omniglot import lake_episodes, lake_pictures
@@ -66,7 +66,7 @@ def test_a_minute_s_study_leaves_its_report_and_pictures(tmp_path: Path) -> None
     part(data / "images_evaluation.zip", 2, 20, 50)
     runs(data / "all_runs.zip")
     command = ["study", "omniglot", "--data", data, "--out", "out", "--size", "minute"]
-    answer = run_py(*command, cwd=tmp_path, patience_s=400)  # the published network is large
+    answer = main_py(*command, cwd=tmp_path)
     assert answer.returncode == 0, answer.stderr
     figures = json.loads((tmp_path / "out/figures.json").read_text(encoding="utf-8"))
     for name in ("ours", "koch"):

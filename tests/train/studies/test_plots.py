@@ -68,6 +68,7 @@ def test_each_picture_shows_its_data(draw: Callable[[Path, float], None], tmp_pa
     assert (tmp_path / "a.png").read_bytes() != (tmp_path / "b.png").read_bytes()
     for name in ("a", "b"):
         image = cv2.imread(str(tmp_path / f"{name}.png"))
+        assert image is not None
         height, width = image.shape[:2]
         assert 200 <= height <= 1200 and 300 <= width <= 1400
         assert image.std() > 10  # neither blank …
@@ -80,6 +81,7 @@ def test_pictures_keep_their_proportions(tmp_path: Path) -> None:
     white = np.full((40, 20), 255, np.uint8)
     plots.pair_panel(tmp_path / "x.png", {"": [(black, white, 0.5, "")]}, columns=1)
     image = cv2.imread(str(tmp_path / "x.png"), cv2.IMREAD_GRAYSCALE)
+    assert image is not None
     _, _, boxes, _ = cv2.connectedComponentsWithStats((image < 50).astype(np.uint8))
     _, _, width, height, _ = max(boxes[1:], key=lambda box: box[cv2.CC_STAT_AREA])
     assert height / width == pytest.approx(2, rel=0.05)
