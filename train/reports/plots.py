@@ -52,6 +52,15 @@ STYLE: dict[Any, Any] = {
     "lines.markersize": 5.5,
 }
 
+BAR_LABEL: dict[str, Any] = {
+    "textcoords": "offset points",
+    "ha": "center",
+    "va": "bottom",
+    "fontweight": "bold",
+    "bbox": {"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.8},
+}
+CAPTION: dict[str, Any] = {"fontsize": 8.5, "fontweight": "normal", "y": -0.02, "va": "top"}
+
 Curve = tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]
 Roc = tuple[np.ndarray, np.ndarray, float, float]
 Runs = tuple[np.ndarray, np.ndarray]
@@ -162,16 +171,7 @@ def bars(
         top = max([*values, *highs, reference[0] if reference else 0.0], default=1.0)
         axes.set_ylim(0, 1.12 * top or 1.0)
         for place, value, high in zip(places, values, highs, strict=True):
-            axes.annotate(
-                f"{value:.3g}",
-                (place, max(value, high)),
-                (0, 4),
-                textcoords="offset points",
-                ha="center",
-                va="bottom",
-                fontweight="bold",
-                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.8},
-            )
+            axes.annotate(f"{value:.3g}", (place, max(value, high)), (0, 4), **BAR_LABEL)
         if reference:
             value, text = reference
             axes.axhline(value, color=COLOURS[1], linestyle="--", linewidth=1.5, label=text)
@@ -205,15 +205,8 @@ def pair_panel(path: Path, kinds: Mapping[str, Sequence[ScoredPair]], columns: i
             for axes, (a, b, score, caption) in zip(grid, pairs, strict=False):
                 right = _show(axes, b, _show(axes, a, 0.0) + 0.06)
                 axes.set(xlim=(-0.02, right + 0.02), ylim=(-0.02, 1.02))
-                axes.set_title(
-                    f"{score:.2f}  {textwrap.shorten(caption, 22, placeholder='…')}",
-                    fontsize=8.5,
-                    fontweight="normal",
-                    loc="center",
-                    y=-0.02,
-                    va="top",
-                    pad=2,
-                )
+                shown = textwrap.shorten(caption, 22, placeholder="…")
+                axes.set_title(f"{score:.2f}  {shown}", loc="center", pad=2, **CAPTION)
 
 
 def learning_curve(
@@ -247,25 +240,12 @@ def learning_curve(
                 n, low, high, color=COLOURS[0], alpha=0.18, linewidth=0, label="95 % band"
             )
         axes.plot(n, accuracy, color=COLOURS[0], label="fitted curve")
-        axes.plot(
-            volumes,
-            accuracies,
-            "o",
-            color=COLOURS[0],
-            label="fitted runs",
-            alpha=0.8,
-            markeredgecolor="white",
-        )
+        dots: dict[str, Any] = {"color": COLOURS[0], "markeredgecolor": "white", "alpha": 0.8}
+        axes.plot(volumes, accuracies, "o", label="fitted runs", **dots)
         shown = [np.asarray(volumes, float)]
         if held_out:
-            axes.plot(
-                *held_out,
-                "D",
-                color=COLOURS[1],
-                label="held-out runs",
-                markerfacecolor="white",
-                markeredgewidth=1.5,
-            )
+            dots = {"color": COLOURS[1], "markerfacecolor": "white", "markeredgewidth": 1.5}
+            axes.plot(*held_out, "D", label="held-out runs", **dots)
             shown.append(np.asarray(held_out[0], float))
         _log_x(axes, np.concatenate(shown))
         axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))

@@ -1,4 +1,4 @@
-"""What the runs of `asl-volume` say: tables, curves, and whether the need could be told."""
+"""`run.py study asl-volume`: the report with tables, curves and the check of the prediction."""
 
 from __future__ import annotations
 
@@ -8,39 +8,54 @@ import numpy as np
 
 from train.reports.plots import curves, learning_curve
 from train.reports.report import Report, percent, plain
-from train.studies.asl_volume import DROP, JUDGED_AT, NETWORKS, SIZES, WHO, Judged, run_all
-from train.studies.prediction import Check, Prediction, check, predict
-from train.studies.study import Study, kept, machines, minutes, spread
+from train.studies.asl_volume import (
+    BREAKAWAY_DROP,
+    NETWORKS,
+    REPORTED_WAYS,
+    SIZES,
+    TEST_KINDS,
+    VolumeResult,
+    run_all,
+)
+from train.studies.prediction import Prediction, PredictionCheck, check_prediction, predict
+from train.studies.study import Study, format_duration, format_mean, name_machines, write_figures
 
 
 def study(study: Study) -> Report:
-    """study.data: the .npz of pictures with subject and frame. → the report, written. Raises
-    UserError."""
+    """Run the study and write its report.
+
+    Args:
+        study: Its data is an .npz of pictures with subject and frame, or a .csv.
+
+    Raises:
+        UserError: The data is unsuitable, or a run's folder can't be used.
+    """
     runs, small = run_all(study), SIZES[study.size].small
     report = Report("How much data per class does a Siamese network need?", study.out)
     report.code(study.command("asl-volume"))
-    where = plain(machines(one.run for one in runs))
+    where = plain(name_machines(one.run for one in runs))
     report.paragraph(
-        f"Machine: {where}. One signer's 28 × 28 pictures, split in blocks of time, at so many "
-        "training pictures per class; asked about the same signer's last block, where references "
-        "are older than queries, about another signer with references of its own, and about the "
-        "other signer by the first one's references. The classes asked about are those learned "
-        "from, as in the original."
+        f"Machine: {where}. Training on one signer's 28 × 28 pictures, split in blocks of time, "
+        "with several numbers of training pictures per class. Three tests: the same signer's last "
+        "block, with references older than the queries; another signer with that signer's own "
+        "references; the other signer with the first signer's references. As in the original, the "
+        "test classes are the training classes."
     )
     report.paragraph(
-        "A smaller volume is evenly spaced in the same block of time, so that it has seen as much "
-        "time as a larger one, and all seeds of a volume learn from the same pictures: what seeds "
-        "vary is the start of the network and its batches. PyTorch's start and a weaker L2 than "
-        "published (1e-5 and 1e-4), without which the networks hardly learn in so few iterations."
+        "The pictures of a smaller volume are evenly spaced in the same block of time, so that "
+        "all volumes cover the same time. All seeds of a volume train on the same pictures; seeds "
+        "vary the initialisation and the batches. Networks start from PyTorch's initialisation, "
+        "with a weaker L2 than published (1e-5 and 1e-4); with the published one they hardly learn "
+        "in so few iterations."
     )
-    _table(report, runs)
-    _pictures(study, report, runs)
+    _add_table(report, runs)
+    _add_plots(study, report, runs)
     answers = [
-        _foretold(study, report, runs, who, small)
-        for who in WHO[:2]
-        if who in runs[0].shares and _enough(runs, small)
+        _add_prediction(study, report, runs, who, small)
+        for who in TEST_KINDS[:2]
+        if who in runs[0].shares and _can_predict(runs, small)
     ]
-    kept(
+    write_figures(
         study.out / "figures.json",
         {"runs": [_figures(one) for one in runs], "predictions": answers},
     )
@@ -48,13 +63,13 @@ def study(study: Study) -> Report:
     return report
 
 
-def ways_of(runs: list[Judged]) -> int:
-    """The number of ways that tables and curves are of."""
-    return min(JUDGED_AT, max(runs[0].shares[WHO[0]]))
+def ways_of(runs: list[VolumeResult]) -> int:
+    """Return the number of ways in tables and curves."""
+    return min(REPORTED_WAYS, max(runs[0].shares[TEST_KINDS[0]]))
 
 
-def accuracies(runs: list[Judged], network: str, who: str) -> tuple[np.ndarray, np.ndarray]:
-    """Volumes (R,) and one-shot accuracies (R,) of a network's runs."""
+def accuracies(runs: list[VolumeResult], network: str, who: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the volumes (R,) and one-shot accuracies (R,) of a network's runs."""
     ways = ways_of(runs)
     own = [one for one in runs if one.network == network]
     return (
@@ -63,47 +78,39 @@ def accuracies(runs: list[Judged], network: str, who: str) -> tuple[np.ndarray, 
     )
 
 
-def _table(report: Report, runs: list[Judged]) -> None:
+def _add_table(report: Report, runs: list[VolumeResult]) -> None:
     ways = ways_of(runs)
     report.heading(f"Volume × network, {ways}-way one-shot")
+    header = ["network", "pictures per class", "seeds", *runs[0].shares]
+    header += ["same signer, verification", "loss", "time"]
     rows = []
     for network in NETWORKS:
         for volume in sorted({one.volume for one in runs if one.network == network}):
             cell = [one for one in runs if (one.network, one.volume) == (network, volume)]
             shares = [
-                str(cell[0].shares[who][ways]) if len(cell) == 1
-                else spread([one.shares[who][ways].value for one in cell])
+                str(cell[0].shares[who][ways])
+                if len(cell) == 1
+                else format_mean([one.shares[who][ways].value for one in cell])
                 for who in runs[0].shares
-            ]  # fmt: skip
+            ]
             rows.append(
                 [
                     network,
                     str(volume),
                     str(len(cell)),
                     *shares,
-                    spread([one.verification for one in cell]),
+                    format_mean([one.verification for one in cell]),
                     f"{np.mean([one.run.figures['loss'] for one in cell]):.3f}",
-                    minutes(float(np.mean([one.run.figures["seconds"] for one in cell]))),
+                    format_duration(float(np.mean([one.run.figures["seconds"] for one in cell]))),
                 ]
             )
-    report.table(
-        [
-            "network",
-            "pictures a class",
-            "seeds",
-            *runs[0].shares,
-            "same signer, verification",
-            "loss",
-            "time",
-        ],
-        rows,
-    )
+    report.table(header, rows)
     report.paragraph(
-        "Of one seed the 95 % interval of its trials, of several mean ± standard deviation."
+        "One seed: 95 % interval of its trials. Several seeds: mean ± standard deviation."
     )
 
 
-def _pictures(study: Study, report: Report, runs: list[Judged]) -> None:
+def _add_plots(study: Study, report: Report, runs: list[VolumeResult]) -> None:
     ways = ways_of(runs)
     series = {}
     for who in runs[0].shares:
@@ -116,9 +123,14 @@ def _pictures(study: Study, report: Report, runs: list[Judged]) -> None:
         series[who] = (each, mean, *band)
     title = f"{NETWORKS[0]}: {ways}-way one-shot"
     curves(
-        study.out / "volume.png", series, "training pictures a class", "share right", title,
-        log_x=True, chance=1 / ways,
-    )  # fmt: skip
+        study.out / "volume.png",
+        series,
+        "training pictures per class",
+        "accuracy",
+        title,
+        log_x=True,
+        chance=1 / ways,
+    )
     report.picture("volume.png", "Accuracy by volume; the band is one standard deviation of seeds.")
     largest = max(one.volume for one in runs)
     for network in NETWORKS:
@@ -132,44 +144,45 @@ def _pictures(study: Study, report: Report, runs: list[Judged]) -> None:
             series[who] = (n, right.mean(0), None, None)
         series["chance"] = (n, 1 / n, None, None)
         name = f"ways-{network}.png"
-        curves(study.out / name, series, "N ways", "share right", f"{network}, {largest} a class")
-        report.picture(name, f"N-way one-shot of {network}, {largest} pictures a class.")
+        curves(study.out / name, series, "N ways", "accuracy", f"{network}, {largest} per class")
+        report.picture(name, f"N-way one-shot of {network}, {largest} pictures per class.")
 
 
-def _enough(runs: list[Judged], small: int) -> bool:
-    """A prediction needs three small volumes, and a larger one to be checked on."""
+def _can_predict(runs: list[VolumeResult], small: int) -> bool:
+    """Whether there are three small volumes to predict from, and a larger one to check with."""
     volumes = {one.volume for one in runs if one.network == NETWORKS[0]}
     return len([v for v in volumes if v <= small]) >= 3 and any(v > small for v in volumes)
 
 
-def _foretold(
-    study: Study, report: Report, runs: list[Judged], who: str, small: int
+def _add_prediction(
+    study: Study, report: Report, runs: list[VolumeResult], who: str, small: int
 ) -> dict[str, object]:
     volumes, right = accuracies(runs, NETWORKS[0], who)
     seen = volumes <= small
     full = float(volumes.max())
-    foretold = predict(volumes[seen], right[seen], full, DROP, np.unique(volumes[~seen]))
-    checked = check(foretold, volumes[~seen], right[~seen])
+    at = np.unique(volumes[~seen])
+    prediction = predict(volumes[seen], right[seen], full, BREAKAWAY_DROP, at)
+    checked = check_prediction(prediction, volumes[~seen], right[~seen])
     n = np.geomspace(volumes.min(), full, 200)
-    name = f"prediction-{WHO.index(who) + 1}.png"
-    low, high = foretold.threshold_low, foretold.threshold_high
+    name = f"prediction-{TEST_KINDS.index(who) + 1}.png"
+    low, high = prediction.threshold_low, prediction.threshold_high
     learning_curve(
         study.out / name,
         volumes[seen],
         right[seen],
-        (n, foretold.curve.accuracy(n), *foretold.band(n)),
-        (foretold.threshold, low, high),
+        (n, prediction.curve.accuracy(n), *prediction.band(n)),
+        (prediction.threshold, low, high),
         (volumes[~seen], right[~seen]),
     )
-    report.heading(f"Can the need be foretold? {who.capitalize()}")
-    report.picture(name, f"From runs of up to {small} pictures a class to all others; {who}.")
-    _checked(report, checked)
+    report.heading(f"Can the need be predicted? {who.capitalize()}")
+    report.picture(name, f"Predicted from runs of up to {small} pictures per class; {who}.")
+    _add_check(report, checked)
     between = observed_breakaway(volumes, right)
-    report.paragraph(answer(foretold, checked, between, small, full))
+    report.paragraph(describe_answer(prediction, checked, between, small, full))
     return {
         "who": who,
-        "curve": dataclasses.asdict(foretold.curve),
-        "threshold": [foretold.threshold, low, high],
+        "curve": dataclasses.asdict(prediction.curve),
+        "threshold": [prediction.threshold, low, high],
         "observed between": between,
         "mean absolute error": checked.error,
         "of staying": checked.staying_error,
@@ -178,10 +191,17 @@ def _foretold(
     }
 
 
-def _checked(report: Report, checked: Check) -> None:
+def _add_check(report: Report, checked: PredictionCheck) -> None:
     report.table(
-        ["pictures a class", "seen", "foretold", "95 % for a run", "runs inside", "last seen stays",
-         "line in log n"],
+        [
+            "pictures per class",
+            "observed",
+            "predicted",
+            "95 % for a run",
+            "runs inside",
+            "last seen stays",
+            "line in log n",
+        ],
         [
             [
                 f"{row.volume:.0f}",
@@ -194,61 +214,72 @@ def _checked(report: Report, checked: Check) -> None:
             ]
             for row in checked.rows
         ],
-    )  # fmt: skip
+    )
     report.paragraph(
         f"Mean absolute error: {100 * checked.error:.1f} points, against "
         f"{100 * checked.staying_error:.1f} if accuracy stayed as at the largest volume seen, and "
-        f"{100 * checked.line_error:.1f} on a straight line in the logarithm of the volume. The "
-        "95 % intervals held for 65 to 95 % of curves that were drawn to try them."
+        f"{100 * checked.line_error:.1f} on a straight line in the logarithm of the volume. On "
+        "simulated runs, the 95 % intervals covered the truth in 65 to 95 % of cases."
     )
 
 
 def observed_breakaway(volumes: np.ndarray, right: np.ndarray) -> tuple[float, float]:
-    """The two neighbouring volumes between which the mean accuracy of all runs falls more than
-    DROP below that of the largest; the smaller is 0 where even the smallest holds."""
+    """Find the neighbouring volumes between which accuracy breaks away.
+
+    At the smaller, the mean accuracy of all runs is more than BREAKAWAY_DROP below that of the
+    largest volume.
+
+    Returns:
+        The two volumes; the smaller one is 0 if accuracy doesn't break away.
+    """
     each = np.unique(volumes)
     mean = np.array([right[volumes == v].mean() for v in each])
-    fallen = np.flatnonzero(mean < mean[-1] - DROP)
+    fallen = np.flatnonzero(mean < mean[-1] - BREAKAWAY_DROP)
     if not len(fallen):
         return 0.0, float(each[0])
     return float(each[fallen[-1]]), float(each[fallen[-1] + 1])
 
 
-def answer(
-    foretold: Prediction, checked: Check, between: tuple[float, float], small: int, full: float
+def describe_answer(
+    prediction: Prediction,
+    checked: PredictionCheck,
+    between: tuple[float, float],
+    small: int,
+    full: float,
 ) -> str:
-    """The answer to the study's question, in words (Markdown)."""
+    """Answer the study's question in words (Markdown)."""
     low, high = between
     last = checked.rows[-1]
     text = (
-        f"**Answer.** From runs of up to {small} pictures a class alone, accuracy is foretold to "
-        f"fall more than {100 * DROP:.0f} points below that of {full:.0f} a class at fewer than "
-        f"**{foretold.threshold:.0f}** ({foretold.threshold_low:.0f}–"
-        f"{foretold.threshold_high:.0f}). "
+        f"**Answer.** From runs of up to {small} pictures per class alone, accuracy is predicted "
+        f"to fall more than {100 * BREAKAWAY_DROP:.0f} points below that of {full:.0f} per class "
+        f"with fewer than **{prediction.threshold:.0f}** ({prediction.threshold_low:.0f}–"
+        f"{prediction.threshold_high:.0f}). "
     )
     if not low:
-        text += f"No volume down to {high:.0f} was seen to fall so far. "
+        text += f"It was not observed to fall so far with any volume down to {high:.0f}. "
     else:
-        hit = "lies there" if low <= foretold.threshold <= high else "does not lie there"
-        reaches = foretold.threshold_low <= high and foretold.threshold_high >= low
+        inside = low <= prediction.threshold <= high
+        reaches = prediction.threshold_low <= high and prediction.threshold_high >= low
         text += (
-            f"It was seen to between {low:.0f} and {high:.0f}: the prediction {hit}, its interval "
+            f"It was observed to do so between {low:.0f} and {high:.0f}: the prediction "
+            f"{'lies' if inside else 'does not lie'} there, and its interval "
             f"{'does' if reaches else 'does not'} reach it. "
         )
         if high <= small:
             text += (
-                "Both of these volumes were among those that foretold; what was not is the level "
-                "that it is measured from. "
+                "Both of these volumes were among those that the prediction is made from; the "
+                "level that the fall is measured from was not. "
             )
     better = checked.error < min(checked.staying_error, checked.line_error)
     return text + (
-        f"The level at {full:.0f} a class was foretold as {percent(last.predicted)} and seen as "
-        f"{percent(last.observed)}; over all larger volumes the curve was "
-        f"{'better' if better else 'no better'} than the two simple guesses."
+        f"Accuracy at {full:.0f} per class was predicted as {percent(last.predicted)} and observed "
+        f"as {percent(last.observed)}. Over all larger volumes the curve was "
+        f"{'better' if better else 'no better'} than the two simple predictions."
     )
 
 
-def _figures(one: Judged) -> dict[str, object]:
+def _figures(one: VolumeResult) -> dict[str, object]:
     return {
         "network": one.network,
         "volume": one.volume,

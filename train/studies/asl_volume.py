@@ -1,8 +1,8 @@
-"""How much data per class does a Siamese network need, and can that be told beforehand?
+"""The runs of `run.py study asl-volume`: how many pictures per class does a Siamese network need?
 
-One signer's 28 × 28 recordings, split in blocks of time; volume × network as published, and more
-volumes between. Each network is asked about the same signer later on and about another signer. The
-accuracy of the smallest volumes alone foretells that of the larger ones, which is then checked.
+Networks are trained on one signer's 28 × 28 recordings, split in blocks of time, with the published
+volumes and more in between. They are tested on a later block of the same signer and on another
+signer. train/studies/asl_report.py predicts the accuracy of large volumes from small ones.
 """
 
 from __future__ import annotations
@@ -30,24 +30,34 @@ from train.siamese.pictures import Pictures
 from train.siamese.runs import Run, train
 from train.siamese.sign_mnist import load_sign_mnist
 from train.siamese.splits import split_blocks
-from train.studies.study import Study, verified
+from train.studies.study import Study, verify_run
 
 PUBLISHED = (500, 250, 125, 30)  # training pictures per class
-BLOCKS = (500, 100, 200)  # training, validation, test: per class, as published
+BLOCKS = (500, 100, 200)  # training, validation and test pictures per class, as published
 GAP = 15  # frames left out between blocks
-NETWORKS = ("asl-1024", "asl-2048", "asl-narrow")  # the first is run at every volume
+NETWORKS = ("asl-1024", "asl-2048", "asl-narrow")  # the first is trained with every volume
 WAYS = (2, 5, 10, 15, 20, 24)
-JUDGED_AT = 20  # ways
-PAIRS = 2000  # of verification
-DROP = 0.05  # of accuracy below that of the largest volume: there it has broken away
-WHO = ("same signer", "other signer", "reference by the one, query by the other")
+REPORTED_WAYS = 20
+VERIFICATION_PAIRS = 2000
+BREAKAWAY_DROP = 0.05  # loss of accuracy against the largest volume
+TEST_KINDS = ("same signer", "other signer", "reference by the one, query by the other")
 
 
 @dataclass(frozen=True)
-class Size:
-    """volumes: of the first network; seeds: of its runs; others: volumes of the other networks,
-    and other_seeds of their runs; epochs of so many steps; trials: of each one-shot test; small:
-    volumes up to here foretell the others; blocks: as BLOCKS."""
+class VolumeSize:
+    """What a size of the study runs.
+
+    Attributes:
+        volumes: Volumes of the first network, pictures per class.
+        seeds: Runs of each, with different seeds.
+        others: Volumes of the other networks.
+        other_seeds: Runs of each of these.
+        epochs: Epochs of each run.
+        trials: Episodes of each one-shot test.
+        steps: Batches per epoch.
+        small: The largest volume that predictions are made from.
+        blocks: Training, validation and test pictures per class.
+    """
 
     volumes: tuple[int, ...]
     seeds: int
@@ -61,16 +71,21 @@ class Size:
 
 
 SIZES = {
-    "full": Size((4, 8, 15, 30, 60, 90, 125, 180, 250, 350, 500), 5, PUBLISHED, 5, 40, 1000),
-    "laptop": Size((4, 8, 15, 30, 60, 125, 250, 500), 2, (500, 30), 1, 10, 1000),
-    "minute": Size((2, 4, 8, 16, 24), 1, (), 0, 1, 100, 40, 16, (24, 8, 8)),
+    "full": VolumeSize((4, 8, 15, 30, 60, 90, 125, 180, 250, 350, 500), 5, PUBLISHED, 5, 40, 1000),
+    "laptop": VolumeSize((4, 8, 15, 30, 60, 125, 250, 500), 2, (500, 30), 1, 10, 1000),
+    "minute": VolumeSize((2, 4, 8, 16, 24), 1, (), 0, 1, 100, 40, 16, (24, 8, 8)),
 }
 
 
 @dataclass(frozen=True)
-class Tests:
-    """What every run of the study is asked: pictures, verification pairs of the same signer's test
-    block, and for each of WHO and each number of ways its episodes."""
+class VolumeTests:
+    """The tests of every run.
+
+    Attributes:
+        pictures: The pictures of both signers.
+        pairs: Verification pairs of the same signer's test block.
+        episodes: Kind of test, in TEST_KINDS → number of ways → episodes.
+    """
 
     pictures: Pictures
     pairs: Pairs
@@ -78,8 +93,17 @@ class Tests:
 
 
 @dataclass(frozen=True)
-class Judged:
-    """One run and its shares right, by WHO and by ways."""
+class VolumeResult:
+    """A run and its test results.
+
+    Attributes:
+        network: Name of the network.
+        volume: Training pictures per class.
+        seed: Seed of the run.
+        run: The run.
+        shares: Kind of test, in TEST_KINDS → number of ways → one-shot accuracy.
+        verification: Verification accuracy, 0…1.
+    """
 
     network: str
     volume: int
@@ -89,11 +113,17 @@ class Judged:
     verification: float
 
 
-def run_all(study: Study) -> list[Judged]:
-    """Every run of the study, judged. study.data: the .npz of pictures with subject and frame.
-    Raises UserError."""
+def run_all(study: Study) -> list[VolumeResult]:
+    """Train and test every run of the study.
+
+    Args:
+        study: Its data is an .npz of pictures with subject and frame, or a .csv.
+
+    Raises:
+        UserError: The data is unsuitable, or a run's folder can't be used.
+    """
     size = SIZES[study.size]
-    own, other = signers(load_sign_mnist(study.data), size.blocks)
+    own, other = split_signers(load_sign_mnist(study.data), size.blocks)
     tests = make_tests(own, other, size)
     seeds = study.seeds or size.seeds
     wanted = [(NETWORKS[0], v, s) for s in range(seeds) for v in size.volumes]
@@ -103,13 +133,16 @@ def run_all(study: Study) -> list[Judged]:
     done = []
     for number, (network, volume, seed) in enumerate(wanted, 1):
         tell(f"Run {number} of {len(wanted)}: {network}, {volume} a class, seed {seed}.")
-        done.append(_judged(study, size, own, tests, network, volume, seed))
+        done.append(_evaluate_run(study, size, own, tests, network, volume, seed))
     return done
 
 
-def signers(pictures: Pictures, blocks: tuple[int, int, int]) -> tuple[Pictures, Pictures | None]:
-    """The signer with most pictures of every class, and the next one, if the file tells of any. A
-    CSV of Sign-Language-MNIST doesn't: its order stands for time, and nobody else is asked about.
+def split_signers(
+    pictures: Pictures, blocks: tuple[int, int, int]
+) -> tuple[Pictures, Pictures | None]:
+    """Return the pictures of the signer with most pictures in every class, and of the next one.
+
+    A CSV of Sign-Language-MNIST names no signers: its order counts as time, and the second is None.
     """
     fewest = {
         name: np.unique(pictures.labels[pictures.subjects == name], return_counts=True)[1].min()
@@ -120,18 +153,21 @@ def signers(pictures: Pictures, blocks: tuple[int, int, int]) -> tuple[Pictures,
     return own, others[0] if others else None
 
 
-def make_tests(own: Pictures, other: Pictures | None, size: Size) -> Tests:
-    """References lie before the queries in time, GAP frames away at least; so do the verification
-    pairs' first pictures."""
+def make_tests(own: Pictures, other: Pictures | None, size: VolumeSize) -> VolumeTests:
+    """Draw the tests.
+
+    References, and the first pictures of verification pairs, are at least GAP frames earlier than
+    the queries.
+    """
     test = own.take(split_blocks(own.order, own.labels, size.blocks, GAP)[2])
     parts = [test] if other is None else [test, other]
     pictures = join(parts)
     mine = np.repeat(np.arange(len(parts)), [len(part) for part in parts]) == 0
-    halves = [_halves(part) for part in parts]
+    halves = [_split_halves(part) for part in parts]
     early, late = (np.concatenate([half[k] for half in halves]) for k in (0, 1))
-    masks = {WHO[0]: (mine & late, mine & early)}
+    masks = {TEST_KINDS[0]: (mine & late, mine & early)}
     if other is not None:
-        masks |= {WHO[1]: (~mine & late, ~mine & early), WHO[2]: (~mine, mine)}
+        masks |= {TEST_KINDS[1]: (~mine & late, ~mine & early), TEST_KINDS[2]: (~mine, mine)}
     ways = sorted({min(w, len(np.unique(test.labels))) for w in WAYS})
     episodes = {
         who: {
@@ -140,11 +176,11 @@ def make_tests(own: Pictures, other: Pictures | None, size: Size) -> Tests:
         }
         for who, (q, s) in masks.items()
     }
-    return Tests(pictures, _pairs_across(test, *halves[0]), episodes)
+    return VolumeTests(pictures, _draw_pairs_across(test, *halves[0]), episodes)
 
 
-def _halves(pictures: Pictures) -> tuple[np.ndarray, np.ndarray]:
-    """bool (N,) twice: the first and the last pictures of each class, with a gap between them."""
+def _split_halves(pictures: Pictures) -> tuple[np.ndarray, np.ndarray]:
+    """Mask the first and the last pictures of each class, with a gap between: bool (N,) each."""
     early, late = np.zeros((2, len(pictures)), bool)
     for label in np.unique(pictures.labels):
         rows = np.flatnonzero(pictures.labels == label)
@@ -156,11 +192,11 @@ def _halves(pictures: Pictures) -> tuple[np.ndarray, np.ndarray]:
     return early, late
 
 
-def _pairs_across(pictures: Pictures, early: np.ndarray, late: np.ndarray) -> Pairs:
-    """PAIRS pairs of an early and a late picture, half of them of one class."""
+def _draw_pairs_across(pictures: Pictures, early: np.ndarray, late: np.ndarray) -> Pairs:
+    """Draw VERIFICATION_PAIRS pairs of an early and a late picture, half of them of one class."""
     rng = np.random.default_rng(0)
-    first = rng.choice(np.flatnonzero(early), PAIRS)
-    same = np.arange(PAIRS) % 2 == 0
+    first = rng.choice(np.flatnonzero(early), VERIFICATION_PAIRS)
+    same = np.arange(VERIFICATION_PAIRS) % 2 == 0
     second = [
         rng.choice(np.flatnonzero(late & ((pictures.labels == pictures.labels[row]) == alike)))
         for row, alike in zip(first, same, strict=True)
@@ -168,16 +204,22 @@ def _pairs_across(pictures: Pictures, early: np.ndarray, late: np.ndarray) -> Pa
     return Pairs(first, np.array(second), same)
 
 
-def _judged(
-    study: Study, size: Size, own: Pictures, tests: Tests, network: str, volume: int, seed: int
-) -> Judged:
+def _evaluate_run(
+    study: Study,
+    size: VolumeSize,
+    own: Pictures,
+    tests: VolumeTests,
+    network: str,
+    volume: int,
+    seed: int,
+) -> VolumeResult:
     recipe = dataclasses.replace(
         recipes.ASL, model=SiameseConfig(network), epochs=size.epochs, steps=size.steps, seed=seed
     )
-    learn, watch, _ = split_blocks(own.order, own.labels, size.blocks, GAP, volume)
-    validation = own.take(watch)
+    training, held_out, _ = split_blocks(own.order, own.labels, size.blocks, GAP, volume)
+    validation = own.take(held_out)
     pairs = draw_pairs(np.random.default_rng(0), index_classes(validation.labels), 500)
-    task = Task(own.take(learn), validation, pairs)
+    task = Task(own.take(training), validation, pairs)
     run = train(recipe, task, study.out / "runs" / f"{network}-{volume}-{seed}")
     features = compute_features(run.network, tests.pictures.images)
     shares = {
@@ -187,5 +229,5 @@ def _judged(
         }
         for who, by_ways in tests.episodes.items()
     }
-    checked = verified(run, tests.pictures, tests.pairs, features)
-    return Judged(network, volume, seed, run, shares, checked.accuracy.value)
+    verification = verify_run(run, tests.pictures, tests.pairs, features)
+    return VolumeResult(network, volume, seed, run, shares, verification.accuracy.value)

@@ -1,7 +1,7 @@
-"""The faces that a study learns from and is tested on, always by lists of pairs in LFW's form.
+"""The data of the faces study, always described by lists of pairs in LFW's form.
 
-From LFW-a as its users have it (both lists beside the folder of pictures), or from a folder of
-pictures per person, for which such lists are drawn and written first.
+It comes from LFW-a (both lists beside the folder of pictures), or from a folder of pictures per
+person, for which such lists are drawn and written first.
 """
 
 from __future__ import annotations
@@ -33,18 +33,25 @@ from train.siamese.people_split import split_people
 from train.siamese.pictures import Pictures
 
 SIZE = 105  # px, of the published networks
-LISTS = ("pairsDevTrain.txt", "pairsDevTest.txt")
-KNOWN = ("lfw2", "lfwa", "lfw2.zip", "lfwa.zip")  # what people call LFW-a's folder of pictures
-SHARES = (0.2, 0.1)  # of the pairs, or people, for validation
-TEST = 0.3  # of a folder's people
-FEWEST = 8  # people: two for the test, two for each share of validation, two to learn from
+LIST_NAMES = ("pairsDevTrain.txt", "pairsDevTest.txt")
+PICTURE_FOLDERS = ("lfw2", "lfwa", "lfw2.zip", "lfwa.zip")  # common names of LFW-a's folder
+VALIDATION_SHARES = (0.2, 0.1)  # of the pairs, or of the people
+TEST_SHARE = 0.3  # of a folder's people
+MIN_PEOPLE = 8  # two each for test, both validations and training
 SEED = 0
 
 
 @dataclass(frozen=True)
 class Faces:
-    """tasks: share of validation → what to learn from and be watched on; test, test_pairs: nobody
-    of whom is in any task; all SIZE × SIZE. lfw: whether the lists were given; about: Markdown."""
+    """The data of the study; pictures are SIZE × SIZE.
+
+    Attributes:
+        tasks: Share of validation → task.
+        test: Test pictures, of people who are in no task.
+        test_pairs: Pairs of the test pictures.
+        lfw: Whether the lists are LFW's own.
+        about: Description in Markdown.
+    """
 
     tasks: dict[float, Task]
     test: Pictures
@@ -54,25 +61,38 @@ class Faces:
 
     @property
     def people(self) -> int:
-        """How many there are to be tested on."""
+        """The number of people in the test."""
         return len(np.unique(self.test.labels))
 
 
 def load_faces(data: Path, out: Path, pairs: tuple[int, int]) -> Faces:
-    """data: a folder with LISTS and LFW-a's pictures, or a folder or .zip with a folder of pictures
-    per person; for that one, `pairs` of each kind are drawn for training and test, into `out`.
+    """Load the data of the study.
 
-    Raises UserError where lists, pictures or people are missing, or somebody is in both lists.
+    Args:
+        data: A folder with LIST_NAMES and LFW-a's pictures, or a folder or .zip with a folder of
+            pictures per person.
+        out: Where lists are written if none are given.
+        pairs: Pairs of each kind to draw for training and for the test if no lists are given.
+
+    Raises:
+        UserError: Lists, pictures or people are missing, or somebody is in both lists.
     """
-    if data.is_dir() and any((data / name).exists() for name in (*LISTS, *KNOWN)):
-        return _listed(data)
-    return _drawn(data, out, pairs)
+    if data.is_dir() and any((data / name).exists() for name in (*LIST_NAMES, *PICTURE_FOLDERS)):
+        return _load_lfw(data)
+    return _load_folder(data, out, pairs)
 
 
 def pictures_folder(data: Path) -> Path:
-    """Where in LFW-a's folder the pictures are: one of KNOWN, else the first sub-folder with a
-    folder of pictures per person, else the folder itself. Raises UserError."""
-    for name in KNOWN:
+    """Find the pictures in LFW-a's folder.
+
+    Returns:
+        One of PICTURE_FOLDERS, else the first sub-folder with a folder of pictures per person, else
+        the folder itself.
+
+    Raises:
+        UserError: There are no pictures.
+    """
+    for name in PICTURE_FOLDERS:
         if (data / name).exists():
             return data / name
     for folder in [*sorted(path for path in data.iterdir() if path.is_dir()), data]:
@@ -85,66 +105,69 @@ def pictures_folder(data: Path) -> Path:
     )
 
 
-def _listed(data: Path) -> Faces:
-    for name in LISTS:
+def _load_lfw(data: Path) -> Faces:
+    for name in LIST_NAMES:
         if not (data / name).is_file():
             raise UserError(
-                f"{data} has no {name}: expected {' and '.join(LISTS)} beside the folder of "
+                f"{data} has no {name}: expected {' and '.join(LIST_NAMES)} beside the folder of "
                 "pictures. Get them from LFW's page."
             )
     folder = pictures_folder(data)
-    learn, test = (read_pair_list(data / name, folder) for name in LISTS)
-    check_disjoint(learn, test)
+    training, test = (read_pair_list(data / name, folder) for name in LIST_NAMES)
+    check_disjoint(training, test)
     tasks, losses = {}, []
-    for share in SHARES:
-        train, validation, lost = split_people(learn, share, SEED)
-        tasks[share] = _task(train, validation)
-        losses.append(f"{_split(share)} leaves {len(train)} and {len(validation)} ({lost} lost)")
+    for share in VALIDATION_SHARES:
+        train, validation, lost = split_people(training, share, SEED)
+        tasks[share] = _load_task(train, validation)
+        kept = f"{len(train)} and {len(validation)}"
+        losses.append(f"{_format_split(share)} leaves {kept} ({lost} lost)")
     about = (
-        f"LFW's own lists: {_contents(learn)} to learn from, {_contents(test)} to be tested on, "
-        "and nobody in both. Validation holds out people, too, which loses the pairs of one "
+        f"LFW's own lists: {_describe_list(training)} for training, {_describe_list(test)} for the "
+        "test, and nobody in both. Validation holds out people, too, which loses the pairs with a "
         f"person on either side: {', '.join(losses)}."
     )
     return Faces(tasks, load_pair_pictures(test, SIZE), test.pairs, True, about)
 
 
-def _drawn(data: Path, out: Path, counts: tuple[int, int]) -> Faces:
+def _load_folder(data: Path, out: Path, counts: tuple[int, int]) -> Faces:
     pictures = load_class_folders(data, SIZE)
     people = np.unique(pictures.labels)
-    if len(people) < FEWEST:
+    if len(people) < MIN_PEOPLE:
         raise UserError(
-            f"{data} holds {len(people)} people: expected {FEWEST} or more, so that training, "
+            f"{data} holds {len(people)} people: expected {MIN_PEOPLE} or more, so that training, "
             "validation and test have people of their own. Add people."
         )
     _check_numbered(data, pictures)
     people = np.random.default_rng(SEED).permutation(people)
-    parts = _parts(len(people))
+    parts = _count_parts(len(people))
     test, small, large, rest = np.split(people, np.cumsum(parts)[:-1])
     lists = _draw_lists(out, pictures, counts, test, (small, large, rest))
     for name, named in lists.items():
         write_pair_list(out / name, named)
-    learn, tested = (read_pair_list(out / name, data) for name in LISTS)
-    check_disjoint(learn, tested)
+    training, tested = (read_pair_list(out / name, data) for name in LIST_NAMES)
+    check_disjoint(training, tested)
+    splits = ([rest], [small, large]), ([rest, large], [small])
     tasks = {
-        share: _task(_of(learn, [rest, large][: 1 + (share < max(SHARES))]), _of(learn, held))
-        for share, held in zip(SHARES, ([small, large], [small]), strict=True)
+        share: _load_task(*(_select_people(training, part) for part in split))
+        for share, split in zip(VALIDATION_SHARES, splits, strict=True)
     }
+    large_split, small_split = map(_format_split, VALIDATION_SHARES)
     about = (
         f"A folder per person of {plain(data.name)}, {len(people)} people with {len(pictures)} "
-        f"pictures. {len(test)} people drawn by chance are tested on, the others learned from. "
-        f"Pairs were drawn and written as LFW has them: {_contents(learn)} in {LISTS[0]}, "
-        f"{_contents(tested)} in {LISTS[1]}. Validation holds out people before pairs are drawn, "
-        f"so that no pair is lost: {len(small) + len(large)} of them for {_split(SHARES[0])}, "
-        f"{len(small)} for {_split(SHARES[1])}."
+        f"pictures. {len(test)} random people are tested on, the others trained on. Pairs were "
+        f"drawn and written in LFW's form: {_describe_list(training)} in {LIST_NAMES[0]}, "
+        f"{_describe_list(tested)} in {LIST_NAMES[1]}. Validation holds out people before pairs "
+        f"are drawn, so that no pair is lost: {len(small) + len(large)} people for {large_split}, "
+        f"{len(small)} for {small_split}."
     )
     return Faces(tasks, load_pair_pictures(tested, SIZE), tested.pairs, False, about)
 
 
-def _parts(people: int) -> tuple[int, int, int, int]:
-    """How many are tested on; in both validations; in the larger one only; in none."""
-    test = max(2, round(TEST * people))
-    small = max(2, round(min(SHARES) * (people - test)))
-    large = max(2, round(max(SHARES) * (people - test)) - small)
+def _count_parts(people: int) -> tuple[int, int, int, int]:
+    """Count the people of the test, of both validations, of the larger one only, and of neither."""
+    test = max(2, round(TEST_SHARE * people))
+    small = max(2, round(min(VALIDATION_SHARES) * (people - test)))
+    large = max(2, round(max(VALIDATION_SHARES) * (people - test)) - small)
     return test, small, large, people - test - small - large
 
 
@@ -155,23 +178,26 @@ def _draw_lists(
     test: np.ndarray,
     parts: tuple[np.ndarray, ...],
 ) -> dict[str, list[NamedPair]]:
-    """LISTS' contents. No pair to learn from straddles the parts, so that any may be held out."""
+    """Draw the pairs of both lists.
+
+    The people of a training pair are always in the same part, so that any part can be held out.
+    """
     with explain_errors(f"--out {out} can't be written"):
         out.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(SEED)
-    large, small = (round(share * counts[0]) for share in SHARES)
+    large, small = (round(share * counts[0]) for share in VALIDATION_SHARES)
     each = (small, large - small, counts[0] - large)
 
     def draw(people: np.ndarray, count: int) -> list[NamedPair]:
         theirs = pictures.take(np.isin(pictures.labels, people))
         return name_pairs(theirs, draw_pairs(rng, index_classes(theirs.labels), 2 * count))
 
-    learned = [pair for part, count in zip(parts, each, strict=True) for pair in draw(part, count)]
-    return {LISTS[0]: learned, LISTS[1]: draw(test, counts[1])}
+    drawn = [pair for part, count in zip(parts, each, strict=True) for pair in draw(part, count)]
+    return {LIST_NAMES[0]: drawn, LIST_NAMES[1]: draw(test, counts[1])}
 
 
 def _check_numbered(data: Path, pictures: Pictures) -> None:
-    """Raises UserError where the pictures have other names than a list can say."""
+    """Raise UserError if pictures have names that a list can't refer to."""
     with open_files(data) as files:
         names = files.pictures()
     matches = [(name, PICTURE_NAME.fullmatch(name)) for name in names]
@@ -187,20 +213,20 @@ def _check_numbered(data: Path, pictures: Pictures) -> None:
             )
 
 
-def _of(pair_list: PairList, people: list[np.ndarray]) -> PairList:
-    """The pairs of some people only."""
+def _select_people(pair_list: PairList, people: list[np.ndarray]) -> PairList:
+    """Select the pairs of the given people."""
     theirs = np.isin(pair_list.people, np.concatenate(people))
     return pair_list.take(theirs[pair_list.pairs.first] & theirs[pair_list.pairs.second])
 
 
-def _task(train: PairList, validation: PairList) -> Task:
+def _load_task(train: PairList, validation: PairList) -> Task:
     parts = [load_pair_pictures(part, SIZE) for part in (train, validation)]
     return Task(parts[0], parts[1], validation.pairs, train.pairs)
 
 
-def _contents(pair_list: PairList) -> str:
+def _describe_list(pair_list: PairList) -> str:
     return f"{len(pair_list):,} pairs of {len(np.unique(pair_list.people))} people"
 
 
-def _split(share: float) -> str:
+def _format_split(share: float) -> str:
     return f"{100 * (1 - share):.0f}/{100 * share:.0f}"

@@ -1,4 +1,4 @@
-"""The runs of the faces study: which there are, how large, and how each is judged."""
+"""The runs of the faces study: their recipes, sizes and tests."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from train.siamese.recipes import SiameseRecipe
 from train.siamese.runs import Run, train
 from train.siamese.verification import Verification, best_threshold, score_pairs, verify
 from train.studies.face_data import Faces
-from train.studies.pixels import RawPixels
-from train.studies.study import Study, verified
+from train.studies.study import RawPixels, Study, verify_run
 
 WAYS = (5, 10)
 NAMES = {
@@ -33,9 +32,16 @@ PIXELS = "raw pixels, nothing learned"
 
 
 @dataclass(frozen=True)
-class Grid:
-    """What the sweep draws from: learning rates between two, on a log scale; batches; epochs of
-    `steps` batches; and how many trials it has, all machines together."""
+class SweepGrid:
+    """The search space of the sweep.
+
+    Attributes:
+        rates: The least and the greatest learning rate; drawn on a log scale.
+        batches: Batch sizes.
+        epochs: Numbers of epochs.
+        steps: Batches per epoch.
+        trials: Number of trials, of all machines together.
+    """
 
     rates: tuple[float, float]
     batches: tuple[int, ...]
@@ -45,34 +51,55 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class Size:
-    """network: the "full" one; epochs, steps, batch: of the published networks; ours: epochs and
-    steps of our recipe; pairs: of each kind to draw for training and test where no lists are given;
-    trials: of each one-shot test."""
+class FaceSize:
+    """What a size of the study runs.
+
+    Attributes:
+        network: The network that is called "full".
+        epochs: Epochs of the published networks.
+        steps: Their batches per epoch.
+        batch: Their batch size.
+        ours: Epochs of our recipe, and batches per epoch.
+        grid: The search space of the sweep.
+        pairs: Pairs of each kind to draw for training and test if no lists are given.
+        trials: Episodes of each one-shot test.
+    """
 
     network: str
     epochs: int
     steps: int
     batch: int
     ours: tuple[int, int]
-    grid: Grid
+    grid: SweepGrid
     pairs: tuple[int, int] = (1100, 500)
     trials: int = 1000
 
 
 SIZES = {
-    "full": Size("face", 20, 70, 32, (30, 100), Grid((1e-5, 1e-2), (16, 32, 64), (5, 10), 70, 30)),
-    "laptop": Size("face", 6, 25, 32, (10, 60), Grid((1e-4, 1e-2), (16, 32), (2, 4), 25, 8)),
-    "minute": Size(
-        "face-reduced", 1, 3, 4, (1, 3), Grid((1e-4, 1e-3), (4,), (1,), 2, 2), (60, 40), 50
+    "full": FaceSize(
+        "face", 20, 70, 32, (30, 100), SweepGrid((1e-5, 1e-2), (16, 32, 64), (5, 10), 70, 30)
+    ),
+    "laptop": FaceSize(
+        "face", 6, 25, 32, (10, 60), SweepGrid((1e-4, 1e-2), (16, 32), (2, 4), 25, 8)
+    ),
+    "minute": FaceSize(
+        "face-reduced", 1, 3, 4, (1, 3), SweepGrid((1e-4, 1e-3), (4,), (1,), 2, 2), (60, 40), 50
     ),
 }
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What a run (None: raw pixels) is worth on the test people; share: of its validation; shots:
-    one-shot by the number of ways."""
+class FaceResult:
+    """Results of a run on the test people.
+
+    Attributes:
+        name: Name of the run in the report.
+        seed: Seed of the run.
+        share: Share of its validation.
+        run: The run; None for raw pixels.
+        verification: Verification figures.
+        shots: Number of ways → one-shot accuracy.
+    """
 
     name: str
     seed: int
@@ -82,8 +109,8 @@ class Judged:
     shots: dict[int, Share]
 
 
-def published_recipe(size: Size, network: str, exact: bool, seed: int = 0) -> SiameseRecipe:
-    """recipes.FACE for a size of the study; exact: in single precision."""
+def published_recipe(size: FaceSize, network: str, exact: bool, seed: int = 0) -> SiameseRecipe:
+    """Adapt recipes.FACE to a size of the study; `exact` trains in single precision."""
     return dataclasses.replace(
         recipes.FACE,
         model=SiameseConfig(network),
@@ -96,14 +123,14 @@ def published_recipe(size: Size, network: str, exact: bool, seed: int = 0) -> Si
 
 
 def our_recipe(epochs: int, steps: int, seed: int = 0) -> SiameseRecipe:
-    """recipes.MODERN for faces, which don't come upside down."""
+    """Adapt recipes.MODERN to faces, which are never upside down."""
     return dataclasses.replace(
         recipes.MODERN, turns=False, warp="affine", epochs=epochs, steps=steps, seed=seed
     )
 
 
 def experiments(study: Study, seed: int) -> dict[str, tuple[SiameseRecipe, float]]:
-    """Key of NAMES → recipe, and share of validation; all but the sweep."""
+    """Return, for each key of NAMES but "best", the recipe and the share of validation."""
     size, exact = SIZES[study.size], study.size == "full"
     full = published_recipe(size, size.network, exact, seed)
     reduced = published_recipe(size, "face-reduced", exact, seed)
@@ -119,8 +146,12 @@ def experiments(study: Study, seed: int) -> dict[str, tuple[SiameseRecipe, float
     }
 
 
-def run_all(study: Study, faces: Faces) -> list[Judged]:
-    """Every experiment, each with every seed. Raises UserError."""
+def run_all(study: Study, faces: Faces) -> list[FaceResult]:
+    """Train and test every experiment with every seed.
+
+    Raises:
+        UserError: A run's folder can't be used.
+    """
     done = []
     for seed in range(study.seeds or 1):
         for key, (recipe, share) in experiments(study, seed).items():
@@ -128,38 +159,39 @@ def run_all(study: Study, faces: Faces) -> list[Judged]:
             tell(f"Faces: {name}.")
             folder = study.out / "runs" / (key + (f"-{seed}" if seed else ""))
             run = train(recipe, resize_task(faces.tasks[share], recipe), folder)
-            done.append(judged(study, name, share, run, faces))
+            done.append(evaluate_run(study, name, share, run, faces))
     return done
 
 
 def resize_task(task: Task, recipe: SiameseRecipe) -> Task:
-    """The task with pictures of the network's size."""
+    """Scale the pictures of a task to the network's size."""
     size = NETWORKS[recipe.model.network].size
     train, validation = task.train.resize(size), task.validation.resize(size)
     return dataclasses.replace(task, train=train, validation=validation)
 
 
-def judged(study: Study, name: str, share: float, run: Run, faces: Faces) -> Judged:
-    """Test pairs at the validation's threshold, and one-shot among the test people."""
+def evaluate_run(study: Study, name: str, share: float, run: Run, faces: Faces) -> FaceResult:
+    """Test a run: verification at its validation's threshold, and one-shot recognition."""
     pictures = faces.test.resize(run.network.layout.size)
-    found = verified(run, pictures, faces.test_pairs)
-    shots = _shots(study, run.network, pictures.images, faces)
-    return Judged(name, run.recipe.seed, share, run, found, shots)
+    found = verify_run(run, pictures, faces.test_pairs)
+    shots = _one_shot_shares(study, run.network, pictures.images, faces)
+    return FaceResult(name, run.recipe.seed, share, run, found, shots)
 
 
-def baseline(study: Study, faces: Faces) -> Judged:
-    """The same for pictures compared pixel by pixel."""
+def evaluate_baseline(study: Study, faces: Faces) -> FaceResult:
+    """Test pictures compared pixel by pixel, as `evaluate_run` does."""
     share = max(faces.tasks)
     task = faces.tasks[share]
     pixels = cast(SiameseNetwork, RawPixels())
-    watched = score_pairs(pixels, task.validation.images, task.validation_pairs)
-    threshold = best_threshold(watched, task.validation_pairs.same)
+    validation = score_pairs(pixels, task.validation.images, task.validation_pairs)
+    threshold = best_threshold(validation, task.validation_pairs.same)
     scores = score_pairs(pixels, faces.test.images, faces.test_pairs)
     found = verify(scores, faces.test_pairs.same, threshold)
-    return Judged(PIXELS, 0, share, None, found, _shots(study, pixels, faces.test.images, faces))
+    shots = _one_shot_shares(study, pixels, faces.test.images, faces)
+    return FaceResult(PIXELS, 0, share, None, found, shots)
 
 
-def _shots(
+def _one_shot_shares(
     study: Study, network: SiameseNetwork, images: np.ndarray, faces: Faces
 ) -> dict[int, Share]:
     trials = SIZES[study.size].trials

@@ -1,7 +1,7 @@
-"""Learning rate, batch and epochs of the reduced network, searched for with Optuna.
+"""A sweep over learning rate, batch size and epochs of the reduced network, with Optuna.
 
-Trials are kept in a database that several machines may share: each adds trials until there are as
-many as asked for, and one started again goes on from there.
+Trials are stored in a database that several machines may share: each adds trials until there are as
+many as wanted, and an interrupted sweep is resumed.
 """
 
 from __future__ import annotations
@@ -20,17 +20,25 @@ from train.siamese.recipes import SiameseRecipe
 from train.siamese.runs import Run, digest, train
 from train.siamese.training import Diverged
 from train.studies.face_data import Faces
-from train.studies.face_runs import SIZES, Grid, published_recipe, resize_task
+from train.studies.face_runs import SIZES, SweepGrid, published_recipe, resize_task
 from train.studies.study import Study
 
-SHARE = 0.2  # of validation
-CHOSEN_BY = "AUC"  # of the validation's pairs
-RANDOM = 4  # trials before it learns from those that there are
+VALIDATION_SHARE = 0.2
+CRITERION = "AUC"  # of the validation pairs
+RANDOM_TRIALS = 4  # before the sampler learns from earlier trials
 
 
 @dataclass(frozen=True)
 class Trial:
-    """Its settings, and the validation's AUC, 0…1, of its best epoch."""
+    """A finished trial.
+
+    Attributes:
+        number: Number of the trial, from 0.
+        rate: Learning rate.
+        batch: Batch size.
+        epochs: Number of epochs.
+        value: AUC of the validation in its best epoch, 0…1.
+    """
 
     number: int
     rate: float
@@ -41,7 +49,13 @@ class Trial:
 
 @dataclass(frozen=True)
 class Sweep:
-    """trials: the finished ones; run: of the best one, here."""
+    """A finished sweep.
+
+    Attributes:
+        trials: The finished trials.
+        best: The best of them.
+        run: The best one's run on this machine.
+    """
 
     trials: list[Trial]
     best: Trial
@@ -49,67 +63,75 @@ class Sweep:
 
 
 def open_table(study: Study, faces: Faces) -> optuna.Study:
-    """Where the trials are kept. Raises UserError where the storage can't be used."""
-    recipe, task = _basis(study, faces)
+    """Open the table of trials.
+
+    Raises:
+        UserError: The storage can't be used.
+    """
+    recipe, task = _common_settings(study, faces)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     return _table(study, f"faces-{study.size}-{digest(task, recipe.within_groups)[:12]}")
 
 
-def sweep(study: Study, faces: Faces, table: optuna.Study) -> Sweep:
-    """Add the trials that are missing. Raises UserError where all of them diverged."""
-    grid = SIZES[study.size].grid
-    recipe, task = _basis(study, faces)
+def run_sweep(study: Study, faces: Faces, table: optuna.Study) -> Sweep:
+    """Run the trials that are missing.
 
-    def learned(rate: float, batch: int, epochs: int) -> Run:
+    Raises:
+        UserError: Every trial diverged.
+    """
+    grid = SIZES[study.size].grid
+    recipe, task = _common_settings(study, faces)
+
+    def train_trial(rate: float, batch: int, epochs: int) -> Run:
         folder = study.out / "runs" / f"sweep-{rate:g}-{batch}-{epochs}"
         return train(_recipe(recipe, grid, rate, batch, epochs), task, folder)
 
     def objective(trial: optuna.Trial) -> float:
-        rate = _rounded(trial.suggest_float("learning_rate", *grid.rates, log=True))
+        rate = _round_rate(trial.suggest_float("learning_rate", *grid.rates, log=True))
         batch = trial.suggest_categorical("batch", grid.batches)
         epochs = trial.suggest_categorical("epochs", grid.epochs)
         tell(f"Sweep, trial {trial.number + 1}: rate {rate:g}, batch {batch}, {epochs} epochs.")
         try:
-            return learned(rate, batch, epochs).figures[CHOSEN_BY]
+            return train_trial(rate, batch, epochs).figures[CRITERION]
         except Diverged as error:
             tell(str(error))
-            raise optuna.TrialPruned from None  # such settings are a finding, too
+            raise optuna.TrialPruned from None  # a diverged trial counts as one
 
-    while _tried(table) < grid.trials:
-        # Seeded by the trial's number, machines that share the table don't draw the same.
+    while _count_trials(table) < grid.trials:
+        # Seeded by the number of trials, machines that share the table draw different ones.
         table.sampler = optuna.samplers.TPESampler(
-            n_startup_trials=RANDOM, seed=len(table.get_trials(deepcopy=False))
+            n_startup_trials=RANDOM_TRIALS, seed=len(table.get_trials(deepcopy=False))
         )
         table.optimize(objective, n_trials=1)
-    trials = finished(table)
+    trials = list_trials(table)
     if not trials:
         raise UserError(
             "Every trial of the sweep diverged. Lower its learning rates in "
             "train/studies/face_runs.py."
         )
     best = max(trials, key=lambda trial: trial.value)
-    # Where another machine has trained it, it is trained here once more.
-    return Sweep(trials, best, learned(best.rate, best.batch, best.epochs))
+    # If another machine trained it, it is trained again here.
+    return Sweep(trials, best, train_trial(best.rate, best.batch, best.epochs))
 
 
-def _basis(study: Study, faces: Faces) -> tuple[SiameseRecipe, Task]:
-    """What every trial changes, and what it learns from."""
+def _common_settings(study: Study, faces: Faces) -> tuple[SiameseRecipe, Task]:
+    """Return the recipe that trials vary, and their task."""
     recipe = published_recipe(SIZES[study.size], "face-reduced", study.size == "full")
-    return recipe, resize_task(faces.tasks[SHARE], recipe)
+    return recipe, resize_task(faces.tasks[VALIDATION_SHARE], recipe)
 
 
-def _tried(table: optuna.Study) -> int:
+def _count_trials(table: optuna.Study) -> int:
     ended = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
     return len(table.get_trials(deepcopy=False, states=ended))
 
 
-def finished(table: optuna.Study) -> list[Trial]:
-    """Those that came to an end, in their order."""
+def list_trials(table: optuna.Study) -> list[Trial]:
+    """List the finished trials in order."""
     done = table.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
     return [
         Trial(
             t.number,
-            _rounded(t.params["learning_rate"]),
+            _round_rate(t.params["learning_rate"]),
             t.params["batch"],
             t.params["epochs"],
             float(t.value or 0.0),
@@ -119,7 +141,7 @@ def finished(table: optuna.Study) -> list[Trial]:
 
 
 def draw_sweep(sweep: Sweep, study: Study, name: str) -> None:
-    """Every trial's AUC against its learning rate, a line for each batch and number of epochs."""
+    """Plot AUC against learning rate, one line for each batch size and number of epochs."""
     series = {}
     for batch, epochs in sorted({(t.batch, t.epochs) for t in sweep.trials}):
         own = [t for t in sweep.trials if (t.batch, t.epochs) == (batch, epochs)]
@@ -128,9 +150,14 @@ def draw_sweep(sweep: Sweep, study: Study, name: str) -> None:
         values = np.array([t.value for t in own])
         series[f"batch {batch}, {epochs} epochs"] = (rates, values, None, None)
     curves(
-        study.out / name, series, "learning rate", "validation's AUC", "Sweep: reduced network",
-        log_x=True, chance=0.5,
-    )  # fmt: skip
+        study.out / name,
+        series,
+        "learning rate",
+        "validation AUC",
+        "Sweep: reduced network",
+        log_x=True,
+        chance=0.5,
+    )
 
 
 def _table(study: Study, name: str) -> optuna.Study:
@@ -148,12 +175,12 @@ def _table(study: Study, name: str) -> optuna.Study:
 
 
 def _recipe(
-    recipe: SiameseRecipe, grid: Grid, rate: float, batch: int, epochs: int
+    recipe: SiameseRecipe, grid: SweepGrid, rate: float, batch: int, epochs: int
 ) -> SiameseRecipe:
     return dataclasses.replace(
         recipe, learning_rate=rate, batch=batch, epochs=epochs, steps=grid.steps
     )
 
 
-def _rounded(rate: float) -> float:
+def _round_rate(rate: float) -> float:
     return float(f"{rate:.2g}")

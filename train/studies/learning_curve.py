@@ -1,25 +1,24 @@
-"""A curve through accuracy against images per class, with its uncertainty. Pure numpy.
+"""Learning curves: accuracy against images per class, with uncertainty. Needs only NumPy.
 
-Errors fall with the volume n of training images as floor + a · n^(−b): quickly at first, then ever
-more slowly towards a floor that no volume gets below (inverse power law; Cortes et al. 1993,
-"Learning curves: asymptotic values and rate of convergence"; Figueroa et al. 2012, "Predicting
-sample size required for classification performance"). Where the runs lie nearer to
-floor + a · exp(−b · n), which has as many parameters, that is used instead.
+The error falls with the volume n of training images as floor + a · n^(−b), an inverse power law
+(Cortes et al. 1993, "Learning curves: asymptotic values and rate of convergence"; Figueroa et al.
+2012, "Predicting sample size required for classification performance"). If the runs fit
+floor + a · exp(−b · n) better, which has as many parameters, that form is used instead.
 
-Fit. For a given b the errors are linear in floor and a, so that the best pair ≥ 0 is known in
-closed form, and only b is searched for, over all of its range (variable projection, Golub & Pereyra
-1973): there is no start to choose and no local minimum to be caught in. Runs scatter most near 50 %
-and least near 100 %: each weighs as if its variance were scatter² · p(1 − p) (quasi-binomial,
+Fit. For a given b the error is linear in floor and a, so the best pair ≥ 0 has a closed form and
+only b is searched for, over its whole range (variable projection, Golub & Pereyra 1973). The search
+needs no starting point and can't end in a local minimum. Runs scatter most near 50 % and least near
+100 %, so they are weighted as if their variance were scatter² · p(1 − p) (quasi-binomial,
 Wedderburn 1974).
 
-Uncertainty. The fit is repeated on runs drawn anew with replacement within each volume, or, where
-a volume has but one or two, on the curve plus residuals drawn anew (bootstrap, Efron & Tibshirani
-1993). Draws are widened by the part of the scatter that a mean of few runs or a curve of three
-parameters has swallowed. Both forms take part if the runs hardly tell them apart (Burnham &
-Anderson 2002: AIC no more than 7 apart), since beyond the volumes seen they differ most. Intervals
-are the middle 95 % of the fits. They are somewhat too narrow: on drawn runs (four to six volumes,
-6 to 12 runs) those for volumes two to ten times beyond what was seen, and for the breakaway, held
-in 65 to 95 % of repetitions, least often where errors fall without a floor.
+Uncertainty. The fit is repeated on resampled runs (bootstrap, Efron & Tibshirani 1993): drawn with
+replacement within each volume, or, if a volume has only one or two runs, drawn as the curve plus
+resampled residuals. Resamples are widened to correct for the scatter that a mean of few runs or a
+curve of three parameters absorbs. Both forms take part if their AIC differs by at most 7 (Burnham &
+Anderson 2002), since they differ most beyond the volumes seen. Intervals are the middle 95 % of the
+fits. They are somewhat too narrow: on simulated runs (four to six volumes, 6 to 12 runs), those for
+volumes two to ten times beyond the seen ones, and for the breakaway, covered the truth in 65 to
+95 % of repetitions, least often if errors fall without a floor.
 """
 
 from __future__ import annotations
@@ -33,17 +32,22 @@ import numpy as np
 from engines.errors import UserError
 
 PARAMETERS = 3  # floor, a, b
-MIDDLE = [2.5, 97.5]  # percent
-LEAST_VARIANCE = 0.01  # p(1 − p) at 99 %: else a run without an error would outweigh all others
-ENOUGH = 3  # runs of a volume, to draw from them rather than from all residuals
-UNTOLD = 7.0  # of AIC, between forms that the runs hardly tell apart
-STEPS, ZOOMS = 41, 4  # b is searched for on a grid, then between the best point's neighbours
+INTERVAL = [2.5, 97.5]  # percentiles
+MIN_VARIANCE = 0.01  # p(1 − p) at 99 %: else a run without errors would outweigh all others
+RUNS_TO_RESAMPLE = 3  # per volume; with fewer, residuals are resampled instead
+MAX_AIC_GAP = 7.0
+STEPS, ZOOMS = 41, 4  # b is searched for on a grid, which then zooms in on the best point
 
 
 @dataclass(frozen=True)
 class Form:
-    """shape(n, b) falls in n; inverse(value, b) is the n at which it has a value; span(n): the
-    least and the largest b that volumes n can tell from none and from infinite."""
+    """A form of learning curve: error(n) = floor + a · shape(n, b).
+
+    Attributes:
+        shape: (n, b) → the shape, which falls with n.
+        inverse: (value, b) → the n at which the shape has that value.
+        span: Volumes n → the least and the largest b that they can distinguish from 0 and from ∞.
+    """
 
     shape: Callable[[np.ndarray, np.ndarray | float], np.ndarray]
     inverse: Callable[[float, float], float]
@@ -62,8 +66,15 @@ FORMS = {
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """error(n) = floor + a · n^(−b), or floor + a · exp(−b · n) where form is "exponential"; n in
-    images per class. A run's standard deviation is scatter · √(p(1 − p)), where known."""
+    """A fitted curve: error(n) = floor + a · n^(−b), or floor + a · exp(−b · n).
+
+    Attributes:
+        form: "power" or "exponential".
+        floor: Error at infinite volume, 0…1.
+        a: Factor of the falling part.
+        b: Its exponent or rate.
+        scatter: Standard deviation of a run over √(p(1 − p)); NaN if unknown.
+    """
 
     form: str
     floor: float
@@ -72,23 +83,28 @@ class LearningCurve:
     scatter: float = float("nan")
 
     def accuracy(self, n: np.ndarray | float) -> np.ndarray:
-        """In 0…1, of n's shape."""
+        """Compute the accuracy, 0…1, at n images per class."""
         shape = FORMS[self.form].shape(np.asarray(n, float), self.b)
         return np.clip(1 - self.floor - self.a * shape, 0.0, 1.0)
 
 
 def fit_curve(volumes: np.ndarray, accuracies: np.ndarray) -> LearningCurve:
-    """Through R runs: volumes (R,) in images per class, accuracies (R,) in 0…1.
+    """Fit the better of both forms to R runs.
 
-    Raises UserError for fewer than three volumes, or what is no volume or accuracy.
+    Args:
+        volumes: (R,) images per class.
+        accuracies: (R,) accuracies, 0…1.
+
+    Raises:
+        UserError: There are fewer than three volumes, or a value is out of range.
     """
-    volumes, accuracies = checked(volumes, accuracies)
+    volumes, accuracies = check_runs(volumes, accuracies)
     runs = _Means.of(volumes, accuracies)
-    form = min(FORMS, key=lambda name: _misses(name, runs))
+    form = min(FORMS, key=lambda name: _squared_error(name, runs))
     curve = _curves(form, runs, runs.means[None])[0]
     freedom = len(volumes) - PARAMETERS
     if not freedom:
-        return curve  # through every run: nothing is left to tell the scatter from
+        return curve  # it passes through every run: the scatter is unknown
     fitted = curve.accuracy(volumes)
     scatter = np.sqrt(((accuracies - fitted) ** 2 / variance(fitted)).sum() / freedom)
     return dataclasses.replace(curve, scatter=float(scatter))
@@ -97,18 +113,21 @@ def fit_curve(volumes: np.ndarray, accuracies: np.ndarray) -> LearningCurve:
 def bootstrap(
     volumes: np.ndarray, accuracies: np.ndarray, resamples: int = 400, seed: int = 0
 ) -> list[LearningCurve]:
-    """Curves through runs drawn anew, shared out evenly among the forms that the runs can't tell
-    apart. Raises UserError as `fit_curve`, and where the runs are too few to know their scatter."""
+    """Fit curves to resampled runs, evenly divided among the forms that fit about equally well.
+
+    Raises:
+        UserError: As in `fit_curve`, or the runs are too few to estimate their scatter.
+    """
     curve = fit_curve(volumes, accuracies)
     if np.isnan(curve.scatter):
         raise UserError(
             f"The uncertainty of a learning curve needs {PARAMETERS + 1} runs or more: add runs."
         )
-    volumes, accuracies = checked(volumes, accuracies)
+    volumes, accuracies = check_runs(volumes, accuracies)
     runs, rng = _Means.of(volumes, accuracies), np.random.default_rng(seed)
-    drawn = _drawn(curve, runs, volumes, accuracies, resamples, rng)
-    most = _misses(curve.form, runs) + UNTOLD * curve.scatter**2
-    forms = [name for name in FORMS if _misses(name, runs) <= most]
+    drawn = _resample(curve, runs, volumes, accuracies, resamples, rng)
+    most = _squared_error(curve.form, runs) + MAX_AIC_GAP * curve.scatter**2
+    forms = [name for name in FORMS if _squared_error(name, runs) <= most]
     shares = [drawn[i :: len(forms)] for i in range(len(forms))]
     return [
         c for form, share in zip(forms, shares, strict=True) for c in _curves(form, runs, share)
@@ -116,14 +135,27 @@ def bootstrap(
 
 
 def band(curves: list[LearningCurve], n: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
-    """(low, high), each of n's shape: between them lie the middle 95 % of the curves."""
-    low, high = np.percentile([curve.accuracy(n) for curve in curves], MIDDLE, axis=0)
+    """Return the limits (low, high) of the middle 95 % of the curves at n images per class."""
+    low, high = np.percentile([curve.accuracy(n) for curve in curves], INTERVAL, axis=0)
     return low, high
 
 
 def breakaway(curve: LearningCurve, drop: float, full: float) -> float:
-    """The volume below which accuracy breaks away, in images per class, 1 or more: the smallest n
-    with accuracy(n) ≥ accuracy(full) − drop; drop in 0…1. Raises UserError."""
+    """Compute the volume below which accuracy breaks away.
+
+    It is the smallest n ≥ 1 with accuracy(n) ≥ accuracy(full) − drop.
+
+    Args:
+        curve: The curve.
+        drop: The tolerated loss of accuracy, 0…1.
+        full: The volume to compare with, images per class.
+
+    Returns:
+        Images per class.
+
+    Raises:
+        UserError: `drop` or `full` is out of range.
+    """
     if not (drop > 0 and full >= 1):
         raise UserError(
             f"A breakaway needs a drop above 0 and a full volume of 1 or more, not {drop:g} and "
@@ -131,25 +163,29 @@ def breakaway(curve: LearningCurve, drop: float, full: float) -> float:
         )
     target = float(curve.accuracy(full)) - drop
     if curve.a == 0 or target <= 0:
-        return 1.0  # no volume is that bad
+        return 1.0  # accuracy never falls that far
     return max(1.0, FORMS[curve.form].inverse((1 - target - curve.floor) / curve.a, curve.b))
 
 
 def breakaway_interval(
     curves: list[LearningCurve], drop: float, full: float
 ) -> tuple[float, float]:
-    """The middle 95 % of the curves' breakaways, images per class. Raises UserError."""
-    low, high = np.percentile([breakaway(curve, drop, full) for curve in curves], MIDDLE)
+    """Return the limits of the middle 95 % of the curves' breakaways, images per class.
+
+    Raises:
+        UserError: `drop` or `full` is out of range.
+    """
+    low, high = np.percentile([breakaway(curve, drop, full) for curve in curves], INTERVAL)
     return float(low), float(high)
 
 
 def variance(p: np.ndarray) -> np.ndarray:
-    """Of a run of accuracy p, in units of scatter²."""
-    return np.maximum(p * (1 - p), LEAST_VARIANCE)
+    """Compute the variance of a run of accuracy p, in units of scatter²."""
+    return np.maximum(p * (1 - p), MIN_VARIANCE)
 
 
-def checked(volumes: np.ndarray, accuracies: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both (R,) float64. Raises UserError."""
+def check_runs(volumes: np.ndarray, accuracies: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Convert volumes and accuracies to float64 (R,) each; raise UserError if out of range."""
     n, p = np.asarray(volumes, np.float64), np.asarray(accuracies, np.float64)
     if n.ndim != 1 or n.shape != p.shape or not n.size:
         raise UserError(
@@ -164,7 +200,15 @@ def checked(volumes: np.ndarray, accuracies: np.ndarray) -> tuple[np.ndarray, np
 
 @dataclass(frozen=True)
 class _Means:
-    """Runs by volume: n (V,) ascending, place (R,) in it, counts, mean accuracies, weights (V,)."""
+    """R runs summarised by volume.
+
+    Attributes:
+        n: (V,) volumes, ascending.
+        place: (R,) index of each run's volume.
+        counts: (V,) runs of each volume.
+        means: (V,) mean accuracies.
+        weights: (V,) weights in the fit.
+    """
 
     n: np.ndarray
     place: np.ndarray
@@ -184,7 +228,7 @@ class _Means:
         return cls(n, place, counts, means, counts / variance(means))
 
 
-def _drawn(
+def _resample(
     curve: LearningCurve,
     runs: _Means,
     volumes: np.ndarray,
@@ -192,8 +236,8 @@ def _drawn(
     resamples: int,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Mean accuracies (B, V) of runs drawn anew."""
-    if runs.counts.min() >= ENOUGH:
+    """Resample the runs; return their mean accuracies (B, V)."""
+    if runs.counts.min() >= RUNS_TO_RESAMPLE:
         drawn = np.empty((resamples, len(runs.n)))
         for i, (mean, count) in enumerate(zip(runs.means, runs.counts, strict=True)):
             anew = rng.choice(accuracies[runs.place == i], (resamples, count)).mean(axis=1)
@@ -208,22 +252,22 @@ def _drawn(
 
 
 def _curves(form: str, runs: _Means, means: np.ndarray) -> list[LearningCurve]:
-    """The best through each row of mean accuracies (B, V)."""
+    """Fit a curve to each row of mean accuracies (B, V)."""
     fits = _fit(FORMS[form], runs.n, 1 - means, runs.weights)
     return [LearningCurve(form, *map(float, row)) for row in zip(*fits, strict=True)]
 
 
-def _misses(form: str, runs: _Means) -> float:
-    """The weighted squared errors of its best curve: −2 log likelihood · scatter²."""
+def _squared_error(form: str, runs: _Means) -> float:
+    """Compute the weighted squared error of a form's best curve: −2 log likelihood · scatter²."""
     floor, a, b = _fit(FORMS[form], runs.n, 1 - runs.means[None], runs.weights)
     missed = floor + a * FORMS[form].shape(runs.n, b) - (1 - runs.means)
-    return round(float(runs.weights @ missed**2), 9)  # forms that both fit exactly are level
+    return round(float(runs.weights @ missed**2), 9)  # rounded: two exact fits are equal
 
 
 def _fit(
     form: Form, n: np.ndarray, errors: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """floor, a, b, each (B,), of least weighted squares: n (V,), errors (B, V), weights (V,)."""
+    """Fit floor, a and b, (B,) each, to errors (B, V) at n (V,) by least squares, weights (V,)."""
     rows = np.arange(len(errors))
     low, high = (np.full(len(errors), np.log(end)) for end in form.span(n))
     w, e, ee = weights.sum(), (errors @ weights)[:, None], (errors**2 @ weights)[:, None]
@@ -235,7 +279,7 @@ def _fit(
         with np.errstate(divide="ignore", invalid="ignore"):
             a = (w * ge - g * e) / (w * gg - g * g)
             floor = (e - a * g) / w
-            rising = ~(a > 0)  # the best without rising is flat
+            rising = ~(a > 0)  # a curve may not rise: the best is flat
             a = np.where(rising, 0.0, np.where(floor < 0, ge / gg, a))
         floor = np.where(rising, e / w, np.maximum(floor, 0.0))
         cost = ee - 2 * (floor * e + a * ge) + floor**2 * w + 2 * floor * a * g + a**2 * gg

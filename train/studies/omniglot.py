@@ -1,8 +1,8 @@
-"""Omniglot: Koch et al.'s network by their protocol, and our own modern recipe.
+"""`run.py study omniglot`: Koch et al.'s network by their protocol, and our own recipe.
 
-Trained on the background set only. Judged on the evaluation set's 20 alphabets: Lake's 20 runs
-(20-way, one alphabet and two drawers each), random episodes within an alphabet, across all
-alphabets, and verification.
+Networks are trained on the background set only and tested on the 20 alphabets of the evaluation
+set: Lake's 20 runs (20-way, one alphabet and two drawers each), random episodes within an alphabet
+and across all alphabets, and verification.
 """
 
 from __future__ import annotations
@@ -34,14 +34,21 @@ from train.siamese.pictures import Pictures
 from train.siamese.recipes import SiameseRecipe
 from train.siamese.runs import Run, train
 from train.siamese.verification import Verification
-from train.studies.study import Study, kept, machines, minutes, spread, verified
+from train.studies.study import (
+    Study,
+    format_duration,
+    format_mean,
+    name_machines,
+    verify_run,
+    write_figures,
+)
 
-# iterations of the published protocol; epochs of ours; seeds of ours; episodes of each test
+# Iterations of the published network; epochs of ours; seeds of ours; episodes of each test.
 SIZES = {"full": (20000, 36, 3, 2000), "laptop": (2000, 36, 1, 2000), "minute": (4, 1, 1, 10)}
-DRAWERS = 12  # of 20 are learned from in the published protocol
-WATCHED = 5  # background alphabets that the published protocol is watched on
+TRAINING_DRAWERS = 12  # of 20, in the published protocol
+VALIDATION_ALPHABETS = 5  # of the background set, in the published protocol
 NAMES = {"ours": "our recipe, 52 × 52", "koch": "Koch et al.'s network, trained here"}
-PUBLISHED = {  # name → Lake's 20 runs, across the evaluation alphabets; None: not given
+PUBLISHED = {  # name → accuracy on Lake's 20 runs, and across alphabets; None: not published
     "Koch et al. 2015": (0.920, None),
     "Matching Networks (Vinyals et al. 2016)": (None, 0.938),
     "Prototypical Networks (Snell et al. 2017)": (None, 0.960),
@@ -49,8 +56,16 @@ PUBLISHED = {  # name → Lake's 20 runs, across the evaluation alphabets; None:
 
 
 @dataclass(frozen=True)
-class Judged:
-    """One run's figures on the evaluation set."""
+class OmniglotResult:
+    """A run's figures on the evaluation set.
+
+    Attributes:
+        run: The run.
+        lake: Accuracy on Lake's 20 runs.
+        within: Accuracy of episodes within an alphabet.
+        across: Accuracy of episodes across all alphabets.
+        verification: Verification figures.
+    """
 
     run: Run
     lake: Share
@@ -60,7 +75,14 @@ class Judged:
 
 
 def study(study: Study) -> Report:
-    """study.data: the folder with Omniglot's zips. → the report, written. Raises UserError."""
+    """Run the study and write its report.
+
+    Args:
+        study: Its data is the folder with Omniglot's zips.
+
+    Raises:
+        UserError: A file is missing or damaged, or a run's folder can't be used.
+    """
     iterations, epochs, default_seeds, trials = SIZES[study.size]
     background = load_part(study.data / "images_background.zip")
     evaluation = load_part(study.data / "images_evaluation.zip")
@@ -75,35 +97,39 @@ def study(study: Study) -> Report:
     ours = dataclasses.replace(recipes.MODERN, epochs=epochs)
     if study.size == "minute":
         ours = dataclasses.replace(ours, steps=4)
-    results: dict[str, list[Judged]] = {"ours": [], "koch": []}
+    results: dict[str, list[OmniglotResult]] = {"ours": [], "koch": []}
     for seed in range(study.seeds or default_seeds):
         tell(f"Omniglot: our recipe, seed {seed}.")
         run = train(
             dataclasses.replace(ours, seed=seed),
-            whole(background, ours),
+            whole_task(background, ours),
             study.out / "runs" / f"ours-{seed}",
         )
-        results["ours"].append(judged(run, evaluation, lake, trials))
+        results["ours"].append(evaluate_run(run, evaluation, lake, trials))
     tell("Omniglot: the published network.")
-    run = train(published, by_protocol(background, published), study.out / "runs" / "koch")
-    results["koch"].append(judged(run, evaluation, lake, trials))
+    run = train(published, published_task(background, published), study.out / "runs" / "koch")
+    results["koch"].append(evaluate_run(run, evaluation, lake, trials))
     return _report(study, results)
 
 
-def by_protocol(background: Pictures, recipe: SiameseRecipe) -> Task:
-    """As Koch et al. split it, within the background set: 12 drawers of some alphabets to learn
-    from, the other drawers of the other alphabets to be watched on."""
+def published_task(background: Pictures, recipe: SiameseRecipe) -> Task:
+    """Split the background set as Koch et al. did.
+
+    Training takes 12 drawers of most alphabets, validation the other drawers of the others.
+    """
     rng = np.random.default_rng(0)
-    watched = rng.choice(np.unique(background.groups), WATCHED, replace=False)
-    learner = np.isin(background.subjects, np.unique(background.subjects)[:DRAWERS])
-    apart = np.isin(background.groups, watched)
-    return _task(background.take(~apart & learner), background.take(apart & ~learner), recipe)
+    held_out = rng.choice(np.unique(background.groups), VALIDATION_ALPHABETS, replace=False)
+    trained = np.isin(background.subjects, np.unique(background.subjects)[:TRAINING_DRAWERS])
+    apart = np.isin(background.groups, held_out)
+    return _task(background.take(~apart & trained), background.take(apart & ~trained), recipe)
 
 
-def whole(background: Pictures, recipe: SiameseRecipe) -> Task:
-    """All of the background set to learn from; watched on its last drawers' pictures, which is
-    worth nothing but to see that it learns."""
-    last = np.isin(background.subjects, np.unique(background.subjects)[DRAWERS:])
+def whole_task(background: Pictures, recipe: SiameseRecipe) -> Task:
+    """Train on the whole background set.
+
+    Validation uses the last drawers' pictures of it, which only shows that the network learns.
+    """
+    last = np.isin(background.subjects, np.unique(background.subjects)[TRAINING_DRAWERS:])
     return _task(background, background.take(last), recipe)
 
 
@@ -114,29 +140,31 @@ def _task(train: Pictures, validation: Pictures, recipe: SiameseRecipe) -> Task:
     return Task(train, validation, pairs)
 
 
-def judged(run: Run, evaluation: Pictures, lake: list[LakeRun], trials: int) -> Judged:
-    """Everything measured on the evaluation set; Lake's runs may share its characters' drawers."""
+def evaluate_run(
+    run: Run, evaluation: Pictures, lake: list[LakeRun], trials: int
+) -> OmniglotResult:
+    """Test a run on the evaluation set and on Lake's runs."""
     pictures = evaluation.resize(run.network.layout.size)
     within = draw_episodes(1, pictures.labels, 20, trials, groups=pictures.groups)
     across = draw_episodes(2, pictures.labels, 20, trials)
     pairs = draw_pairs(np.random.default_rng(3), index_classes(pictures.labels), trials)
-    tell("It is asked about the evaluation set, which takes a while.")
+    tell("Testing on the evaluation set takes a while.")
     rows = [*map(np.ravel, (within.queries, within.supports, across.queries, across.supports))]
     used = np.unique(np.concatenate([*rows, pairs.first, pairs.second]))
     some = compute_features(run.network, pictures.images[used])
     features = some.new_zeros((len(pictures.images), some.shape[1]))
     features[used] = some
-    return Judged(
+    return OmniglotResult(
         run,
-        on_lake(run, lake),
+        evaluate_lake_runs(run, lake),
         accuracy_on_features(run.network, features, within),
         accuracy_on_features(run.network, features, across),
-        verified(run, pictures, pairs, features),
+        verify_run(run, pictures, pairs, features),
     )
 
 
-def on_lake(run: Run, lake: list[LakeRun]) -> Share:
-    """Lake's 20 runs of 20 trials (Lake et al. 2011), as given."""
+def evaluate_lake_runs(run: Run, lake: list[LakeRun]) -> Share:
+    """Compute the accuracy on Lake's 20 runs of 20 trials (Lake et al. 2011)."""
     right = 0
     for one in lake:
         pictures = lake_pictures(one).resize(run.network.layout.size)
@@ -146,35 +174,36 @@ def on_lake(run: Run, lake: list[LakeRun]) -> Share:
 
 
 def lake_episodes(one: LakeRun) -> Episodes:
-    """Of the pictures of lake_pictures: the right answer first, then the others in their order."""
+    """Turn a run into episodes of `lake_pictures`, each with the right support first."""
     count = len(one.query)
     order = [[a, *(i for i in range(len(one.support)) if i != a)] for a in one.answers.tolist()]
     return Episodes(np.arange(count), np.array(order) + count)
 
 
 def lake_pictures(one: LakeRun) -> Pictures:
-    """A run's queries, then its supports."""
+    """Return the queries of a run, then its supports."""
     images = np.concatenate([one.query, one.support])
     labels = np.concatenate([one.answers, np.arange(len(one.support))]).astype(str)
     nothing = np.full(len(images), "")
     return Pictures(images, labels, nothing, nothing, np.arange(len(images)))
 
 
-def _report(study: Study, results: dict[str, list[Judged]]) -> Report:
+def _report(study: Study, results: dict[str, list[OmniglotResult]]) -> Report:
     report = Report("Omniglot: one-shot characters", study.out)
     report.code(study.command("omniglot"))
-    where = plain(machines(one.run for runs in results.values() for one in runs))
+    where = plain(name_machines(one.run for runs in results.values() for one in runs))
     report.paragraph(
-        f"Machine: {where}. Learned from the background set alone, judged on the "
-        "evaluation set, 20-way one-shot. *Lake's runs*: the 20 published runs within an alphabet; "
-        "*within*, *across*: random episodes within one evaluation alphabet, and across all 20. "
-        "Intervals are 95 % of the trials; of several seeds, mean ± standard deviation."
+        f"Machine: {where}. Trained on the background set alone, tested on the evaluation set, "
+        "20-way one-shot. *Lake's runs*: the 20 published runs within an alphabet; *within*, "
+        "*across*: random episodes within one evaluation alphabet, and across all 20. One seed: "
+        "95 % interval of its trials. Several seeds: mean ± standard deviation."
     )
     report.paragraph(
-        "Koch et al. learned from fixed sets of 30,000 to 150,000 pairs with affine copies, of 30 "
-        f"alphabets; here pairs are drawn and warped anew for every batch, of the {30 - WATCHED} "
-        f"background alphabets that it isn't watched on. Matching and Prototypical Networks were "
-        "tested on another split of the characters, at 28 × 28."
+        "Koch et al. trained on fixed sets of 30,000 to 150,000 pairs with affine copies, of 30 "
+        "alphabets; here pairs are drawn and warped anew for every batch, of the "
+        f"{30 - VALIDATION_ALPHABETS} background alphabets that aren't used for validation. "
+        "Matching and Prototypical Networks were tested on another split of the characters, at "
+        "28 × 28."
     )
     rows = [
         [name, "–" if lake is None else percent(lake), "–", "–" if far is None else percent(far)]
@@ -196,7 +225,7 @@ def _report(study: Study, results: dict[str, list[Judged]]) -> Report:
         ],
         rows,
     )
-    kept(
+    write_figures(
         study.out / "figures.json",
         {name: [_figures(one) for one in runs] for name, runs in results.items()},
     )
@@ -208,42 +237,43 @@ def _report(study: Study, results: dict[str, list[Judged]]) -> Report:
         [100 * lake.value for lake in lakes],
         [100 * lake.low for lake in lakes],
         [100 * lake.high for lake in lakes],
-        "right on Lake's 20 runs, %",
+        "accuracy on Lake's 20 runs, %",
         (92.0, "Koch et al. 2015: 92 %"),
     )
-    report.picture("lake.png", "Lake's 20 within-alphabet runs; bars are 95 % intervals.")
+    report.picture("lake.png", "Lake's 20 within-alphabet runs, with 95 % intervals.")
     found = {name: one.verification for name, one in first.items()}
     roc(study.out / "roc.png", {n: (v.fpr, v.tpr, v.auc, v.eer) for n, v in found.items()})
     report.picture("roc.png", "Verification on pairs of the evaluation set.")
     for name, one in first.items():
         folder = one.run.folder.relative_to(study.out).as_posix()
         report.heading(name)
-        report.picture(f"{folder}/curves.png", "Loss and validation while it learned.")
+        report.picture(f"{folder}/curves.png", "Loss and validation during training.")
         report.picture(f"{folder}/pairs.png", "Its most confident decisions, right and wrong.")
     report.write()
     return report
 
 
-def _row(name: str, runs: list[Judged]) -> list[str]:
+def _row(name: str, runs: list[OmniglotResult]) -> list[str]:
     one = runs[0]
     shares = [
-        str(getattr(one, kind)) if len(runs) == 1
-        else spread([getattr(run, kind).value for run in runs])
+        str(getattr(one, kind))
+        if len(runs) == 1
+        else format_mean([getattr(run, kind).value for run in runs])
         for kind in ("lake", "within", "across")
-    ]  # fmt: skip
+    ]
     steps = one.run.figures["epochs"] * one.run.recipe.steps
     return [
         name,
         *shares,
-        spread([run.verification.accuracy.value for run in runs]),
-        spread([run.verification.eer for run in runs]),
+        format_mean([run.verification.accuracy.value for run in runs]),
+        format_mean([run.verification.eer for run in runs]),
         f"{one.run.figures['loss']:.3f}",
         f"{steps:.0f}",
-        minutes(float(np.mean([run.run.figures["seconds"] for run in runs]))),
+        format_duration(float(np.mean([run.run.figures["seconds"] for run in runs]))),
     ]
 
 
-def _figures(one: Judged) -> dict[str, object]:
+def _figures(one: OmniglotResult) -> dict[str, object]:
     shares = {kind: dataclasses.asdict(getattr(one, kind)) for kind in ("lake", "within", "across")}
     accuracy, found = dataclasses.asdict(one.verification.accuracy), one.verification
     return {

@@ -1,10 +1,10 @@
-"""What the small runs alone foretell of the large ones, and whether it came true.
+"""Predict the accuracy of runs with much data from runs with little, and check the prediction.
 
-A curve is fitted to the runs of small volumes (train/studies/learning_curve.py). A foretold run
-lies where a curve of the bootstrap says, plus the scatter of one run about its curve, known only
-as well as the few runs allow (scatter² · freedom / χ², as in Student's t): its 95 % prediction
-interval holds both. Beside it stand two guesses that cost nothing: the accuracy of the largest
-volume seen stays, and a straight line through accuracy against log n.
+A curve is fitted to the runs with small volumes (train/studies/learning_curve.py). The 95 %
+prediction interval of a run covers the uncertainty of the curve, by bootstrap, and the scatter of a
+single run about it, whose variance is uncertain, too (scatter² · degrees of freedom / χ², as in
+Student's t). The prediction is compared with two simple ones: accuracy stays as at the largest
+volume seen, and accuracy is linear in log n.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import numpy as np
 
 from engines.errors import UserError
 from train.studies.learning_curve import (
-    MIDDLE,
+    INTERVAL,
     PARAMETERS,
     LearningCurve,
     band,
     bootstrap,
     breakaway,
     breakaway_interval,
-    checked,
+    check_runs,
     fit_curve,
     variance,
 )
@@ -30,9 +30,21 @@ from train.studies.learning_curve import (
 
 @dataclass(frozen=True)
 class Prediction:
-    """For volumes at (K,), images per class: accuracy (K,) foretold, low and high (K,) for a single
-    run, and what staying and a line in log n say, (K,) each. threshold: images per class below
-    which accuracy is to break away, and its interval. curve, curves: the fit and its bootstrap."""
+    """Predicted accuracies of K volumes; accuracies are 0…1.
+
+    Attributes:
+        at: (K,) volumes, images per class.
+        accuracy: (K,) predictions.
+        low: (K,) lower ends of the 95 % interval of a single run.
+        high: (K,) upper ends of that interval.
+        staying: (K,) predictions if accuracy stays as at the largest volume seen.
+        line: (K,) predictions of a line in log n.
+        threshold: Images per class below which accuracy breaks away.
+        threshold_low: Lower end of its 95 % interval.
+        threshold_high: Upper end of its 95 % interval.
+        curve: The fitted curve.
+        curves: The curves of the bootstrap.
+    """
 
     at: np.ndarray
     accuracy: np.ndarray
@@ -47,14 +59,26 @@ class Prediction:
     curves: list[LearningCurve]
 
     def band(self, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(low, high) of the curve itself, without the scatter of a run."""
+        """Return the 95 % band (low, high) of the curve itself, without the scatter of a run."""
         return band(self.curves, n)
 
 
 @dataclass(frozen=True)
-class Checked:
-    """A volume that was foretold. observed: its runs' mean accuracy; inside: whether that lies in
-    low…high; runs, runs_inside: how many there were, and how many of them do."""
+class CheckedVolume:
+    """The prediction for one volume beside its runs; accuracies are 0…1.
+
+    Attributes:
+        volume: Images per class.
+        observed: Mean accuracy of the runs.
+        predicted: The prediction.
+        low: Lower end of the 95 % interval of a single run.
+        high: Upper end of that interval.
+        inside: Whether the mean lies in the interval.
+        runs: Number of runs.
+        runs_inside: How many of them lie in the interval.
+        staying: Prediction if accuracy stays as at the largest volume seen.
+        line: Prediction of a line in log n.
+    """
 
     volume: float
     observed: float
@@ -69,10 +93,17 @@ class Checked:
 
 
 @dataclass(frozen=True)
-class Check:
-    """The volumes, ascending, and each guess's mean absolute error over them, in 0…1."""
+class PredictionCheck:
+    """A checked prediction; errors are mean absolute errors of accuracy, 0…1.
 
-    rows: list[Checked]
+    Attributes:
+        rows: The volumes, ascending.
+        error: Error of the curve.
+        staying_error: Error if accuracy stays as at the largest volume seen.
+        line_error: Error of a line in log n.
+    """
+
+    rows: list[CheckedVolume]
     error: float
     staying_error: float
     line_error: float
@@ -87,21 +118,30 @@ def predict(
     resamples: int = 400,
     seed: int = 0,
 ) -> Prediction:
-    """From R runs, volumes (R,) and accuracies (R,) in 0…1, what runs at volumes `at` (K,) will
-    reach, and below which volume accuracy falls more than `drop` under that at `full`.
+    """Predict the accuracy of runs from R runs with other volumes.
 
-    Raises UserError for fewer than three volumes or four runs, or what is no volume or accuracy.
+    Args:
+        seen_volumes: (R,) images per class.
+        seen_accuracies: (R,) accuracies, 0…1.
+        full: The volume that a breakaway is measured from, images per class.
+        drop: How far accuracy falls below that at `full` when it breaks away, 0…1.
+        at: (K,) volumes to predict.
+        resamples: Number of bootstrap resamples.
+        seed: Seed of the bootstrap.
+
+    Raises:
+        UserError: There are fewer than three volumes or four runs, or a value is out of range.
     """
-    volumes, accuracies = checked(seen_volumes, seen_accuracies)
-    at, _ = checked(at, np.zeros(np.shape(at)))
+    volumes, accuracies = check_runs(seen_volumes, seen_accuracies)
+    at, _ = check_runs(at, np.zeros(np.shape(at)))
     curve = fit_curve(volumes, accuracies)
     curves = bootstrap(volumes, accuracies, resamples, seed)
-    rng = np.random.default_rng(seed + 1)  # not what the bootstrap drew
+    rng = np.random.default_rng(seed + 1)  # independent of the bootstrap
     centres = np.stack([drawn.accuracy(at) for drawn in curves])
     freedom = len(volumes) - PARAMETERS
     scatter = curve.scatter * np.sqrt(freedom / rng.chisquare(freedom, (resamples, 1)))
     runs = centres + scatter * np.sqrt(variance(centres)) * rng.normal(size=centres.shape)
-    low, high = np.clip(np.percentile(runs, MIDDLE, axis=0), 0.0, 1.0)
+    low, high = np.clip(np.percentile(runs, INTERVAL, axis=0), 0.0, 1.0)
     slope, offset = np.polyfit(np.log(volumes), accuracies, 1)
     stays = accuracies[volumes == volumes.max()].mean()
     return Prediction(
@@ -118,10 +158,20 @@ def predict(
     )
 
 
-def check(prediction: Prediction, volumes: np.ndarray, accuracies: np.ndarray) -> Check:
-    """Against R runs, volumes (R,) and accuracies (R,). Raises UserError for a volume that wasn't
-    foretold."""
-    volumes, accuracies = checked(volumes, accuracies)
+def check_prediction(
+    prediction: Prediction, volumes: np.ndarray, accuracies: np.ndarray
+) -> PredictionCheck:
+    """Compare a prediction with R runs.
+
+    Args:
+        prediction: The prediction.
+        volumes: (R,) images per class.
+        accuracies: (R,) accuracies, 0…1.
+
+    Raises:
+        UserError: A volume was not predicted.
+    """
+    volumes, accuracies = check_runs(volumes, accuracies)
     rows = []
     for volume in np.unique(volumes):
         found = np.flatnonzero(prediction.at == volume)
@@ -133,7 +183,7 @@ def check(prediction: Prediction, volumes: np.ndarray, accuracies: np.ndarray) -
         low, high = float(prediction.low[k]), float(prediction.high[k])
         observed = float(runs.mean())
         rows.append(
-            Checked(
+            CheckedVolume(
                 float(volume),
                 observed,
                 float(prediction.accuracy[k]),
@@ -151,7 +201,7 @@ def check(prediction: Prediction, volumes: np.ndarray, accuracies: np.ndarray) -
         observed = [row.observed for row in rows]
         return float(np.abs(np.subtract(guesses, observed)).mean())
 
-    return Check(
+    return PredictionCheck(
         rows,
         error([row.predicted for row in rows]),
         error([row.staying for row in rows]),

@@ -1,4 +1,4 @@
-"""What the studies have in common: how large, where to, and how a trained run is judged."""
+"""What all studies share: their settings, verification of a trained run, formatting of figures."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from engines.errors import UserError
 from engines.files import write_file
@@ -22,12 +23,16 @@ SIZES = ("full", "laptop", "minute")
 
 @dataclass(frozen=True)
 class Study:
-    """How a study is run.
+    """Settings of a study.
 
-    data: its file or folder; out: the folder it leaves; size: "full" as published, "laptop" for
-    two cores without a GPU, "minute" to see that it works; seeds: runs that only differ in their
-    seed, of the kinds that are repeated (None: as the size says); storage: Optuna's, for a sweep
-    shared by many machines (None: a file in `out`).
+    Attributes:
+        data: The file or folder of data.
+        out: The folder of the results.
+        size: "full" as published, "laptop" for two cores without a GPU, "minute" to see that it
+            works.
+        seeds: Number of repeated runs that differ in their seeds; None: as the size says.
+        storage: URL of Optuna's database, for a sweep shared by several machines; None: a file in
+            `out`.
     """
 
     data: Path
@@ -43,17 +48,41 @@ class Study:
             raise UserError(f"--seeds takes a number from 1 on; got {self.seeds}.")
 
     def command(self, name: str) -> str:
-        """What makes this report, with the data named as a reader would have it."""
+        """Return the command that repeats this study, with placeholders for folders."""
         seeds = "" if self.seeds is None else f" --seeds {self.seeds}"
         data = f"$DATA/{self.data.name}"
         return f"python run.py study {name} --data {data} --size {self.size}{seeds} --out DIR"
 
 
-def verified(
+class RawPixels(nn.Module):
+    """The untrained baseline: a stand-in for SiameseNetwork whose features are the pixels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.place = nn.Parameter(torch.zeros(()), requires_grad=False)  # callers ask its device
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Return the pixels, (N, S²), of pictures float (N, 1, S, S) 0…1."""
+        return pictures.flatten(1)
+
+    def compare(self, a: Tensor, b: Tensor) -> Tensor:
+        """Compute −‖a − b‖, float (…), of features float (…, D), with broadcasting."""
+        return -(a - b).square().sum(-1).sqrt()
+
+
+def verify_run(
     run: Run, pictures: Pictures, pairs: Pairs, features: Tensor | None = None
 ) -> Verification:
-    """The run's network on test pairs, at the threshold that its validation chose; leaves its best
-    and worst pairs as pairs.png in the run's folder. features: (N, D) of the pictures, if known."""
+    """Verify a run's network on test pairs, at the threshold fitted to its validation.
+
+    The most confident decisions, right and wrong, are drawn as pairs.png in the run's folder.
+
+    Args:
+        run: The run.
+        pictures: N pictures.
+        pairs: Pairs of them.
+        features: (N, D) of the pictures; None computes them.
+    """
     from train.reports.plots import pair_panel
 
     if features is None:
@@ -76,24 +105,24 @@ def verified(
     return verify(scores, pairs.same, run.threshold)
 
 
-def minutes(seconds: float) -> str:
-    """ "41 s", "12 min" or "2.3 h"."""
+def format_duration(seconds: float) -> str:
+    """Format seconds as "41 s", "12 min" or "2.3 h"."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def spread(values: list[float]) -> str:
-    """Percent: the mean of several seeds, and their standard deviation."""
+def format_mean(values: list[float]) -> str:
+    """Format shares of several seeds as percent: their mean, and their standard deviation."""
     mean = f"{100 * np.mean(values):.1f} %"
     return mean if len(values) == 1 else f"{mean} ± {100 * np.std(values, ddof=1):.1f}"
 
 
-def kept(path: Path, results: object) -> None:
-    """Figures as JSON, for other programs."""
+def write_figures(path: Path, results: object) -> None:
+    """Write figures as JSON, for other programs."""
     write_file(path, json.dumps(results, indent=1))
 
 
-def machines(runs: Iterable[Run]) -> str:
-    """What the runs were trained on."""
+def name_machines(runs: Iterable[Run]) -> str:
+    """Name the machines that trained the runs."""
     return ", ".join(sorted({run.machine for run in runs}))

@@ -217,11 +217,11 @@ def test_the_weights_are_the_best_epochs(trained, tmp_path: Path, monkeypatch) -
     kept: list[Head] = []
     fold = fit.fold_linear
 
-    def folded(head: Head, within: torch.nn.Linear) -> Head:
+    def fold_and_keep(head: Head, within: torch.nn.Linear) -> Head:
         kept.append(head)
         return fold(head, within)
 
-    monkeypatch.setattr(fit, "fold_linear", folded)
+    monkeypatch.setattr(fit, "fold_linear", fold_and_keep)
     trained(tmp_path)
     best = state(tmp_path, "best")
     assert best["epoch"] == 1 and state(tmp_path)["epoch"] == 4

@@ -23,7 +23,7 @@ from tests.train.studies.face_files import folders, lfw_lists, lfw_pictures
 from train.siamese.pairs import Pairs
 from train.siamese.pictures import Pictures
 from train.studies import face_runs, face_sweep, faces
-from train.studies.face_data import LISTS, Faces, load_faces
+from train.studies.face_data import LIST_NAMES, Faces, load_faces
 from train.studies.face_runs import NAMES, PIXELS
 from train.studies.study import Study
 
@@ -57,7 +57,7 @@ def test_a_folder_per_person_gets_lists_as_lfw_has_them(gallery: Path, tmp_path:
     found = load_faces(gallery, tmp_path / "out", PAIRS)
     check_faces(found)
     assert not found.lfw and found.people == 5  # 30 % of 16
-    for name, count in zip(LISTS, PAIRS, strict=True):
+    for name, count in zip(LIST_NAMES, PAIRS, strict=True):
         lines = (tmp_path / "out" / name).read_text().splitlines()
         assert lines[0] == str(count) and len(lines) == 1 + 2 * count
     sizes = {s: (len(t.train_pairs or ()), len(t.validation_pairs)) for s, t in found.tasks.items()}
@@ -66,7 +66,7 @@ def test_a_folder_per_person_gets_lists_as_lfw_has_them(gallery: Path, tmp_path:
     assert set(small.labels) < set(large.labels)
     again = load_faces(gallery, tmp_path / "again", PAIRS)
     assert np.array_equal(again.test.images, found.test.images)
-    for name in LISTS:
+    for name in LIST_NAMES:
         first, second = (tmp_path / out / name for out in ("out", "again"))
         assert first.read_bytes() == second.read_bytes()
 
@@ -79,7 +79,7 @@ def test_lfw_is_found_however_it_was_unpacked(tmp_path: Path, header: bool, home
     found = load_faces(data, tmp_path / "out", PAIRS)
     check_faces(found)
     assert found.lfw and found.people == 6 and not (tmp_path / "out").exists()
-    assert "80 pairs of 20 people to learn from" in found.about
+    assert "80 pairs of 20 people for training" in found.about
 
 
 def test_lfw_may_stay_packed(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_what_lfw_can_lack(tmp_path: Path) -> None:
     lfw_lists(data, range(12), range(12, 17))
     with pytest.raises(UserError, match=r"picture 1 of P_16 isn't in .*lfw2"):
         load_faces(data, out, PAIRS)
-    for name in reversed(LISTS):
+    for name in reversed(LIST_NAMES):
         (data / name).unlink()
         with pytest.raises(UserError, match=f"lfw has no {name}"):
             load_faces(data, out, PAIRS)
@@ -142,13 +142,15 @@ def sweeping(
     monkeypatch: pytest.MonkeyPatch, study: Study, found: Faces, dies: int = -1
 ) -> tuple[face_sweep.Sweep | None, list[tuple[float, int, int]]]:
     """One start of the sweep, with 6 trials, and what it trained."""
-    grid = face_runs.Grid((1e-5, 1e-2), (16, 32), (2, 4), 1, 6)
+    grid = face_runs.SweepGrid((1e-5, 1e-2), (16, 32), (2, 4), 1, 6)
     size = dataclasses.replace(face_runs.SIZES["minute"], grid=grid)
     monkeypatch.setitem(face_sweep.SIZES, "minute", size)
     trained = Trained(dies=dies)
     monkeypatch.setattr(face_sweep, "train", trained)
     try:
-        return face_sweep.sweep(study, found, face_sweep.open_table(study, found)), trained.asked
+        return face_sweep.run_sweep(
+            study, found, face_sweep.open_table(study, found)
+        ), trained.asked
     except KeyboardInterrupt:
         return None, trained.asked
 

@@ -21,14 +21,13 @@ from train.siamese.networks import SiameseNetwork
 from train.siamese.pairs import load_pairs
 from train.siamese.pictures import Pictures
 from train.studies import gallery
-from train.studies.gallery import NAMES, PIXELS, extract, nearest, write_pairs
-from train.studies.pixels import RawPixels
-from train.studies.study import Study
+from train.studies.gallery_runs import NAMES, PIXELS, load_parts, name_by_nearest, write_pairs
+from train.studies.study import RawPixels, Study
 
 
 @pytest.mark.parametrize("people", [6, 7, 10, 20])
 def test_nobody_is_in_two_parts(tmp_path: Path, people: int) -> None:
-    parts = extract(zipped(tmp_path / "faces.zip", folders(people, 3)))
+    parts = load_parts(zipped(tmp_path / "faces.zip", folders(people, 3)))
     sets = [set(p.labels.tolist()) for p in (parts.train, parts.validation, parts.test)]
     assert sum(map(len, sets)) == len(set.union(*sets)) == people
     assert min(map(len, sets)) >= 2
@@ -42,14 +41,14 @@ def test_pictures_are_cropped_not_squeezed(tmp_path: Path) -> None:
     files = {
         f"s{p}/{n}.png": cv2.imencode(".png", tall)[1].tobytes() for p in range(6) for n in (1, 2)
     }
-    image = extract(unpacked(tmp_path / "f", files)).test.images[0] > 127
+    image = load_parts(unpacked(tmp_path / "f", files)).test.images[0] > 127
     height, width = image.any(1).sum(), image.any(0).sum()
     assert abs(int(height) - int(width)) <= 1 and abs(height - 51 * 105 / 80) <= 2
 
 
 def test_the_saved_pairs_are_those_of_their_part(tmp_path: Path) -> None:
     data = zipped(tmp_path / "faces.zip", folders(12, 4))
-    parts = extract(data)
+    parts = load_parts(data)
     files = write_pairs(Study(data, tmp_path / "out", "minute"), parts)
     assert [path.name for path in files] == ["pairs-train.npz", "pairs-validation.npz"]
     counts = gallery.SIZES["minute"].pairs
@@ -68,7 +67,7 @@ def test_the_nearest_reference_names(tmp_path: Path) -> None:
     nothing = np.full(5, "")
     pictures = Pictures(images, labels, nothing, nothing, np.arange(5))
     pixels = cast(SiameseNetwork, RawPixels())
-    assert nearest(pixels, pictures, np.array([0, 1])).tolist() == ["a", "b", "a", "b", "a"]
+    assert name_by_nearest(pixels, pictures, np.array([0, 1])).tolist() == ["a", "b", "a", "b", "a"]
     features = torch.tensor([[0.0, 0.0], [3.0, 4.0]])
     assert RawPixels().compare(features[0], features).tolist() == [0.0, -5.0]
 

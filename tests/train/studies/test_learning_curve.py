@@ -16,7 +16,7 @@ from train.studies.learning_curve import (
     breakaway_interval,
     fit_curve,
 )
-from train.studies.prediction import check, predict
+from train.studies.prediction import check_prediction, predict
 
 POWER = LearningCurve("power", 0.05, 0.7, 0.5)
 EXPONENTIAL = LearningCurve("exponential", 0.1, 0.6, 0.05)
@@ -141,7 +141,7 @@ def test_a_prediction_is_checked_against_what_was_seen_later() -> None:
     volumes = np.repeat(at[[1, 0]], 4)
     accuracies = runs(POWER, volumes, 9)
     accuracies[0] = 0.0  # one run that failed
-    result = check(foretold, volumes, accuracies)
+    result = check_prediction(foretold, volumes, accuracies)
     assert [row.volume for row in result.rows] == [32, 64]  # what wasn't run isn't checked
     good, bad = result.rows
     assert good.inside and (good.runs, good.runs_inside) == (4, 4)
@@ -154,7 +154,7 @@ def test_a_prediction_is_checked_against_what_was_seen_later() -> None:
 def test_the_curve_foretells_better_than_staying_and_a_line() -> None:
     at = np.array([64.0, 128, 256])
     foretold = predict(SEEN, POWER.accuracy(SEEN), 256, 0.05, at)
-    result = check(foretold, at, POWER.accuracy(at))
+    result = check_prediction(foretold, at, POWER.accuracy(at))
     assert result.error < 0.001
     seen = POWER.accuracy(16.0)
     assert foretold.staying == pytest.approx(np.full(3, seen))
@@ -192,4 +192,4 @@ def test_what_cannot_be_foretold_is_refused() -> None:
             breakaway(curve, drop, full)
     foretold = predict(SEEN, runs(POWER, SEEN, 0), 64, 0.05, np.array([32]))
     with pytest.raises(UserError, match="No accuracy was predicted for 64 images"):
-        check(foretold, np.array([64]), np.array([0.9]))
+        check_prediction(foretold, np.array([64]), np.array([0.9]))
