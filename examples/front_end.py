@@ -29,8 +29,13 @@ class FrontEnd:
         # The demo's gallery comes with gestures: ours is to be the only one.
         taught = [Delete(label=label) for label, _ in session.state.references]
         self.plan: list[Command] = [
-            *taught, Record(countdown_s=0.0), Name("mine"), Delete(), Undo(), Quit(),
-        ]  # fmt: skip
+            *taught,
+            Record(countdown_s=0.0),
+            Name("mine"),
+            Delete(),
+            Undo(),
+            Quit(),
+        ]
         session.post(self.plan[0])
 
     def show(self, result: FrameResult | None, state: State) -> None:

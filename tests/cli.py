@@ -39,8 +39,11 @@ def start_py(
 ) -> subprocess.Popen[str]:
     """`python run.py ARGUMENTS` in a folder, with its streams as pipes."""
     options = {
-        "stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options
-    }  # fmt: skip
+        "stdin": subprocess.DEVNULL,
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        **options,
+    }
     command = [sys.executable, str(RUN), *map(str, arguments)]
     env = environment() if env is None else env
     if "preexec_fn" in options:  # a limit on files would be one on the coverage's, too

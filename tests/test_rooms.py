@@ -18,14 +18,29 @@ SUB_ROOMS = {
     "engines": ("tensorrt", "onnx_runtime", "triton", "encoder", "selftest"),
     "calibration": ("int8",),
     "realtime": (
-        "drawn", "hands", "sources", "gallery", "recognition", "live", "measuring", "views",
+        "drawn",
+        "hands",
+        "sources",
+        "gallery",
+        "recognition",
+        "live",
+        "measuring",
+        "views",
         "commands",
     ),
     "train": (
-        "reports", "runs", "pictures", "synthetic", "backbone", "siamese", "encoder", "evaluation",
-        "studies", "commands",
+        "reports",
+        "runs",
+        "pictures",
+        "synthetic",
+        "backbone",
+        "siamese",
+        "encoder",
+        "evaluation",
+        "studies",
+        "commands",
     ),
-}  # fmt: skip
+}
 MOST_FILES = 13
 EXEMPT = {"train/siamese"}  # one network family, and it reads as one
 HOMES = {

@@ -38,9 +38,15 @@ NETWORKS = {  # name in the bundle: (path in the wheel, SHA-256)
     ),
 }
 PIP_ARGUMENTS = (
-    "download", "--no-deps", "--only-binary=:all:", "--python-version", "3.11",
-    "--platform", "manylinux_2_28_x86_64", WHEEL,
-)  # fmt: skip
+    "download",
+    "--no-deps",
+    "--only-binary=:all:",
+    "--python-version",
+    "3.11",
+    "--platform",
+    "manylinux_2_28_x86_64",
+    WHEEL,
+)
 BY_HAND = f"pip {' '.join(PIP_ARGUMENTS)}"
 
 

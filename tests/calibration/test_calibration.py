@@ -191,9 +191,15 @@ def test_a_damaged_file_is_told(fitted, tmp_path: Path) -> None:
     fields = json.loads(text)
     damaged = [text[:i] for i in range(0, len(text) - 2, 37)] + ["[]", "null", "5", "{}", "\0"]
     for change in (
-        {"version": 2}, {"more": 1}, {"threshold": None}, {"threshold": "high"}, {"weights": 5},
-        {"weights": [1.0, None, 2.0]}, {"curve_far": [0.1]}, {"min_margin": float("nan")},
-    ):  # fmt: skip
+        {"version": 2},
+        {"more": 1},
+        {"threshold": None},
+        {"threshold": "high"},
+        {"weights": 5},
+        {"weights": [1.0, None, 2.0]},
+        {"curve_far": [0.1]},
+        {"min_margin": float("nan")},
+    ):
         damaged.append(json.dumps({**fields, **change}))
     for key in ("threshold", "weights", "fingerprint", "version", "far"):
         damaged.append(json.dumps({k: v for k, v in fields.items() if k != key}))

@@ -82,9 +82,7 @@ def check(got: Scores, calls, queries, pool, *, known: int | None, same_person: 
 
 
 SIX = dict.fromkeys("abcdef", 3)
-THREE = {
-    "ann": {**SIX, "g": 1}, "bea": SIX, "cy/d": {"b": 2, "c": 2, "z": 1}, "dan": {"a": 4}
-}  # fmt: skip
+THREE = {"ann": {**SIX, "g": 1}, "bea": SIX, "cy/d": {"b": 2, "c": 2, "z": 1}, "dan": {"a": 4}}
 
 
 @pytest.mark.parametrize("known", [None, 2, 5])

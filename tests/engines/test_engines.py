@@ -22,13 +22,21 @@ from engines.similarity import similarity
 from engines.spec import EncoderSpec, preprocess
 
 PICTURE = EncoderSpec(
-    "picture-1", ("crop", "landmarks"), 8, crop_size=12,
-    crop_mean=(0.5, 0.4, 0.3), crop_std=(0.2, 0.3, 0.4),
-)  # fmt: skip
+    "picture-1",
+    ("crop", "landmarks"),
+    8,
+    crop_size=12,
+    crop_mean=(0.5, 0.4, 0.3),
+    crop_std=(0.2, 0.3, 0.4),
+)
 DISTANCE = EncoderSpec(
-    "distance-1", ("world_landmarks",), 4, similarity="weighted_l1",
-    similarity_weights=(-3.0, 0.5, -1.25, -40.0), similarity_bias=2.0,
-)  # fmt: skip
+    "distance-1",
+    ("world_landmarks",),
+    4,
+    similarity="weighted_l1",
+    similarity_weights=(-3.0, 0.5, -1.25, -40.0),
+    similarity_bias=2.0,
+)
 MATRIX = np.random.default_rng(0).normal(size=(63, 5)).astype(np.float32)
 
 
@@ -73,8 +81,10 @@ def picture_model(output: str = "embedding") -> onnx.ModelProto:
             node("ReduceL2", ["both", "row"], ["norm"]),
             node("Div", ["both", "norm"], [output]),
         ],
-        {"crop": ["N", 3, 12, 12], "landmarks": ["N", 21, 3]}, 8, output=output,
-    )  # fmt: skip
+        {"crop": ["N", 3, 12, 12], "landmarks": ["N", 21, 3]},
+        8,
+        output=output,
+    )
 
 
 def distance_model() -> onnx.ModelProto:
@@ -86,8 +96,9 @@ def distance_model() -> onnx.ModelProto:
             node("MatMul", ["flat", "four"], ["logits"]),
             node("Sigmoid", ["logits"], ["embedding"]),
         ],
-        {"world_landmarks": ["N", 21, 3]}, 4,
-    )  # fmt: skip
+        {"world_landmarks": ["N", 21, 3]},
+        4,
+    )
 
 
 @pytest.mark.parametrize(
@@ -110,10 +121,14 @@ def test_an_encoder_of_pictures_and_landmarks_runs(tmp_path: Path) -> None:
     assert got.shape == (3, 8) and got.dtype == np.float32
     for n in range(3):
         colour = [
-            np.mean([(v / 255 - PICTURE.crop_mean[c]) / PICTURE.crop_std[c]
-                     for v in crops[n, :, :, c].ravel().tolist()])
+            np.mean(
+                [
+                    (v / 255 - PICTURE.crop_mean[c]) / PICTURE.crop_std[c]
+                    for v in crops[n, :, :, c].ravel().tolist()
+                ]
+            )
             for c in range(3)
-        ]  # fmt: skip
+        ]
         shape = [sum(landmarks[n].ravel() * MATRIX[:, k].astype(float)) for k in range(5)]
         whole = np.array(colour + shape)
         np.testing.assert_allclose(got[n], whole / math.sqrt(sum(whole**2)), atol=1e-5)
@@ -209,12 +224,15 @@ def test_an_impossible_spec_is_refused(change) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("{", "can't be read"), ("[1]", "can't be read"), ("null", "can't be read"),
-        ('{"version": 1}', "can't be read"), ('{"version": 2}', "has version 2; .* version 1"),
+        ("{", "can't be read"),
+        ("[1]", "can't be read"),
+        ("null", "can't be read"),
+        ('{"version": 1}', "can't be read"),
+        ('{"version": 2}', "has version 2; .* version 1"),
         ('{"version": 1, "name": "x", "inputs": ["crop"], "dim": 1, "more": 2}', "can't be read"),
         ('{"version": 1, "name": "x", "inputs": 5, "dim": 1}', "can't be read"),
     ],
-)  # fmt: skip
+)
 def test_a_spec_that_is_none_is_told(text: str, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         EncoderSpec.from_json(text)

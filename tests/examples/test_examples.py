@@ -23,9 +23,13 @@ def test_a_front_end_of_one_class(tmp_path: Path) -> None:
     taught, own = steps[:10], steps[10:]
     assert all(step.startswith("Delete: Deleted ") for step in taught)
     assert own == [
-        "Record: done", "Name: Recorded mine.", "Delete: Deleted a reference of mine.",
-        "Undo: Brought back mine.", "Quit: done", "Gestures: mine",
-    ]  # fmt: skip
+        "Record: done",
+        "Name: Recorded mine.",
+        "Delete: Deleted a reference of mine.",
+        "Undo: Brought back mine.",
+        "Quit: done",
+        "Gestures: mine",
+    ]
     named, deleted = lines.index("Name: Recorded mine."), lines.index(own[2])
     starts = [i for i, line in enumerate(lines) if line.endswith("start mine")]
     assert starts and starts[0] < deleted and named - 1 <= starts[0]

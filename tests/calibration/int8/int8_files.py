@@ -21,11 +21,14 @@ SPEC = EncoderSpec("small-1", ("crop",), 12, crop_size=32)
 # name, in, out, kernel, stride, depthwise, activation
 STEM = (("c0", 3, 8, 3, 2, False, "Clip"), ("c1", 8, 8, 3, 1, True, "Clip"))
 BLOCKS = (
-    ("c2", 8, 16, 1, 1, False, ""), ("c3", 16, 32, 1, 1, False, "Clip"),
-    ("c4", 32, 32, 3, 1, True, "Relu"), ("c5", 32, 16, 1, 1, False, ""),
-    ("c6", 16, 32, 1, 1, False, "Clip"), ("c7", 32, 32, 5, 2, True, "Clip"),
+    ("c2", 8, 16, 1, 1, False, ""),
+    ("c3", 16, 32, 1, 1, False, "Clip"),
+    ("c4", 32, 32, 3, 1, True, "Relu"),
+    ("c5", 32, 16, 1, 1, False, ""),
+    ("c6", 16, 32, 1, 1, False, "Clip"),
+    ("c7", 32, 32, 5, 2, True, "Clip"),
     ("c8", 32, 24, 1, 1, False, ""),
-)  # fmt: skip
+)
 CONVOLUTIONS = tuple(row[0] for row in (*STEM, *BLOCKS))
 
 
@@ -53,7 +56,7 @@ def small_model(seed: int = 0) -> onnx.ModelProto:
                 strides=[stride] * 2,
                 pads=[kernel // 2] * 4,
                 group=inputs if depthwise else 1,
-            )  # fmt: skip
+            )
         )
         x = name
         if activation:

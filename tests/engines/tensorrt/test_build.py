@@ -45,9 +45,24 @@ def plans(tmp_path_factory) -> dict[str, Path]:
     made = {}
     for precision, batch in (("fp32", "1,2,8"), ("fp16", "4")):
         plan = folder / f"{precision}.plan"
-        ran = fine(run_py("build", "--onnx", DEFAULT, "--engine", plan, "--precision", precision,
-                          "--runtime", RTX, "--batch", batch, "--target", "sm89,sm120",
-                          cwd=folder))  # fmt: skip
+        ran = fine(
+            run_py(
+                "build",
+                "--onnx",
+                DEFAULT,
+                "--engine",
+                plan,
+                "--precision",
+                precision,
+                "--runtime",
+                RTX,
+                "--batch",
+                batch,
+                "--target",
+                "sm89,sm120",
+                cwd=folder,
+            )
+        )
         assert ran.stdout == ""
         first, last = said(ran)
         assert f"for sm89, sm120 with {WHAT}, {precision}, 1 to " in first
@@ -62,22 +77,32 @@ def test_real_plans_with_their_sidecars(plans) -> None:
     for precision, batches in (("fp32", (1, 2, 8)), ("fp16", (4,))):
         plan, sidecar = plans[precision].read_bytes(), load(plans[precision])
         assert sidecar == Sidecar(
-            runtime=RTX, runtime_version=VERSION, cuda="13", system=this_system(),
+            runtime=RTX,
+            runtime_version=VERSION,
+            cuda="13",
+            system=this_system(),
             targets=("sm89", "sm120"),
-            precision=precision, portable=False,
+            precision=precision,
+            portable=False,
             onnx_sha256=hashlib.sha256(DEFAULT.read_bytes()).hexdigest(),
-            fingerprint=encoder.fingerprint, spec=encoder.spec, batches=batches,
-            build_s=sidecar.build_s, plan_bytes=len(plan),
+            fingerprint=encoder.fingerprint,
+            spec=encoder.spec,
+            batches=batches,
+            build_s=sidecar.build_s,
+            plan_bytes=len(plan),
             plan_sha256=hashlib.sha256(plan).hexdigest(),
-        )  # fmt: skip
+        )
         assert sidecar.build_s > 0
         here = Machine({RTX: InstalledRuntime(VERSION, "13")}, "sm120", encoder.fingerprint)
         assert check_plan(sidecar, plans[precision], plan, here) == RTX
     assert plans["fp16"].stat().st_size < 0.7 * plans["fp32"].stat().st_size
     folder = plans["fp32"].parent
     assert sorted(p.name for p in folder.iterdir()) == [
-        "fp16.plan", "fp16.plan.json", "fp32.plan", "fp32.plan.json"
-    ]  # fmt: skip
+        "fp16.plan",
+        "fp16.plan.json",
+        "fp32.plan",
+        "fp32.plan.json",
+    ]
 
 
 @rtx
@@ -99,10 +124,19 @@ def test_no_room_for_the_plan_leaves_what_was_there(tmp_path: Path) -> None:
     plan.write_bytes(b"the one before")
     sidecar_path(plan).write_text("and what it was for")
     before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
-    ran = run_py("build", "--onnx", "e.onnx", "--engine", plan, "--runtime", RTX, "--target",
-                 "sm89", cwd=tmp_path,
-                 preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)),
-                 )  # fmt: skip
+    ran = run_py(
+        "build",
+        "--onnx",
+        "e.onnx",
+        "--engine",
+        plan,
+        "--runtime",
+        RTX,
+        "--target",
+        "sm89",
+        cwd=tmp_path,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)),
+    )
     assert ran.returncode == 1
     assert "e.plan can't be written (File too large). What was there before is" in said(ran)[-1]
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
@@ -150,8 +184,7 @@ def test_a_gpu_that_is_there_is_built_for(monkeypatch) -> None:
 
 def test_without_a_runtime_its_package_is_named(monkeypatch) -> None:
     monkeypatch.setattr(tensorrt_build, "find_installed", dict)
-    with pytest.raises(UserError, match="for RTX cards: pip install "
-                       "-r requirements-gpu.txt"):  # fmt: skip
+    with pytest.raises(UserError, match="for RTX cards: pip install -r requirements-gpu.txt"):
         resolve_options(BuildOptions())
     for name in ("tensorrt", RTX):
         monkeypatch.setitem(sys.modules, name.replace("-", "_"), None)
@@ -176,8 +209,11 @@ def test_the_classic_runtime_builds_for_the_gpu_it_finds(monkeypatch, tmp_path: 
         made = build(tmp_path / "e.onnx", tmp_path / "e.plan", BuildOptions("tensorrt", "fp32"))
     assert made.targets == ("sm90",) and made.runtime == "tensorrt"
     assert sorted(p.name for p in tmp_path.iterdir()) == [
-        "e.onnx", "e.plan", "e.plan.json", "e.plan.timing"
-    ]  # fmt: skip
+        "e.onnx",
+        "e.plan",
+        "e.plan.json",
+        "e.plan.timing",
+    ]
 
 
 class Config:
@@ -240,8 +276,9 @@ def with_input(name: str, shape: list) -> onnx.ModelProto:
     node = onnx.helper.make_node
     return model_of(
         [node("Flatten", [name], ["flat"]), node("MatMul", ["flat", "matrix"], ["embedding"])],
-        {name: shape}, 5,
-    )  # fmt: skip
+        {name: shape},
+        5,
+    )
 
 
 @pytest.mark.parametrize(

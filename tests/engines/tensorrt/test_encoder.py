@@ -43,20 +43,39 @@ def gpu(monkeypatch: Any) -> Iterator[Gpu]:
     cuda_buffers._primary_context.cache_clear()
 
 
-def made(folder: Path, gpu: Gpu, monkeypatch: Any, runtime: str = RTX, portable: bool = False,
-         batches: tuple[int, ...] = (1, 2, 8)) -> Path:  # fmt: skip
+def made(
+    folder: Path,
+    gpu: Gpu,
+    monkeypatch: Any,
+    runtime: str = RTX,
+    portable: bool = False,
+    batches: tuple[int, ...] = (1, 2, 8),
+) -> Path:
     """A plan, its sidecar, and e.onnx beside it."""
     mark = save_encoder(picture_model(), PICTURE, folder / "e.onnx")
     plan = folder / "e.plan"
     data = (folder / "e.onnx").read_bytes()
     plan.write_bytes(data)
     version = "1.7.1.116" if runtime == RTX else "10.16.1.11"
-    save(Sidecar(
-        runtime=runtime, runtime_version=version, cuda="13", system=this_system(),
-        targets=("sm89",), precision="fp16",
-        portable=portable, onnx_sha256="0" * 64, fingerprint=mark, spec=PICTURE, batches=batches,
-        build_s=1.0, plan_bytes=len(data), plan_sha256=hashlib.sha256(data).hexdigest(),
-    ), plan)  # fmt: skip
+    save(
+        Sidecar(
+            runtime=runtime,
+            runtime_version=version,
+            cuda="13",
+            system=this_system(),
+            targets=("sm89",),
+            precision="fp16",
+            portable=portable,
+            onnx_sha256="0" * 64,
+            fingerprint=mark,
+            spec=PICTURE,
+            batches=batches,
+            build_s=1.0,
+            plan_bytes=len(data),
+            plan_sha256=hashlib.sha256(data).hexdigest(),
+        ),
+        plan,
+    )
     module = simulated_gpu.tensorrt(gpu, graphs=runtime == RTX)
     module.Engine.profiles = list(ranges(batches))
     monkeypatch.setattr(tensorrt_encoder, "load", lambda name: module)

@@ -27,14 +27,24 @@ WHEELS = sorted(Path(os.environ.get("TENSORRT_WHEELS", "no such folder")).glob("
 LEANS = [path for path in os.environ.get("TENSORRT_LEANS", "").split(os.pathsep) if path]
 # What holds TensorRT's objects in the files that speak to it → their class; None: the module.
 BUILDING: dict[str, str | None] = {
-    "trt": None, "builder": "Builder", "config": "IBuilderConfig", "network": "INetworkDefinition",
-    "parser": "OnnxParser", "profile": "IOptimizationProfile", "tensor": "ITensor",
-    "error": "ParserError", "cache": "ITimingCache",
-}  # fmt: skip
+    "trt": None,
+    "builder": "Builder",
+    "config": "IBuilderConfig",
+    "network": "INetworkDefinition",
+    "parser": "OnnxParser",
+    "profile": "IOptimizationProfile",
+    "tensor": "ITensor",
+    "error": "ParserError",
+    "cache": "ITimingCache",
+}
 RUNNING: dict[str, str | None] = {
-    "trt": None, "runtime": "Runtime", "engine": "ICudaEngine", "context": "IExecutionContext",
-    "config": "IRuntimeConfig", "cache": "IRuntimeCache",
-}  # fmt: skip
+    "trt": None,
+    "runtime": "Runtime",
+    "engine": "ICudaEngine",
+    "context": "IExecutionContext",
+    "config": "IRuntimeConfig",
+    "cache": "IRuntimeCache",
+}
 FILES: dict[str, dict[str, str | None]] = {
     "compile.py": BUILDING,
     "execute.py": RUNNING,
@@ -48,12 +58,18 @@ OVERRIDDEN: dict[str, set[str]] = {
 }
 RTX_BUILDS = {"ComputeCapability", "num_compute_capabilities", "set_compute_capability"}
 RTX_RUNS = {
-    "CudaGraphStrategy", "WHOLE_GRAPH_CAPTURE", "IRuntimeConfig.cuda_graph_strategy",
-    "DynamicShapesKernelSpecializationStrategy", "EAGER",
+    "CudaGraphStrategy",
+    "WHOLE_GRAPH_CAPTURE",
+    "IRuntimeConfig.cuda_graph_strategy",
+    "DynamicShapesKernelSpecializationStrategy",
+    "EAGER",
     "IRuntimeConfig.dynamic_shapes_kernel_specialization_strategy",
-    "IRuntimeConfig.create_runtime_cache", "IRuntimeConfig.set_runtime_cache",
-    "IRuntimeConfig.get_runtime_cache", "IRuntimeCache.serialize", "IRuntimeCache.deserialize",
-}  # fmt: skip
+    "IRuntimeConfig.create_runtime_cache",
+    "IRuntimeConfig.set_runtime_cache",
+    "IRuntimeConfig.get_runtime_cache",
+    "IRuntimeCache.serialize",
+    "IRuntimeCache.deserialize",
+}
 REMOVED = ("EXPLICIT_BATCH", "FP16", "INT8", "IInt8EntropyCalibrator2", "max_workspace_size")
 
 rtx = pytest.mark.skipif(
@@ -132,10 +148,15 @@ def test_the_names_are_found_and_none_is_a_removed_one() -> None:
     assert names >= RTX_BUILDS | {"STRONGLY_TYPED", "VERSION_COMPATIBLE", "parse", "shape", "desc"}
     assert len(names) > 45 and not names & set(REMOVED)
     assert used_to_run() >= RTX_RUNS | {
-        "Runtime.deserialize_cuda_engine", "Runtime.engine_host_code_allowed",
-        "IExecutionContext.execute_async_v3", "IExecutionContext.set_optimization_profile_async",
-        "ICudaEngine.num_io_tensors", "ICudaEngine.create_runtime_config", "ILogger", "Runtime",
-    }  # fmt: skip
+        "Runtime.deserialize_cuda_engine",
+        "Runtime.engine_host_code_allowed",
+        "IExecutionContext.execute_async_v3",
+        "IExecutionContext.set_optimization_profile_async",
+        "ICudaEngine.num_io_tensors",
+        "ICudaEngine.create_runtime_config",
+        "ILogger",
+        "Runtime",
+    }
 
 
 @rtx

@@ -21,12 +21,21 @@ from tests.engines.test_engines import PICTURE
 
 PLAN = b"a plan" * 100
 RTX = Sidecar(
-    runtime="tensorrt-rtx", runtime_version="1.7.1.116", cuda="13", system=this_system(),
+    runtime="tensorrt-rtx",
+    runtime_version="1.7.1.116",
+    cuda="13",
+    system=this_system(),
     targets=("sm89", "sm120"),
-    precision="fp16", portable=False, onnx_sha256="0" * 64, fingerprint="ab" * 32, spec=PICTURE,
-    batches=(1, 8), build_s=1.25, plan_bytes=len(PLAN),
+    precision="fp16",
+    portable=False,
+    onnx_sha256="0" * 64,
+    fingerprint="ab" * 32,
+    spec=PICTURE,
+    batches=(1, 8),
+    build_s=1.25,
+    plan_bytes=len(PLAN),
     plan_sha256=hashlib.sha256(PLAN).hexdigest(),
-)  # fmt: skip
+)
 CLASSIC = dataclasses.replace(
     RTX, runtime="tensorrt", runtime_version="10.16.1.11", cuda="12", targets=("sm86",)
 )
@@ -140,68 +149,106 @@ BUILD = "python run.py build --onnx FILE.onnx --engine x.plan --precision fp16 -
     ("sidecar", "here", "fault", "command"),
     [
         pytest.param(
-            RTX, dataclasses.replace(HERE, gpu="sm86"), "and the GPU here is sm86",
-            BUILD + "tensorrt-rtx --batch 1,8 --target sm86", id="wrong GPU",
+            RTX,
+            dataclasses.replace(HERE, gpu="sm86"),
+            "and the GPU here is sm86",
+            BUILD + "tensorrt-rtx --batch 1,8 --target sm86",
+            id="wrong GPU",
         ),
         pytest.param(
-            CLASSIC, having("sm89", tensorrt="10.16.1.11"), "the GPU here is sm89",
-            BUILD + "tensorrt --batch 1,8", id="wrong GPU for the classic runtime",
+            CLASSIC,
+            having("sm89", tensorrt="10.16.1.11"),
+            "the GPU here is sm89",
+            BUILD + "tensorrt --batch 1,8",
+            id="wrong GPU for the classic runtime",
         ),
         pytest.param(
-            RTX, dataclasses.replace(HERE, gpu=None), "needs an NVIDIA GPU with its driver",
-            "--engine onnx", id="no GPU",
+            RTX,
+            dataclasses.replace(HERE, gpu=None),
+            "needs an NVIDIA GPU with its driver",
+            "--engine onnx",
+            id="no GPU",
         ),
         pytest.param(
-            RTX, having("sm89", tensorrt_rtx="1.8.0.1"), "by TensorRT for RTX 1.7.1.116 and here "
-            "is 1.8.0.1", BUILD + "tensorrt-rtx --batch 1,8 --target sm89,sm120, or: pip install "
-            "tensorrt-rtx-cu13==1.7.1.116", id="other version",
+            RTX,
+            having("sm89", tensorrt_rtx="1.8.0.1"),
+            "by TensorRT for RTX 1.7.1.116 and here is 1.8.0.1",
+            BUILD + "tensorrt-rtx --batch 1,8 --target sm89,sm120, or: pip install "
+            "tensorrt-rtx-cu13==1.7.1.116",
+            id="other version",
         ),
         pytest.param(
-            PORTABLE, having(tensorrt="10.15.9.9"), "here is 10.15.9.9",
+            PORTABLE,
+            having(tensorrt="10.15.9.9"),
+            "here is 10.15.9.9",
             BUILD + "tensorrt --batch 1,8 --portable, or: pip install tensorrt-cu12==10.16.1.11",
             id="portable, but older",
         ),
         pytest.param(
-            PORTABLE, having(tensorrt_lean="11.4.0.106"), "here is 11.4.0.106",
-            "pip install tensorrt-cu12==10.16.1.11", id="portable, but of the next generation",
+            PORTABLE,
+            having(tensorrt_lean="11.4.0.106"),
+            "here is 11.4.0.106",
+            "pip install tensorrt-cu12==10.16.1.11",
+            id="portable, but of the next generation",
         ),
         pytest.param(
-            RTX, having(tensorrt="10.16.1.11"), "and here is TensorRT;",
+            RTX,
+            having(tensorrt="10.16.1.11"),
+            "and here is TensorRT;",
             BUILD + "tensorrt --batch 1,8, or: pip install tensorrt-rtx-cu13==1.7.1.116",
             id="other runtime",
         ),
         pytest.param(
-            CLASSIC, HERE, "and here is TensorRT for RTX;",
-            BUILD + "tensorrt-rtx --batch 1,8 --target sm89, or: pip", id="the other way round",
+            CLASSIC,
+            HERE,
+            "and here is TensorRT for RTX;",
+            BUILD + "tensorrt-rtx --batch 1,8 --target sm89, or: pip",
+            id="the other way round",
         ),
         pytest.param(
-            dataclasses.replace(CLASSIC, precision="int8"), HERE, "and here is TensorRT for RTX;",
-            BUILD + "tensorrt-rtx --batch 1,8 --target sm89", id="INT8, which RTX can't",
+            dataclasses.replace(CLASSIC, precision="int8"),
+            HERE,
+            "and here is TensorRT for RTX;",
+            BUILD + "tensorrt-rtx --batch 1,8 --target sm89",
+            id="INT8, which RTX can't",
         ),
         pytest.param(
-            dataclasses.replace(CLASSIC, cuda=None), having(tensorrt="10.13.0.1"),
-            "here is 10.13.0.1", "or: take TensorRT 10.16.1.11, which came with the system",
+            dataclasses.replace(CLASSIC, cuda=None),
+            having(tensorrt="10.13.0.1"),
+            "here is 10.13.0.1",
+            "or: take TensorRT 10.16.1.11, which came with the system",
             id="from a Jetson",
         ),
         pytest.param(
-            dataclasses.replace(CLASSIC, system="Windows AMD64"), having(tensorrt="10.16.1.11"),
-            "was built on Windows AMD64 and this is", BUILD + "tensorrt", id="other system",
+            dataclasses.replace(CLASSIC, system="Windows AMD64"),
+            having(tensorrt="10.16.1.11"),
+            "was built on Windows AMD64 and this is",
+            BUILD + "tensorrt",
+            id="other system",
         ),
         pytest.param(
-            CLASSIC, having(tensorrt_lean="10.16.1.11"), "which isn't installed here",
-            "pip install tensorrt-cu12==10.16.1.11", id="only the lean one, and not portable",
+            CLASSIC,
+            having(tensorrt_lean="10.16.1.11"),
+            "which isn't installed here",
+            "pip install tensorrt-cu12==10.16.1.11",
+            id="only the lean one, and not portable",
         ),
         pytest.param(
-            RTX, having(), "needs TensorRT for RTX 1.7.1.116, which isn't installed here",
-            "pip install tensorrt-rtx-cu13==1.7.1.116", id="missing library",
+            RTX,
+            having(),
+            "needs TensorRT for RTX 1.7.1.116, which isn't installed here",
+            "pip install tensorrt-rtx-cu13==1.7.1.116",
+            id="missing library",
         ),
         pytest.param(
-            RTX, dataclasses.replace(HERE, fingerprint="cd" * 32),
+            RTX,
+            dataclasses.replace(HERE, fingerprint="cd" * 32),
             "holds the encoder abababababab and not the one asked for, cdcdcdcdcdcd",
-            BUILD + "tensorrt-rtx", id="other encoder",
+            BUILD + "tensorrt-rtx",
+            id="other encoder",
         ),
     ],
-)  # fmt: skip
+)
 def test_a_plan_from_elsewhere_is_told(sidecar, here, fault: str, command: str) -> None:
     text = refused(sidecar, here)
     assert fault in text and command in text

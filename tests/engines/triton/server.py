@@ -58,9 +58,10 @@ class Served:
         self.sessions = {}
         for version in self.config.version_policy.specific.versions:
             self.sessions[str(version)] = onnxruntime.InferenceSession(
-                str(folder / str(version) / "model.onnx"), options,
+                str(folder / str(version) / "model.onnx"),
+                options,
                 providers=["CPUExecutionProvider"],
-            )  # fmt: skip
+            )
 
     def run(self, request: service_pb2.ModelInferRequest) -> tuple[str, np.ndarray]:
         version = request.model_version or max(self.sessions, key=int)
@@ -87,9 +88,10 @@ class Served:
                 raise Refused(wrong, f"input {tensor.name}: unexpected shape {tensor.shape}")
             if not 1 <= tensor.shape[0] <= self.config.max_batch_size:
                 raise Refused(
-                    wrong, "[request id: <id_unknown>] inference request batch-size must be <= "
-                    f"{self.config.max_batch_size} for '{self.config.name}'"
-                )  # fmt: skip
+                    wrong,
+                    "[request id: <id_unknown>] inference request batch-size must be <= "
+                    f"{self.config.max_batch_size} for '{self.config.name}'",
+                )
             inputs[tensor.name] = np.frombuffer(raw, dtype).reshape(list(tensor.shape))
         if len({len(values) for values in inputs.values()}) != 1:
             raise Refused(wrong, "inputs of different batch sizes")

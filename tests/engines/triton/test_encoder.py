@@ -135,8 +135,11 @@ def test_the_package_loads_on_first_use_and_no_proxy_is_asked(place: Place) -> N
     )
     nowhere = dict.fromkeys(("http_proxy", "https_proxy", "grpc_proxy"), "http://127.0.0.1:9")
     ran = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env=os.environ | nowhere | {"no_proxy": ""},
-        capture_output=True, text=True,
-    )  # fmt: skip
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=os.environ | nowhere | {"no_proxy": ""},
+        capture_output=True,
+        text=True,
+    )
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout == ran.stderr == ""

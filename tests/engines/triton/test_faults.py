@@ -20,12 +20,22 @@ from tests.engines.triton.server import Refused, grpc
 @pytest.mark.parametrize(
     "url",
     [
-        "triton://", "triton://host", "triton://host:8001", "triton://host:8001/",
-        "triton://host/m", "triton://:8001/m", "triton://host:0/m", "triton://host:65536/m",
-        "triton://host:port/m", "triton://host:8001/m/1", "triton://me:secret@host:8001/m",
-        "triton://host:8001/../m", "http://host:8001/m", "triton://host:8001/m\n",
+        "triton://",
+        "triton://host",
+        "triton://host:8001",
+        "triton://host:8001/",
+        "triton://host/m",
+        "triton://:8001/m",
+        "triton://host:0/m",
+        "triton://host:65536/m",
+        "triton://host:port/m",
+        "triton://host:8001/m/1",
+        "triton://me:secret@host:8001/m",
+        "triton://host:8001/../m",
+        "http://host:8001/m",
+        "triton://host:8001/m\n",
     ],
-)  # fmt: skip
+)
 def test_an_address_that_is_none_is_told(url: str) -> None:
     assert "is triton://HOST:PORT/MODEL with its gRPC port" in told(url)
 
@@ -126,9 +136,7 @@ def test_a_request_that_takes_too_long_is_told(place: Place, encoder, monkeypatc
 
 def test_an_answer_of_another_shape_is_told(place: Place, encoder, monkeypatch) -> None:
     session = place.triton.models["hands"]
-    monkeypatch.setattr(
-        session, "run", lambda request: ("1", np.zeros((2, 5), np.float32))
-    )  # fmt: skip
+    monkeypatch.setattr(session, "run", lambda request: ("1", np.zeros((2, 5), np.float32)))
     assert "answered with float32 (2, 5) where its spec says float32 (2, 8)" in failure(encoder)
 
 

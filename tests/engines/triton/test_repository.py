@@ -55,8 +55,9 @@ def test_an_onnx_model(encoder: Path, tmp_path: Path) -> None:
     model = write_repository(tmp_path / "fleet", "hands-1.2_b", encoder, (8, 1, 2), 1500)
     assert model == tmp_path / "fleet" / "hands-1.2_b"
     assert sorted(files(tmp_path / "fleet")) == [
-        "hands-1.2_b/1/model.onnx", "hands-1.2_b/config.pbtxt"
-    ]  # fmt: skip
+        "hands-1.2_b/1/model.onnx",
+        "hands-1.2_b/config.pbtxt",
+    ]
     assert (model / "1/model.onnx").read_bytes() == encoder.read_bytes()
     wanted = model_config_pb2.ModelConfig(
         name="hands-1.2_b", platform="onnxruntime_onnx", backend="onnxruntime", max_batch_size=8

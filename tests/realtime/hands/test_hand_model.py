@@ -196,8 +196,9 @@ def test_first_start(pip: Path, cache: Path, tmp_path: Path) -> None:
 
 @LINUX
 def test_first_start_offline(pip: Path, cache: Path, tmp_path: Path) -> None:
-    run = run_py("--camera", "demo", "--view", "none", cwd=tmp_path,
-                 env=environment(PIP_DOES="offline"))  # fmt: skip
+    run = run_py(
+        "--camera", "demo", "--view", "none", cwd=tmp_path, env=environment(PIP_DOES="offline")
+    )
     assert run.returncode == 1 and run.stdout == ""
     news, sentence = said(run)
     assert news.startswith("First start: fetching")

@@ -89,25 +89,40 @@ def test_frame_lines_come_before_their_events(tmp_path: Path) -> None:
         writer.show(empty, STATE)
     lines = read(path)
     assert [(x["type"], x.get("kind")) for x in lines] == [
-        ("header", None), ("frame", None), ("gesture", "start"), ("gesture", "end"),
-        ("gesture", "start"), ("gesture", "end"), ("frame", None),
-    ]  # fmt: skip
+        ("header", None),
+        ("frame", None),
+        ("gesture", "start"),
+        ("gesture", "end"),
+        ("gesture", "start"),
+        ("gesture", "end"),
+        ("frame", None),
+    ]
     assert lines[1] == {
         "type": "frame",
         "frame": 31,
         "time_s": 1.0333,
         "hands": [
             {
-                "side": "left", "box": [212.0, 90.5, 401.2, 398.0], "label": "A", "nearest": "A",
-                "score": 0.9876, "probability": 0.97, "runner_up": "S",
+                "side": "left",
+                "box": [212.0, 90.5, 401.2, 398.0],
+                "label": "A",
+                "nearest": "A",
+                "score": 0.9876,
+                "probability": 0.97,
+                "runner_up": "S",
             },
             {
-                "side": "right", "box": [212.0, 90.5, 401.2, 398.0], "label": None, "nearest": "B",
-                "score": 0.5, "probability": 0.1, "runner_up": None,
+                "side": "right",
+                "box": [212.0, 90.5, 401.2, 398.0],
+                "label": None,
+                "nearest": "B",
+                "score": 0.5,
+                "probability": 0.1,
+                "runner_up": None,
             },
         ],
         "timings_ms": {"hands": 13.123, "embed": 0.1},
-    }  # fmt: skip
+    }
     assert list(lines[1]["hands"][0])[:4] == ["side", "box", "label", "nearest"]
     assert lines[6]["hands"] == []
 

@@ -114,8 +114,11 @@ def record(session: Callable[..., Session], label: str) -> None:
 def test_record_name_recognise_delete_undo(session: Callable[..., Session]) -> None:
     one = session(*["Victory"] * 80)
     commands: dict[int, Command] = {
-        1: Record(countdown_s=QUICK), 18: Name("Peace"), 40: Delete(), 55: Undo(),
-    }  # fmt: skip
+        1: Record(countdown_s=QUICK),
+        18: Name("Peace"),
+        40: Delete(),
+        55: Undo(),
+    }
     script = Script(one, dict(commands))
     one.run([script])
     assert [script.answer(command).done for command in commands.values()] == [True] * 4
@@ -176,14 +179,24 @@ def test_what_can_not_be_done_is_answered(session: Callable[..., Session]) -> No
     name, delete, undone = Name("Nothing"), Delete(label="nobody"), Delete()
     again, pause = Record(), Pause()
     one = session(*["Fist"] * 8)
-    at: dict[int, Command] = {0: name, 1: delete, 2: undone, 3: Record(), 4: again, 5: pause,
-                              6: Discard()}  # fmt: skip
+    at: dict[int, Command] = {
+        0: name,
+        1: delete,
+        2: undone,
+        3: Record(),
+        4: again,
+        5: pause,
+        6: Discard(),
+    }
     script = Script(one, at)
     one.run([script])
     for command, word in (
-        (name, "no recording"), (delete, "nobody"), (undone, "no gesture"),
-        (again, "being recorded"), (pause, "being recorded"),
-    ):  # fmt: skip
+        (name, "no recording"),
+        (delete, "nobody"),
+        (undone, "no gesture"),
+        (again, "being recorded"),
+        (pause, "being recorded"),
+    ):
         answer = script.answer(command)
         assert not answer.done and word in answer.text
 

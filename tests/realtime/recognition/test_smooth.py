@@ -130,8 +130,11 @@ def test_two_hands_are_apart(fps: int) -> None:
         if now == 1.0:
             assert smoother.active(7) == smoother.active(9) == "A"
     assert [(e.kind, e.side, e.probability) for e in events] == [
-        ("start", "right", 0.8), ("start", "left", 0.6), ("end", "left", 0.6), ("end", "right", 0.8)
-    ]  # fmt: skip
+        ("start", "right", 0.8),
+        ("start", "left", 0.6),
+        ("end", "left", 0.6),
+        ("end", "right", 0.8),
+    ]
     assert events[2].time_s == pytest.approx(1.5 + HOLD_S, abs=1.5 / fps)
     assert smoother.active(7) is smoother.active(9) is smoother.active(1) is None
     assert smoother.finish() == []
@@ -196,8 +199,10 @@ def test_a_hand_that_moved_too_fast_to_follow_holds_one_gesture(fps: int) -> Non
             [*seen, (2, "left", match("A"))][: 3 if i < fps else 2], i, i / fps
         )
     assert [(e.kind, e.side) for e in events if e.time_s < 1 + START_S + 0.1] == [
-        ("start", "right"), ("start", "left"), ("start", "right")
-    ]  # fmt: skip
+        ("start", "right"),
+        ("start", "left"),
+        ("start", "right"),
+    ]
 
 
 def test_hands_that_left_are_forgotten() -> None:

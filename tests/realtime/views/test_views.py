@@ -224,8 +224,12 @@ def test_no_frames_wanted(
 
 def library_example() -> str:
     """The first Python block of README.md below a heading that speaks of a library."""
-    _, _, section = re.split(r"^(#+ .*library.*)$", (ROOT / "README.md").read_text("utf-8"),
-                             maxsplit=1, flags=re.M | re.I)  # fmt: skip
+    _, _, section = re.split(
+        r"^(#+ .*library.*)$",
+        (ROOT / "README.md").read_text("utf-8"),
+        maxsplit=1,
+        flags=re.M | re.I,
+    )
     block = re.search(r"^```python\n(.*?)^```", section, re.M | re.S)
     assert block is not None
     return block[1]
