@@ -72,7 +72,7 @@ class Calibration:
         threshold = np.interp(np.log(far), np.log(self.curve_far), self.curve_threshold)
         return dataclasses.replace(self, threshold=float(threshold), far=far)
 
-    def stepped(self, steps: int) -> Calibration:
+    def step(self, steps: int) -> Calibration:
         """The calibration at the next rate of FARS: looser for steps > 0, else stricter.
 
         At the end of the range, or without a curve, it is the same.
@@ -95,7 +95,7 @@ class Calibration:
         return 1 / (1 + math.exp(-min(max(logit, -60.0), 60.0)))
 
 
-def uncalibrated(similarity: str, fingerprint: str) -> Calibration:
+def default_calibration(similarity: str, fingerprint: str) -> Calibration:
     """The default for an encoder without a calibration: threshold 0.75, which is a guess."""
     slope, threshold = 20.0, 0.75
     return Calibration(

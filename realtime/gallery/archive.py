@@ -91,7 +91,7 @@ def _write(gallery: Gallery, file: BinaryIO) -> int:
     count = total = 0
     folders: set[str] = set()
     with zipfile.ZipFile(file, "w") as archive:
-        for place, png, record in gallery.stored():
+        for place, png, record in gallery.read_all_files():
             folder = place.folder.name
             if folder not in folders:
                 folders.add(folder)

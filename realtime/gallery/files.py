@@ -26,8 +26,8 @@ from realtime.gallery.reference import (
     LARGEST_JSON,
     VERSION,
     DamagedReference,
-    Record,
     Reference,
+    ReferenceRecord,
     parse_json,
     parse_record,
     with_picture,
@@ -144,7 +144,7 @@ def read_label(folder: Path) -> str:
         raise DamagedReference(str(error)) from None
 
 
-def read_record(place: Stored) -> Record:
+def read_record(place: Stored) -> ReferenceRecord:
     """A reference's JSON, its PNG only looked for. Raises DamagedReference and NewerFormat."""
     record = parse_record(place.id, _read_bytes(place.json))
     if place.png.stat().st_size != record.picture_bytes:

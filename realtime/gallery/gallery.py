@@ -72,7 +72,7 @@ class Gallery:
         reference = None if place is None else self._reader.read(place, files.read_reference)
         return None if reference is None else reference.picture
 
-    def stored(self) -> Iterator[tuple[Stored, bytes, bytes]]:
+    def read_all_files(self) -> Iterator[tuple[Stored, bytes, bytes]]:
         """All references as bytes, checked: where each lies, its PNG, its JSON."""
         for place in self._reader.places():
             if (found := self._reader.read(place, files.read_files)) is not None:

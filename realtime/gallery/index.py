@@ -13,7 +13,7 @@ import numpy as np
 
 from engines.encoder import Encoder
 from engines.files import write_file
-from realtime.gallery.reference import Record, Reference
+from realtime.gallery.reference import Reference, ReferenceRecord
 from realtime.hands.detector import cut_hand, encoder_inputs
 
 VERSION = 1  # of the cache; another one is computed anew
@@ -41,7 +41,7 @@ class GalleryIndex:
 
 
 def build_index(
-    records: Sequence[tuple[str, Record]],
+    records: Sequence[tuple[str, ReferenceRecord]],
     load: Sequence[Callable[[], Reference | None]],
     encoder: Encoder,
     mirror_hands: bool,
@@ -64,7 +64,7 @@ def build_index(
             if reference is not None:
                 views.append((_key(record), reference))
                 if mirror_hands and reference.twin is not None:
-                    views.append((_key(record, twin=True), reference.mirrored()))
+                    views.append((_key(record, twin=True), reference.mirror()))
         if views:
             vectors = embed([view for _, view in views], encoder, mirror_hands)
             known.update((key, v) for (key, _), v in zip(views, vectors, strict=True))
@@ -125,11 +125,11 @@ def write_cache(path: Path, encoder: Encoder, vectors: Vectors) -> None:
         write_file(path, buffer.getvalue())
 
 
-def _key(record: Record, twin: bool = False) -> Key:
+def _key(record: ReferenceRecord, twin: bool = False) -> Key:
     return record.id, record.digest + ("-twin" if twin else "")
 
 
-def view_keys(record: Record, mirror_hands: bool) -> set[Key]:
+def view_keys(record: ReferenceRecord, mirror_hands: bool) -> set[Key]:
     """Of all views that the index should have."""
     both = mirror_hands and record.twin is not None
     return {_key(record), _key(record, twin=both)}

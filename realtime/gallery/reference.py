@@ -70,7 +70,7 @@ class Reference:
     recorded_at: str
     twin: Points | None = None
 
-    def mirrored(self) -> Reference:
+    def mirror(self) -> Reference:
         """The same gesture by the other hand. There must be a twin."""
         assert self.twin is not None
         return replace(
@@ -88,7 +88,7 @@ class Reference:
 
 
 @dataclass(frozen=True, eq=False)
-class Record:
+class ReferenceRecord:
     """What a reference's JSON file says: a Reference without its label and picture.
 
     Attributes:
@@ -184,12 +184,12 @@ def to_files(reference: Reference) -> tuple[bytes, bytes]:
     return png, json.dumps(fields, indent=1).encode()
 
 
-def parse_record(id: str, data: bytes) -> Record:
+def parse_record(id: str, data: bytes) -> ReferenceRecord:
     """Read the bytes of a JSON file. Raises DamagedReference and NewerFormat."""
     fields = parse_json(data)
     try:
         twin = fields.get("twin")
-        record = Record(
+        record = ReferenceRecord(
             id=id,
             side=fields["side"],
             score=float(fields["score"]),
@@ -234,7 +234,7 @@ def parse_json(data: bytes) -> dict[str, Any]:
     return fields
 
 
-def with_picture(record: Record, label: str, png: bytes) -> Reference:
+def with_picture(record: ReferenceRecord, label: str, png: bytes) -> Reference:
     """Complete a record with the bytes of its PNG file. Raises DamagedReference."""
     if hashlib.sha256(png).hexdigest() != record.picture_sha256:
         raise DamagedReference("its picture is not the one recorded")

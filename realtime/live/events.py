@@ -30,7 +30,7 @@ class EventFile:
         self._last = -1  # the last frame's index
         self._started: Counter[tuple[str, str]] = Counter()  # (side, label): ends to come
         self._file: IO[str]
-        with self._explained():
+        with self._explain():
             if target == "-":
                 self._file = sys.stdout
             else:
@@ -56,7 +56,7 @@ class EventFile:
 
     def close(self) -> None:
         if self._target != "-":
-            with self._explained():  # after a write that failed, closing fails again
+            with self._explain():  # after a write that failed, closing fails again
                 self._file.close()
 
     def _write_event(self, event: GestureEvent) -> None:
@@ -69,11 +69,11 @@ class EventFile:
 
     def _write(self, line: Mapping[str, Any]) -> None:
         text = json.dumps(line, ensure_ascii=self._target == "-", allow_nan=False)
-        with self._explained():
+        with self._explain():
             self._file.write(text + "\n")
             self._file.flush()
 
-    def _explained(self) -> AbstractContextManager[None]:
+    def _explain(self) -> AbstractContextManager[None]:
         fault = f"--events can't write {self._target}"
         return explain_errors(fault, "Make room, or name another file.")
 
@@ -85,11 +85,11 @@ def event_line(event: GestureEvent) -> dict[str, Any]:
         "label": event.label,
         "side": event.side,
         "frame": event.frame,
-        "time_s": _rounded(event.time_s, 4),
-        "probability": _rounded(event.probability, 4),
+        "time_s": _round(event.time_s, 4),
+        "probability": _round(event.probability, 4),
     }
     if event.kind == "end":
-        line["held_s"] = _rounded(event.held_s, 4)
+        line["held_s"] = _round(event.held_s, 4)
     return line
 
 
@@ -97,11 +97,11 @@ def frame_line(result: FrameResult) -> dict[str, Any]:
     hands = [
         {
             "side": hand.side,
-            "box": [_rounded(float(v), 1) for v in hand.box],
+            "box": [_round(float(v), 1) for v in hand.box],
             "label": match.label,
             "nearest": match.nearest,
-            "score": _rounded(match.score, 4),
-            "probability": _rounded(match.probability, 4),
+            "score": _round(match.score, 4),
+            "probability": _round(match.probability, 4),
             "runner_up": match.runner_up,
         }
         for hand, match in zip(result.hands, result.matches, strict=True)
@@ -109,12 +109,12 @@ def frame_line(result: FrameResult) -> dict[str, Any]:
     return {
         "type": "frame",
         "frame": result.frame.index,
-        "time_s": _rounded(result.frame.time_s, 4),
+        "time_s": _round(result.frame.time_s, 4),
         "hands": hands,
-        "timings_ms": {name: _rounded(value, 3) for name, value in result.timings_ms.items()},
+        "timings_ms": {name: _round(value, 3) for name, value in result.timings_ms.items()},
     }
 
 
-def _rounded(value: float, digits: int) -> float | None:
+def _round(value: float, digits: int) -> float | None:
     """None for what JSON has no number for, such as the score of an encoder's NaN."""
     return round(value, digits) if math.isfinite(value) else None

@@ -109,7 +109,7 @@ def run_beside(
     failure: list[BaseException] = []
     done = threading.Event()  # Ctrl-C during Thread.join makes a running thread look stopped
 
-    def guarded() -> None:
+    def run_and_keep_failure() -> None:
         try:
             run()
         except BaseException as error:
@@ -117,7 +117,7 @@ def run_beside(
         finally:
             done.set()
 
-    threading.Thread(target=guarded, name="session", daemon=True).start()
+    threading.Thread(target=run_and_keep_failure, name="session", daemon=True).start()
     try:
         here()
         while not done.wait(0.25):  # Windows notices Ctrl-C only between two waits

@@ -81,7 +81,7 @@ class Session:
         assert self.source is not None
         left = math.inf if max_frames is None else max_frames
         try:
-            while left > 0 and not self._quit and not self._finished(self.source):
+            while left > 0 and not self._quit and not self._is_over(self.source):
                 frame = self._next_frame(self.source)
                 if frame is not None:
                     left -= 1
@@ -106,7 +106,7 @@ class Session:
 
     # The loop.
 
-    def _finished(self, source: Source) -> bool:
+    def _is_over(self, source: Source) -> bool:
         """Whether no frame will come, and nobody is asked for a name."""
         return source.over and not self._recording.busy and self._posted.empty()
 
@@ -230,7 +230,7 @@ class Session:
         return Answer(command.id, True, "")
 
     def _loosen(self, command: Loosen) -> Answer:
-        calibration = self.recognizer.calibration.stepped(command.steps)
+        calibration = self.recognizer.calibration.step(command.steps)
         if calibration.far is None:
             raise UserError("This encoder has no calibration to move along.")
         self.recognizer.set_operating_point(calibration)

@@ -33,7 +33,7 @@ class Pipeline:
         matches: list[Match] = (
             [] if embeddings is None else self.matcher.match(embeddings, [h.side for h in hands])
         )
-        events = self._smoother.update(_seen(hands, matches), frame.index, frame.time_s)
+        events = self._smoother.update(_pair(hands, matches), frame.index, frame.time_s)
         done = time.perf_counter()
         return FrameResult(
             frame=frame,
@@ -60,5 +60,5 @@ class Pipeline:
         return tuple(self._smoother.finish())
 
 
-def _seen(hands: list[Hand], matches: list[Match]) -> list[tuple[int, str, Match]]:
+def _pair(hands: list[Hand], matches: list[Match]) -> list[tuple[int, str, Match]]:
     return [(h.track, h.side, m) for h, m in zip(hands, matches, strict=True)]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from calibration.threshold import Calibration, calibration_path, load, uncalibrated
+from calibration.threshold import Calibration, calibration_path, default_calibration, load
 from engines.encoder import Encoder, encoder_path, open_encoder
 from engines.errors import UserError
 from engines.say import warn
@@ -134,7 +134,7 @@ def open_calibration(name: str, encoder: Encoder, far: float | None) -> Calibrat
         except UserError as error:
             warn(str(error))
     if calibration is None:
-        calibration = uncalibrated(encoder.spec.similarity, encoder.fingerprint)
+        calibration = default_calibration(encoder.spec.similarity, encoder.fingerprint)
         warn(
             f"{encoder.spec.name} has no calibration: matches from a similarity of "
             f"{calibration.threshold:g} on are accepted, at an unknown false-accept rate. Fit "

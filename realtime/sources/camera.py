@@ -181,7 +181,7 @@ def list_cameras() -> list[str]:
     quiet_opencv()
     if sys.platform == "linux":
         names = (path.name for path in Path("/dev").glob("video*"))
-        return [_titled(i) for i in sorted(int(n[5:]) for n in names if n[5:].isdecimal())]
+        return [_title(i) for i in sorted(int(n[5:]) for n in names if n[5:].isdecimal())]
     answered: list[str] = []  # by trying a few, for PROBE_S at most
 
     def probe() -> None:
@@ -206,7 +206,7 @@ def is_device(camera: str) -> bool:
     return camera.isdecimal() or (sys.platform == "linux" and camera.startswith("/dev/"))
 
 
-def _titled(index: int) -> str:
+def _title(index: int) -> str:
     try:
         title = Path(f"/sys/class/video4linux/video{index}/name").read_text("utf-8", "replace")
     except OSError:

@@ -11,7 +11,7 @@ from realtime.picture_files import is_picture, list_pictures
 from realtime.settings import Settings
 from realtime.sources.camera import Camera, camera_choices, is_device
 from realtime.sources.demo import Demo
-from realtime.sources.pictures import Pictures
+from realtime.sources.pictures import PictureSource
 from realtime.sources.source import Source
 from realtime.sources.video import Video
 
@@ -55,11 +55,11 @@ def open_source(
             raise UserError(
                 f"The folder {path} holds no picture (those in its folders don't count). {TAKES}"
             )
-        return Pictures(path.name or camera, pictures, mirrored)
+        return PictureSource(path.name or camera, pictures, mirrored)
     if not os.path.isfile(camera):
         raise UserError(f"There is nothing named {camera!r}. {TAKES}")
     if is_picture(path):
-        return Pictures(path.name, [path], mirrored)
+        return PictureSource(path.name, [path], mirrored)
     return Video(path, mirrored, realtime)
 
 

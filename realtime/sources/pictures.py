@@ -1,4 +1,4 @@
-"""Pictures on disk as a source: unrelated ones, in the order of their names."""
+"""PictureSource on disk as a source: unrelated ones, in the order of their names."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from realtime.sources.source import PICTURE_FPS, WaitingSource
 from realtime.types import Frame
 
 
-class Pictures(WaitingSource):
-    """Pictures in the given order. One that can't be read is warned about and left out.
+class PictureSource(WaitingSource):
+    """PictureSource in the given order. One that can't be read is warned about and left out.
 
     Polling raises UserError where none of them can be read.
     """

@@ -46,9 +46,9 @@ def draw(result: FrameResult, state: State, strip: np.ndarray) -> np.ndarray:
         _draw_hand(canvas, hand, match, gesture, scale)
     _draw_status(canvas, state)
     if state.countdown is not None:
-        _centred(canvas, str(state.countdown) if state.countdown else "hold", 96)
+        _write_centred(canvas, str(state.countdown) if state.countdown else "hold", 96)
     if state.paused:
-        _centred(canvas, "paused", 48)
+        _write_centred(canvas, "paused", 48)
     return whole
 
 
@@ -193,7 +193,7 @@ def _draw_panel(canvas: np.ndarray, lines: Sequence[str]) -> None:
         write(canvas, line, (left + 24, top + 40 + 34 * i), 20, INK)
 
 
-def _centred(canvas: np.ndarray, text: str, size: int) -> None:
+def _write_centred(canvas: np.ndarray, text: str, size: int) -> None:
     x = (canvas.shape[1] - _width(text, size)) // 2
     write(canvas, text, (x, canvas.shape[0] // 2 + size // 3), size, INK)
 

@@ -35,7 +35,7 @@ def run_record(settings: Settings, label: str, image: Path | None, replace: bool
         picture = read_picture(image)
         with Recognizer(settings, video=False) as recognizer:
             warnings = enrol(recognizer, _find_hand(recognizer, picture, image), label, replace)
-            _tell_recorded(recognizer, label, warnings)
+            _report(recognizer, label, warnings)
         return
     with open_session(settings, recording=True) as session:
         assert session.source is not None
@@ -57,7 +57,7 @@ def run_record(settings: Settings, label: str, image: Path | None, replace: bool
                 else f"No hand was seen in {session.source.name}, so nothing was recorded. Hold "
                 "the whole hand in view, with light on it, and record again."
             )
-        _tell_recorded(session.recognizer, label, answer.warnings)
+        _report(session.recognizer, label, answer.warnings)
 
 
 class _Recording:
@@ -103,7 +103,7 @@ def _find_hand(recognizer: Recognizer, picture: np.ndarray, path: Path) -> Shot:
     return Shot(Frame(picture, 0, 0.0), cut_hand(picture, detection, size, settings.mirror_hands))
 
 
-def _tell_recorded(recognizer: Recognizer, label: str, warnings: Sequence[str]) -> None:
+def _report(recognizer: Recognizer, label: str, warnings: Sequence[str]) -> None:
     for sentence in warnings:
         warn(sentence)
     count = recognizer.gallery.labels()[label]

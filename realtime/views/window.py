@@ -136,12 +136,12 @@ class Window:
             if event.type == pygame.QUIT:
                 wanted.append(Quit())
             elif self._state is not None and self._state.naming is not None:
-                wanted += self._typed(event)
+                wanted += self._handle_typing(event)
             elif event.type == pygame.KEYDOWN:
-                wanted += self._pressed(event)
+                wanted += self._handle_key(event)
         return wanted
 
-    def _pressed(self, event: Any) -> list[Command]:
+    def _handle_key(self, event: Any) -> list[Command]:
         key = event.unicode.lower()
         if event.key == self._pygame.K_ESCAPE:
             return [Quit()]
@@ -155,7 +155,7 @@ class Window:
             self._save_snapshot()
         return [COMMANDS[key]()] if key in COMMANDS else []
 
-    def _typed(self, event: Any) -> list[Command]:
+    def _handle_typing(self, event: Any) -> list[Command]:
         """A key while a name is typed."""
         pygame = self._pygame
         if event.type == pygame.TEXTINPUT:

@@ -15,7 +15,7 @@ import pytest
 from calibration import threshold
 from calibration.episodes import Scores
 from calibration.metrics import expected_calibration_error
-from calibration.threshold import FARS, Calibration, fit, load, save, uncalibrated
+from calibration.threshold import FARS, Calibration, default_calibration, fit, load, save
 from engines import files as atomic
 from engines.encoder import ENCODERS, open_encoder
 from engines.errors import UserError
@@ -117,20 +117,20 @@ def test_at_follows_the_curve(fitted) -> None:
 
 def test_plus_and_minus_stop_at_the_ends(fitted) -> None:
     seen, one = [], fitted.at(FARS[0])
-    assert one.stepped(-1) is one
+    assert one.step(-1) is one
     for _ in FARS:
         seen.append(one.far)
-        one = one.stepped(+1)
-    assert tuple(seen) == FARS and one.stepped(+1) is one
-    assert one.stepped(-1).far == FARS[-2]
-    assert fitted.at(0.013).stepped(+1).far == 0.02 and fitted.at(0.013).stepped(-1).far == 0.01
+        one = one.step(+1)
+    assert tuple(seen) == FARS and one.step(+1) is one
+    assert one.step(-1).far == FARS[-2]
+    assert fitted.at(0.013).step(+1).far == 0.02 and fitted.at(0.013).step(-1).far == 0.01
 
 
 def test_without_a_fit_there_is_a_stated_default() -> None:
-    default = uncalibrated("cosine", "f")
+    default = default_calibration("cosine", "f")
     assert default.accepts(0.75, 0.02) and not default.accepts(0.74, 0.5)
     assert not default.accepts(0.9, 0.01) and default.probability(0.75, 0.5) == pytest.approx(0.5)
-    assert default.far is None and default.stepped(1) is default and default.stepped(-1) is default
+    assert default.far is None and default.step(1) is default and default.step(-1) is default
     with pytest.raises(UserError, match="has no calibration.*calibrate DIR"):
         default.at(0.01)
 
@@ -174,8 +174,8 @@ def test_a_file_comes_back_exactly(fitted, tmp_path: Path) -> None:
     assert os.name == "nt" or path.stat().st_mode & 0o777 == 0o644
     with pytest.raises(UserError, match="fitted for another encoder"):
         load(path, "e" * 64)
-    save(uncalibrated("cosine", "g"), path)
-    assert load(path, "g") == uncalibrated("cosine", "g")
+    save(default_calibration("cosine", "g"), path)
+    assert load(path, "g") == default_calibration("cosine", "g")
 
 
 def test_the_shipped_calibration_belongs_to_the_shipped_encoder() -> None:
@@ -217,10 +217,10 @@ def test_a_damaged_file_is_told(fitted, tmp_path: Path) -> None:
 SAVE = """
 import dataclasses, sys
 from pathlib import Path
-from calibration.threshold import save, uncalibrated
+from calibration.threshold import save, default_calibration
 long = {str(i): 1 / (i + 1) for i in range(5000)}
 for i in range(10**9):
-    one = dataclasses.replace(uncalibrated("cosine", "f"), report={**long, "i": i})
+    one = dataclasses.replace(default_calibration("cosine", "f"), report={**long, "i": i})
     save(one, Path(sys.argv[1]))
     print(i, flush=True)
 """
@@ -249,5 +249,5 @@ def test_a_disk_that_fails_leaves_the_old_file(fitted, tmp_path: Path, monkeypat
 
     monkeypatch.setattr(atomic.os, "replace", full)
     with pytest.raises(UserError, match=r"c.json \(No space left"):
-        save(uncalibrated("cosine", "g"), path)
+        save(default_calibration("cosine", "g"), path)
     assert load(path, "f" * 64) == fitted and list(tmp_path.iterdir()) == [path]

@@ -35,8 +35,8 @@ def test_a_twin_survives_the_disk(tmp_path: Path) -> None:
     assert kept.twin is not None and read.twin is not None
     for before, after in zip(kept.twin, read.twin, strict=True):
         assert np.array_equal(before, after)
-    assert read.mirrored().side == "left"
-    assert np.array_equal(read.mirrored().picture, cv2.flip(read.picture, 1))
+    assert read.mirror().side == "left"
+    assert np.array_equal(read.mirror().picture, cv2.flip(read.picture, 1))
 
 
 def test_the_index_has_both_hands_only_where_they_are_one(tmp_path: Path) -> None:

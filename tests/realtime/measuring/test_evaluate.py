@@ -11,7 +11,7 @@ import pytest
 
 from calibration import metrics
 from calibration.episodes import Scores
-from calibration.threshold import calibration_path, load, uncalibrated
+from calibration.threshold import calibration_path, default_calibration, load
 from engines.encoder import ENCODERS, Encoder, open_encoder
 from engines.errors import UserError
 from realtime.drawn.hand import HandLook, draw_hand
@@ -124,7 +124,9 @@ def test_unmirrored_left_hands_are_not_right_ones(two_people, encoder, hand_mode
 def test_references_of_other_people(two_people, tmp_path, encoder, hand_model_path) -> None:
     for label in SHOWN[:4]:
         draw(tmp_path, 3, label, 1)
-    guess = uncalibrated("cosine", encoder.fingerprint)  # without a rate there is nothing to check
+    guess = default_calibration(
+        "cosine", encoder.fingerprint
+    )  # without a rate there is nothing to check
     report = evaluate(two_people, tmp_path, encoder, hand_model_path, calibration=guess)
     assert modes(report) == {"across people"} and report.pictures == 18
     assert "calibrated" not in str(report.rows)

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from calibration.threshold import uncalibrated
+from calibration.threshold import default_calibration
 from engines.spec import EncoderSpec
 from realtime.recognition.match import Matcher
 from realtime.types import Match
 
 SPEC = EncoderSpec("test-1", ("crop",), 6)
-DEFAULT = uncalibrated("cosine", "f")
+DEFAULT = default_calibration("cosine", "f")
 RIGHT = ["right"] * 40  # sides that don't count here
 
 
