@@ -176,17 +176,17 @@ def _details(view, palm_only, height, radii, inner, palm, px) -> tuple[np.ndarra
     """Draw masks, uint8 (H, W) each: lines of the palm and the finger joints, and nails."""
     lines, nails = np.zeros((2, *height.shape), np.uint8)
 
-    def fixed(points) -> list[np.ndarray]:
+    def to_fixed_point(points) -> list[np.ndarray]:
         return [np.round(points[:, :2] * 16).astype(np.int32)]
 
-    def seen(point) -> bool:
+    def is_visible(point) -> bool:
         x, y = int(point[0] + 0.5), int(point[1] + 0.5)
         inside = 0 <= y < height.shape[0] and 0 <= x < height.shape[1]
         return inside and height[y, x] - point[2] < 0.006 * px
 
     if palm[2] > 0.2:
         for curve in palm_lines(view):
-            cv2.polylines(lines, fixed(curve), False, 90, 2, cv2.LINE_AA, 4)
+            cv2.polylines(lines, to_fixed_point(curve), False, 90, 2, cv2.LINE_AA, 4)
         lines[height - palm_only > 0.002 * px] = 0
     arc, ring = np.linspace(-0.9, 0.9, 7)[:, None], np.linspace(0, 2 * np.pi, 16)[:, None]
     bones = unit(np.diff(view[1:].reshape(5, 4, 3), axis=1))
@@ -195,16 +195,16 @@ def _details(view, palm_only, height, radii, inner, palm, px) -> tuple[np.ndarra
         for j in (1, 2):  # folds inside, wrinkles on the back
             normal = unit(inner[f, j - 1] + inner[f, j])
             sign = 1 if normal[2] > 0 else -1
-            if abs(normal[2]) > 0.15 and seen(chain[j] + sign * normal * radii[f, j]):
+            if abs(normal[2]) > 0.15 and is_visible(chain[j] + sign * normal * radii[f, j]):
                 curve = np.cos(arc) * normal * sign + np.sin(arc) * rights[f, j - 1]
                 tone = int((90 if sign > 0 else 50) * min(1.0, abs(normal[2]) * 1.5))
                 curve = chain[j] + curve * radii[f, j] * 0.95
-                cv2.polylines(lines, fixed(curve), False, tone, 2, cv2.LINE_AA, 4)
+                cv2.polylines(lines, to_fixed_point(curve), False, tone, 2, cv2.LINE_AA, 4)
         bone, back, r = bones[f, 2], -inner[f, 2], radii[f, 3]
-        if back[2] > 0.1 and seen(chain[3] - bone * r * 0.8 + back * r):
+        if back[2] > 0.1 and is_visible(chain[3] - bone * r * 0.8 + back * r):
             oval = np.cos(ring) * bone * 1.05 + np.sin(ring) * rights[f, 2] * 0.72
             oval = chain[3] + (back - bone) * r * 0.75 + oval * r
-            cv2.fillPoly(nails, fixed(oval), 255, cv2.LINE_AA, 4)
+            cv2.fillPoly(nails, to_fixed_point(oval), 255, cv2.LINE_AA, 4)
     return cv2.GaussianBlur(lines, (5, 5), 0), cv2.GaussianBlur(nails, (3, 3), 0)
 
 
