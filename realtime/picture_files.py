@@ -1,4 +1,4 @@
-"""Pictures on disk: read, written whole or not at all, listed in a steady order."""
+"""Read, write and list picture files."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
 def read_picture(path: str | Path) -> np.ndarray:
-    """A picture file → uint8 (H, W, 3) BGR, turned upright as its EXIF tag says.
+    """Read a picture as uint8 (H, W, 3) BGR, turned upright as its EXIF tag says.
 
-    Raises UserError for a missing, unreadable or empty file, and for one that is no picture or
-    breaks off before its end.
+    Raises:
+        UserError: The file is missing, unreadable, empty, incomplete or no picture.
     """
     path = Path(path)
     with explain_errors(f"{path} can't be read as a picture"):
@@ -32,7 +32,7 @@ def read_picture(path: str | Path) -> np.ndarray:
         raise UserError(f"{path} is an empty file, not a picture: delete it or save it again.")
     try:
         image = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    except cv2.error:  # for instance more pixels than OpenCV is willing to decode
+    except cv2.error:  # for instance, more pixels than OpenCV accepts
         image = None
     if image is None:
         raise UserError(
@@ -43,11 +43,15 @@ def read_picture(path: str | Path) -> np.ndarray:
 
 
 def write_picture(path: str | Path, image: np.ndarray) -> None:
-    """Write image, uint8 (H, W, 3) BGR or (H, W) grey, in the format that the suffix names.
+    """Write a picture atomically, in the format of the suffix.
 
-    Whoever looks at `path` meanwhile sees the old file or the whole new one. The folder must
-    exist. Raises UserError for a suffix that names no picture format; OSError (disk full, no
-    permission) passes through and leaves no half-written file behind.
+    Args:
+        path: The file; its folder must exist.
+        image: uint8 (H, W, 3) BGR or (H, W) grey.
+
+    Raises:
+        UserError: The suffix is that of no picture format.
+        OSError: The file can't be written.
     """
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
@@ -59,10 +63,13 @@ def write_picture(path: str | Path, image: np.ndarray) -> None:
 
 
 def list_pictures(folder: str | Path, recursive: bool = False) -> list[Path]:
-    """The pictures in a folder (and below it, if recursive) by suffix, sorted by path.
+    """List the pictures in a folder, and below it if `recursive`, sorted by path.
 
-    Hidden files are left out: macOS puts "._name.jpg" companions beside pictures on foreign
-    disks. Raises UserError when `folder` is not a folder that can be listed.
+    Pictures are known by their suffixes. Hidden files are left out: macOS puts "._name.jpg"
+    companions beside pictures on foreign disks.
+
+    Raises:
+        UserError: `folder` is no folder or can't be listed.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -73,18 +80,15 @@ def list_pictures(folder: str | Path, recursive: bool = False) -> list[Path]:
 
 
 def is_picture(path: Path) -> bool:
-    """Whether the name is a picture's, in any letter case. The file is not looked at."""
+    """Whether the name is a picture's, in any case; the file isn't read."""
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
 def quiet_opencv() -> None:
-    """Keep OpenCV and its FFmpeg off stderr: the program says itself what went wrong.
-
-    Variables that are already set are left alone.
-    """
+    """Keep OpenCV and its FFmpeg from writing to stderr, unless the environment asks for it."""
     if "OPENCV_LOG_LEVEL" not in os.environ:
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # read at FFmpeg's first use
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg reads it at its first use
 
 
 def _kinds() -> str:

@@ -1,4 +1,4 @@
-"""What travels along the road. Arrays and plain values only, no behaviour."""
+"""The data that flows through the live loop: arrays and plain values, without behaviour."""
 
 from __future__ import annotations
 
@@ -9,8 +9,13 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Frame:
-    """image uint8 (H, W, 3) BGR, never mirrored; index from 0; time_s seconds from the first
-    frame (media time for files, monotonic clock for cameras)."""
+    """A picture of a source.
+
+    Attributes:
+        image: uint8 (H, W, 3) BGR, never mirrored.
+        index: Number of the frame, from 0.
+        time_s: Seconds from the first frame: media time of files, monotonic clock of cameras.
+    """
 
     image: np.ndarray
     index: int
@@ -22,9 +27,10 @@ class Square:
     """A rotated square in a picture.
 
     Attributes:
-        x, y: the centre, in pixels.
-        width: in pixels.
-        angle: radians that its up direction is turned clockwise from the picture's up.
+        x: x of the centre, px.
+        y: y of the centre, px.
+        width: Width, px.
+        angle: Radians by which its up direction is turned clockwise from the picture's up.
     """
 
     x: float
@@ -35,10 +41,13 @@ class Square:
 
 @dataclass(frozen=True)
 class Detection:
-    """One hand as the detector saw it, before crops and tracking.
+    """A hand as the detector found it, before tracking and cutting.
 
-    landmarks float32 (21, 3): x, y in pixels, z on the same scale; world_landmarks float32
-    (21, 3) metres; side "left" | "right", the person's own; score 0…1 of that side.
+    Attributes:
+        landmarks: float32 (21, 3): x and y, px, and z on the same scale.
+        world_landmarks: float32 (21, 3), metres.
+        side: The person's own hand, "left" or "right".
+        score: Confidence in the side, 0…1.
     """
 
     landmarks: np.ndarray
@@ -51,11 +60,16 @@ class Detection:
 class Hand:
     """A detected hand and its upright crop.
 
-    box float32 (4,) x0 y0 x1 y1 in pixels; landmarks float32 (21, 3) pixels; world_landmarks
-    float32 (21, 3) metres; side "left" | "right", the person's own; score 0…1 of that side;
-    crop uint8 (S, S, 3) RGB, wrist → knuckles up; mirrored: the crop shows the hand mirrored
-    (a left hand as a right one); track: which hand it is from frame to frame; square: what the
-    crop was cut by.
+    Attributes:
+        box: float32 (4,), x0 y0 x1 y1, px.
+        landmarks: float32 (21, 3): x and y, px, and z on the same scale.
+        world_landmarks: float32 (21, 3), metres.
+        side: The person's own hand, "left" or "right".
+        score: Confidence in the side, 0…1.
+        crop: uint8 (S, S, 3) RGB; the knuckles are above the wrist.
+        mirrored: Whether the crop shows the hand mirrored, a left hand as a right one.
+        track: Number that identifies the hand from frame to frame.
+        square: The square of the picture that the crop shows.
     """
 
     box: np.ndarray
@@ -71,10 +85,18 @@ class Hand:
 
 @dataclass(frozen=True)
 class Match:
-    """label: the recorded gesture, None = unknown; nearest: the best reference's gesture before
-    rejection (None with an empty gallery); score: similarity to it; runner_up: the best other
-    gesture; margin 0…1: 0 = both are equally near, 1 = no other comes near (Lowe's ratio test);
-    probability 0…1 that `nearest` is right."""
+    """The result of comparing a hand with the gallery.
+
+    Attributes:
+        label: The recognised gesture; None if it is unknown.
+        nearest: Gesture of the most similar reference, before rejection; None if the gallery is
+            empty.
+        score: Similarity to that reference.
+        probability: Probability that `nearest` is right, 0…1.
+        runner_up: The most similar other gesture; None if there is none.
+        margin: 0…1 (Lowe's ratio test): 0 if both gestures are equally similar, 1 if no other is
+            similar.
+    """
 
     label: str | None
     nearest: str | None
@@ -86,7 +108,17 @@ class Match:
 
 @dataclass(frozen=True)
 class GestureEvent:
-    """kind "start" | "end"; held_s seconds since its start (0 at the start)."""
+    """The start or the end of a gesture.
+
+    Attributes:
+        kind: "start" or "end".
+        label: The gesture.
+        side: The person's own hand, "left" or "right".
+        frame: Index of the frame.
+        time_s: Time of the frame, seconds.
+        probability: Probability that the label is right, 0…1.
+        held_s: Seconds since the start; 0 at the start.
+    """
 
     kind: str
     label: str
@@ -99,8 +131,16 @@ class GestureEvent:
 
 @dataclass(frozen=True)
 class FrameResult:
-    """Everything known after one frame. matches[i] and gestures[i] belong to hands[i];
-    gestures[i] is the smoothed label held by that hand, or None; timings_ms by stage."""
+    """Everything known after one frame.
+
+    Attributes:
+        frame: The frame.
+        hands: Its hands, the larger first.
+        matches: The match of each hand.
+        gestures: The smoothed label that each hand holds, or None.
+        events: Gestures that started or ended.
+        timings_ms: Milliseconds by stage.
+    """
 
     frame: Frame
     hands: tuple[Hand, ...]

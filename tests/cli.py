@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from realtime.drawn.hand import HandLook, draw_hand
-from realtime.drawn.pose import GESTURES, HandPose, joints, mirrored, mix, view_rotation
+from realtime.drawn.pose import GESTURES, HandPose, joints, mirror, mix, view_rotation
 from run import main
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -161,7 +161,7 @@ def hand_picture(
     """A drawn hand as an unmirrored camera sees it: uint8 BGR. The pose may be a gesture's name."""
     points = joints(GESTURES[pose] if isinstance(pose, str) else pose)
     if side == "left":
-        points = mirrored(points)
+        points = mirror(points)
     return draw_hand(points @ view_rotation(yaw, 0.08, 0.02).T, look, size, scale, centre, side)
 
 

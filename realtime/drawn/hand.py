@@ -1,8 +1,8 @@
-"""Draws the joints of a hand as a picture of a hand, shaded well enough for hand detectors.
+"""Draw a hand from its joints, shaded realistically enough for hand detectors.
 
 Tapered round limbs are merged into one height map (pixels towards the camera). Shading, contours
-and folds all come from that map, so crossing fingers need no special case. Joints are (21, 3)
-metres as hand_pose gives them. Pictures are uint8 BGR (height, width, 3).
+and folds all follow from that map, so crossing fingers need no special case. Joints are (21, 3)
+metres, as in realtime/drawn/pose.py. Pictures are uint8 (height, width, 3) BGR.
 """
 
 from __future__ import annotations
@@ -17,21 +17,32 @@ from realtime.drawn.palm import EMPTY, palm_and_arm, raise_limb
 from realtime.drawn.pose import PALM_LENGTH, RADII, inner_sides, palm_axes, palm_lines, unit
 
 SIZE = (640, 480)  # width, height
-_DISTANCE = 0.55  # metres from the camera to the wrist; sets how strong the perspective is
+_DISTANCE = 0.55  # metres from the camera to the wrist; less strengthens the perspective
 
 
 @dataclass(frozen=True)
 class HandLook:
-    """How the drawn hand and its surroundings look. Colours are BGR, 0..255."""
+    """Look of a drawn hand and its surroundings. Colours are BGR, 0…255.
+
+    Attributes:
+        skin: Colour of the skin.
+        cloth: Colour of the sleeve.
+        wall: Colour of the background.
+        scenery: Seed of the blurred shapes in the background.
+        light: Direction to the lamp; z is towards the camera.
+        creases: Strength of the lines in palm and fingers.
+        thickness: Factor of the thickness of the fingers.
+        sleeve: Metres from the wrist to the cuff.
+    """
 
     skin: tuple[int, int, int] = (146, 174, 222)
     cloth: tuple[int, int, int] = (120, 84, 62)
     wall: tuple[int, int, int] = (178, 184, 186)
-    scenery: int = 1  # seed of the blurred shapes in the background
-    light: tuple[float, float, float] = (-0.40, -0.60, 0.70)  # to the lamp; z towards the camera
-    creases: float = 1.0  # strength of the lines in palm and fingers
-    thickness: float = 1.0  # how stout the fingers are
-    sleeve: float = 0.055  # metres from the wrist to the cuff
+    scenery: int = 1
+    light: tuple[float, float, float] = (-0.40, -0.60, 0.70)
+    creases: float = 1.0
+    thickness: float = 1.0
+    sleeve: float = 0.055
 
 
 def project(
@@ -40,16 +51,22 @@ def project(
     scale: float = 1600.0,
     centre: tuple[float, float] | None = None,
 ) -> np.ndarray:
-    """Where joints (n, 3) in metres appear: (n, 2) float32 pixels.
+    """Project joints into the picture.
 
-    scale: pixels per metre at the wrist's depth; centre: the pixel of the origin (the wrist), by
-    default in the middle of the lower part of the picture.
+    Args:
+        joints_m: (N, 3), metres.
+        size: Width and height of the picture, px.
+        scale: Pixels per metre at the wrist's depth.
+        centre: Pixel of the origin (the wrist); None: in the middle of the lower part.
+
+    Returns:
+        float32 (N, 2), px.
     """
     return _to_view(joints_m, size, scale, centre)[0][:, :2].astype(np.float32)
 
 
 def _to_view(joints_m, size, scale, centre) -> tuple[np.ndarray, np.ndarray]:
-    """(n, 3) pixels with z as height towards the camera, and (n,) pixels per metre there."""
+    """Project to (N, 3) px, with z as height towards the camera, and (N,) pixels per metre."""
     points = np.asarray(joints_m, np.float64)
     zoom = scale * _DISTANCE / np.maximum(_DISTANCE + points[:, 2], 0.1)
     view = points * zoom[:, None] * (1, 1, -1)
@@ -59,7 +76,7 @@ def _to_view(joints_m, size, scale, centre) -> tuple[np.ndarray, np.ndarray]:
 
 @lru_cache(maxsize=16)
 def _backdrop(wall, scenery: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """A wall and a few out-of-focus things, uint8 BGR, and float32 (h, w) mottling for skin."""
+    """Draw a wall with blurred shapes, uint8 (H, W, 3) BGR, and skin mottling, float32 (H, W)."""
     rng = np.random.default_rng(scenery)
     width, height = size[0] // 4, size[1] // 4
     small = np.ones((height, width, 3), np.float32) * wall
@@ -78,8 +95,8 @@ def _backdrop(wall, scenery: int, size: tuple[int, int]) -> tuple[np.ndarray, np
     return (large + 1.2 * noise).clip(0, 255).astype(np.uint8), mottle
 
 
-def _enlarged(half, shape) -> np.ndarray:
-    """A height map at twice the resolution, cut to shape (h, w), with a smooth outline."""
+def _enlarge(half, shape) -> np.ndarray:
+    """Double the resolution of a height map, cut it to shape (H, W) and smooth its outline."""
     solid = cv2.threshold(half, EMPTY / 2, 1.0, cv2.THRESH_BINARY)[1]
     parts = (cv2.GaussianBlur(part, (7, 7), 0) for part in (half * solid, solid))
     total, weight = (cv2.resize(p, None, fx=2, fy=2)[: shape[0], : shape[1]] for p in parts)
@@ -96,11 +113,20 @@ def draw_hand(
     backdrop: np.ndarray | None = None,
     sink: tuple[float, float] = (0.0, 0.5),
 ) -> np.ndarray:
-    """Draw joints (21, 3) in metres as a hand; uint8 BGR (size[1], size[0], 3).
+    """Draw a hand.
 
-    scale, centre: as in `project`. side: "right" or "left", to tell the palm from the back.
-    backdrop: uint8 BGR (size[1], size[0], 3) to draw on instead of the look's wall and scenery.
-    sink: where the elbow is drawn to from straight behind the hand, in the picture's x and y.
+    Args:
+        joints_m: (21, 3), metres.
+        look: The look.
+        size: Width and height of the picture, px.
+        scale: Pixels per metre at the wrist's depth.
+        centre: Pixel of the wrist; None: in the middle of the lower part.
+        side: "right" or "left"; distinguishes the palm from the back of the hand.
+        backdrop: uint8 (size[1], size[0], 3) BGR to draw on instead of the look's wall and scenery.
+        sink: Offset of the elbow, in the picture's x and y, from straight behind the hand.
+
+    Returns:
+        uint8 (size[1], size[0], 3) BGR.
     """
     view, zoom = _to_view(joints_m, size, scale, centre)
     grow = np.linalg.norm(joints_m[9] - joints_m[0]) / PALM_LENGTH
@@ -117,10 +143,10 @@ def draw_hand(
     x1, y1 = np.clip(ends.max(0) + 0.022 * px, (x0 + 16, y0 + 16), size).astype(int)
     view[:, :2] -= (x0, y0)
     shape = (y1 - y0, x1 - x0)
-    # Palm and arm are smooth: half the resolution will do.
+    # Palm and arm are smooth, so half the resolution is enough.
     half, half_shape = (view - (0.5, 0.5, 0)) / 2, ((shape[0] + 1) // 2, (shape[1] + 1) // 2)
     half = palm_and_arm(half, half_shape, px / 2, radii / 2, across, palm, down)
-    palm_only = _enlarged(half, shape)
+    palm_only = _enlarge(half, shape)
     height = palm_only.copy()
     # The sleeve is a thicker arm, cut straight at the cuff.
     cuff = view[0] + down * look.sleeve * px
@@ -147,20 +173,20 @@ def draw_hand(
 
 
 def _details(view, palm_only, height, radii, inner, palm, px) -> tuple[np.ndarray, np.ndarray]:
-    """Masks (h, w) uint8: lines of the palm and the finger joints, and nails."""
+    """Draw masks, uint8 (H, W) each: lines of the palm and the finger joints, and nails."""
     lines, nails = np.zeros((2, *height.shape), np.uint8)
 
-    def fixed(points) -> list[np.ndarray]:
+    def to_fixed_point(points) -> list[np.ndarray]:
         return [np.round(points[:, :2] * 16).astype(np.int32)]
 
-    def seen(point) -> bool:
+    def is_visible(point) -> bool:
         x, y = int(point[0] + 0.5), int(point[1] + 0.5)
         inside = 0 <= y < height.shape[0] and 0 <= x < height.shape[1]
         return inside and height[y, x] - point[2] < 0.006 * px
 
     if palm[2] > 0.2:
         for curve in palm_lines(view):
-            cv2.polylines(lines, fixed(curve), False, 90, 2, cv2.LINE_AA, 4)
+            cv2.polylines(lines, to_fixed_point(curve), False, 90, 2, cv2.LINE_AA, 4)
         lines[height - palm_only > 0.002 * px] = 0
     arc, ring = np.linspace(-0.9, 0.9, 7)[:, None], np.linspace(0, 2 * np.pi, 16)[:, None]
     bones = unit(np.diff(view[1:].reshape(5, 4, 3), axis=1))
@@ -169,24 +195,24 @@ def _details(view, palm_only, height, radii, inner, palm, px) -> tuple[np.ndarra
         for j in (1, 2):  # folds inside, wrinkles on the back
             normal = unit(inner[f, j - 1] + inner[f, j])
             sign = 1 if normal[2] > 0 else -1
-            if abs(normal[2]) > 0.15 and seen(chain[j] + sign * normal * radii[f, j]):
+            if abs(normal[2]) > 0.15 and is_visible(chain[j] + sign * normal * radii[f, j]):
                 curve = np.cos(arc) * normal * sign + np.sin(arc) * rights[f, j - 1]
                 tone = int((90 if sign > 0 else 50) * min(1.0, abs(normal[2]) * 1.5))
                 curve = chain[j] + curve * radii[f, j] * 0.95
-                cv2.polylines(lines, fixed(curve), False, tone, 2, cv2.LINE_AA, 4)
+                cv2.polylines(lines, to_fixed_point(curve), False, tone, 2, cv2.LINE_AA, 4)
         bone, back, r = bones[f, 2], -inner[f, 2], radii[f, 3]
-        if back[2] > 0.1 and seen(chain[3] - bone * r * 0.8 + back * r):
+        if back[2] > 0.1 and is_visible(chain[3] - bone * r * 0.8 + back * r):
             oval = np.cos(ring) * bone * 1.05 + np.sin(ring) * rights[f, 2] * 0.72
             oval = chain[3] + (back - bone) * r * 0.75 + oval * r
-            cv2.fillPoly(nails, fixed(oval), 255, cv2.LINE_AA, 4)
+            cv2.fillPoly(nails, to_fixed_point(oval), 255, cv2.LINE_AA, 4)
     return cv2.GaussianBlur(lines, (5, 5), 0), cv2.GaussianBlur(nails, (3, 3), 0)
 
 
 def _shade(height, sleeve, lines, nails, look, px, mottle) -> tuple[np.ndarray, np.ndarray]:
-    """Colours (h, w, 3) uint8 BGR of the lit height map, and its coverage (h, w) float32 0..1."""
+    """Shade the height map: colours, uint8 (H, W, 3) BGR, and coverage, float32 (H, W) 0…1."""
     whole = cv2.max(height, sleeve)
     mask = (whole > EMPTY / 2).astype(np.float32)
-    # Carry the rim on outside, or all outlines would be as dark as a drop to the background.
+    # Extend the rim outwards; otherwise outlines would be as dark as a drop to the background.
     rim = cv2.dilate(whole, np.ones((7, 7), np.uint8)) - 3.0
     rim = np.maximum(rim, whole[mask > 0].min(initial=0.0) - np.float32(3.0))
     smooth = cv2.GaussianBlur(np.where(mask > 0, whole, rim), (0, 0), max(0.0011 * px, 0.6))
@@ -196,7 +222,7 @@ def _shade(height, sleeve, lines, nails, look, px, mottle) -> tuple[np.ndarray, 
     steep = cv2.sqrt(cv2.accumulateSquare(gy, gx * gx) + 1)
     tone = cv2.addWeighted(gx, -0.40 * light[0], gy, -0.40 * light[1], 0.40 * light[2] + 0.20)
     tone = tone / steep + 0.54
-    # Folds and gaps are lower than what is around them; half the resolution will do.
+    # Folds and gaps lie lower than their surroundings; half the resolution is enough.
     low = cv2.resize(smooth, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     solid = cv2.resize(mask, low.shape[::-1], interpolation=cv2.INTER_AREA)
     window = (int(0.008 * px) | 1,) * 2
@@ -205,7 +231,7 @@ def _shade(height, sleeve, lines, nails, look, px, mottle) -> tuple[np.ndarray, 
     tone += mottle - cv2.resize(hollow, tone.shape[::-1])
     tone -= lines * np.float32(0.35 * look.creases / 255)
     grey = cv2.merge([cv2.convertScaleAbs(np.maximum(tone, 0.0), alpha=200)] * 3)
-    # Light that has passed through skin is red, and fills its shadows.
+    # Light scattered in the skin is red and brightens the shadows.
     level = np.linspace(0, 255 / 200, 256)[:, None]
     skin = np.array(look.skin) * (0.20 + 0.80 * level) ** np.array([1.25, 1.15, 0.85])
     picture = cv2.LUT(grey, skin.clip(0, 255).astype(np.uint8)[None])

@@ -1,6 +1,6 @@
-"""The height maps behind the drawn hand: round limbs, merged softly, and the palm and arm of them.
+"""Height maps of the drawn hand: round limbs with soft transitions, and the palm and the arm.
 
-Heights are pixels towards the camera, as are the z of points.
+Heights, and the z of points, are pixels towards the camera.
 """
 
 from __future__ import annotations
@@ -12,10 +12,16 @@ EMPTY = -1e4  # height where there is no hand
 
 
 def raise_limb(height, a, b, radius_a, radius_b, blend, bulge=0.0) -> None:
-    """Merge a tapered round limb into the height map.
+    """Merge a tapered round limb into a height map, in place.
 
-    a, b (3,) pixels with z as height; radii in pixels; blend: how softly it merges with what is
-    there, in pixels (less towards its rim, lest that stand out); bulge: extra radius half-way.
+    Args:
+        height: float32 (H, W), px.
+        a: (3,) px, one end of the limb's axis, with z as height.
+        b: (3,) px, the other end.
+        radius_a: Radius at `a`, px.
+        radius_b: Radius at `b`, px.
+        blend: Width of the soft transition, px; less towards the rim, so that it stays invisible.
+        bulge: Extra radius half-way, px.
     """
     radius_a, radius_b, blend, bulge = map(float, (radius_a, radius_b, blend, bulge))
     reach = max(radius_a, radius_b) + bulge
@@ -26,12 +32,12 @@ def raise_limb(height, a, b, radius_a, radius_b, blend, bulge=0.0) -> None:
     x = np.arange(x0, x1, dtype=np.float32) - np.float32(a[0])
     y = (np.arange(y0, y1, dtype=np.float32) - np.float32(a[1]))[:, None]
     axis = b - a
-    flat = max(float(np.hypot(axis[0], axis[1])), 1e-2)  # length as seen in the picture
+    flat = max(float(np.hypot(axis[0], axis[1])), 1e-2)  # length in the picture
     ux, uy = np.float32(axis[0] / flat), np.float32(axis[1] / flat)
     along = x * ux + y * uy
     off = x * uy - y * ux
     off *= off
-    # Which sphere of the limb is foremost at each pixel (exact for a cylinder).
+    # The sphere of the limb that is nearest to the camera at each pixel (exact for a cylinder).
     middle = 0.5 * (radius_a + radius_b) + bulge
     where = np.sqrt(np.maximum(np.float32(middle**2) - off, 0.0))
     where *= np.float32(axis[2] / np.hypot(flat, axis[2]))
@@ -56,9 +62,19 @@ def raise_limb(height, a, b, radius_a, radius_b, blend, bulge=0.0) -> None:
 
 
 def palm_and_arm(view, shape, px, radii, across, palm, down) -> np.ndarray:
-    """Height map (h, w) of the forearm, the palm and the skin between the fingers.
+    """Draw the height map of the forearm, the palm and the skin between the fingers.
 
-    px: pixels per metre of a standard hand; down: unit vector (3,) to the elbow.
+    Args:
+        view: (21, 3) px, the joints, with z as height.
+        shape: Height and width of the map, px.
+        px: Pixels per metre of the standard hand.
+        radii: (5, 4) px, of the fingers' joints.
+        across: Unit vector (3,) across the palm, to the index finger.
+        palm: Unit vector (3,) out of the palm.
+        down: Unit vector (3,) to the elbow.
+
+    Returns:
+        float32 (H, W), px.
     """
     height = np.full(shape, EMPTY, np.float32)
     knuckles, soft = view[[5, 9, 13, 17]], 0.009 * px
@@ -86,7 +102,7 @@ def palm_and_arm(view, shape, px, radii, across, palm, down) -> np.ndarray:
     raise_limb(height, view[1], view[2], 0.0135 * px, radii[0, 1] * 1.06, 1.7 * soft)
     side = 0.70 * view[17] + 0.30 * view[0] + (palm * 0.002 - across * 0.0005) * px
     raise_limb(height, heel[3], side, 0.0125 * px, 0.0095 * px, 1.5 * soft, 0.0025 * px)
-    # One skin over all that: even out the inside, keep the round rims.
+    # Smooth the inside as one skin, and keep the round rims.
     solid = (height > EMPTY / 2).astype(np.float32)
     window = (int(0.015 * px) | 1,) * 2
     weight = cv2.blur(solid, window)

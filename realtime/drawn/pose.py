@@ -1,11 +1,11 @@
-"""A parametric hand: joint angles and bone lengths in, 21 joints out.
+"""A kinematic hand: 21 joints from joint angles and bone lengths.
 
-Joints come in MediaPipe's order: 0 wrist; 1-4 thumb (CMC, MCP, IP, tip); 5-8 index (MCP, PIP,
+Joints are in MediaPipe's order: 0 wrist; 1-4 thumb (CMC, MCP, IP, tip); 5-8 index (MCP, PIP,
 DIP, tip); 9-12 middle; 13-16 ring; 17-20 pinky.
 
-Canonical frame, in metres, of a RIGHT hand held up with its palm to a camera: origin at the wrist,
-x to the picture's right (the thumb's side), y DOWN (straight fingers point to -y), z away from the
-camera (the palm looks to -z). A left hand is the mirror image: x negated.
+The canonical frame, in metres, is that of a right hand held up with its palm to a camera: origin at
+the wrist, x to the picture's right (the thumb's side), y down (straight fingers point to −y), z
+away from the camera (the palm faces −z). A left hand is the mirror image: x negated.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 
 N_ANGLES = 21  # 5 for the thumb, then 4 for each finger
-FINGERS = ("index", "middle", "ring", "pinky")
-# Parent of joints 1..20; a bone is named after the joint it ends in.
+# Parents of joints 1…20; bone i ends in joint i + 1.
 PARENTS = np.array([0, 1, 2, 3, 0, 5, 6, 7, 0, 9, 10, 11, 0, 13, 14, 15, 0, 17, 18, 19])
 
-PALM_LENGTH = 0.094  # metres, wrist to middle knuckle, of the hand the radii belong to
-# Radii in metres at knuckle, two joints and tip of thumb, index, middle, ring and pinky.
+PALM_LENGTH = 0.094  # metres from wrist to middle knuckle, of the hand that RADII are of
+# Radii in metres at the knuckle, two joints and the tip of thumb, index, middle, ring and pinky.
 RADII = np.array(
     [
         [0.0155, 0.0124, 0.0110, 0.0083],
@@ -30,7 +29,8 @@ RADII = np.array(
         [0.0098, 0.0087, 0.0076, 0.0063],
     ]
 )
-# Bezier curves of the palm's lines: parts of wrist->index, ->pinky knuckle, ->thumb MCP.
+# Control points of the palm's lines (Bézier), in the axes wrist → index knuckle, wrist → pinky
+# knuckle, wrist → thumb MCP.
 _PALM_LINES = np.array(
     [
         [[0.14, 0.84, 0], [0.34, 0.50, 0], [0.58, 0.36, 0], [0.86, 0.12, 0]],
@@ -39,7 +39,7 @@ _PALM_LINES = np.array(
     ]
 )
 
-# Positive spread leads away from the middle finger (for the middle finger: to the thumb).
+# Spread is positive away from the middle finger; that of the middle finger, towards the thumb.
 _SPREAD_SIGN = np.array([1.0, 1.0, -1.0, -1.0])
 _LOW = np.array([-0.1, -0.1, -0.7, -0.3, -0.3] + [-0.3, -0.35, -0.05, -0.15] * 4)
 _HIGH = np.array([1.2, 1.0, 1.2, 1.2, 1.4] + [0.45, 1.65, 1.9, 1.3] * 4)
@@ -47,9 +47,17 @@ _HIGH = np.array([1.2, 1.0, 1.2, 1.2, 1.4] + [0.45, 1.65, 1.9, 1.3] * 4)
 
 @dataclass(frozen=True)
 class HandShape:
-    """How one person's hand is built. Lengths and positions in metres, `fan` in radians."""
+    """Build of one person's hand.
 
-    # Thumb CMC, then index, middle, ring and pinky MCP, in the canonical frame.
+    Attributes:
+        palm: Positions of the thumb CMC and of the index, middle, ring and pinky MCP in the
+            canonical frame, metres.
+        bones: Lengths of three bones of thumb, index, middle, ring and pinky, from the palm
+            outwards, metres.
+        fan: Directions of index, middle, ring and pinky without spread, from −y towards the
+            thumb, radians.
+    """
+
     palm: tuple[tuple[float, ...], ...] = (
         (0.021, -0.024, -0.008),
         (0.025, -0.093, -0.002),
@@ -57,7 +65,7 @@ class HandShape:
         (-0.017, -0.088, -0.001),
         (-0.035, -0.077, -0.004),
     )
-    # Three bones for each of thumb, index, middle, ring, pinky, from the palm outwards.
+
     bones: tuple[tuple[float, ...], ...] = (
         (0.042, 0.034, 0.028),
         (0.042, 0.026, 0.023),
@@ -65,7 +73,7 @@ class HandShape:
         (0.043, 0.028, 0.024),
         (0.034, 0.020, 0.021),
     )
-    # Direction of each straight finger with no spread, from -y towards the thumb.
+
     fan: tuple[float, ...] = (0.06, 0.0, -0.05, -0.13)
 
 
@@ -73,9 +81,14 @@ class HandShape:
 class HandPose:
     """Joint angles in radians; the default is a relaxed, flat, open hand.
 
-    thumb: (radial abduction from the palm's edge, palmar abduction out of the palm's plane,
-    opposition - turns the plane it bends in from across the palm towards the viewer, MCP flexion,
-    IP flexion). Each finger: (spread away from the middle finger, MCP, PIP, DIP flexion).
+    Attributes:
+        thumb: Radial abduction from the palm's edge; palmar abduction out of the palm's plane;
+            opposition, which turns the thumb's plane of bending from across the palm towards the
+            viewer; MCP flexion; IP flexion.
+        index: Spread away from the middle finger; MCP, PIP and DIP flexion.
+        middle: The same; its spread is towards the thumb.
+        ring: The same as `index`.
+        pinky: The same as `index`.
     """
 
     thumb: tuple[float, ...] = (0.75, 0.30, 0.2, 0.05, 0.05)
@@ -86,12 +99,12 @@ class HandPose:
 
 
 def angles(pose: HandPose) -> np.ndarray:
-    """The pose as one vector (21,) float64, radians: thumb first, then index to pinky."""
+    """Return a pose as one vector, float64 (21,) radians: thumb first, then index to pinky."""
     return np.array(pose.thumb + pose.index + pose.middle + pose.ring + pose.pinky)
 
 
 def pose_of(vector: np.ndarray) -> HandPose:
-    """The pose whose `angles` are `vector` (21,)."""
+    """Return the pose whose `angles` are `vector`, (21,) radians."""
     v = tuple(float(a) for a in vector)
     return HandPose(v[:5], v[5:9], v[9:13], v[13:17], v[17:21])
 
@@ -99,10 +112,18 @@ def pose_of(vector: np.ndarray) -> HandPose:
 def joints_of_angles(
     vectors: np.ndarray, palm: np.ndarray, bones: np.ndarray, fan: np.ndarray
 ) -> np.ndarray:
-    """Joints (..., 21, 3) float32 in metres of many poses at once.
+    """Compute the joints of many poses at once.
 
-    vectors (..., 21) radians; palm (..., 5, 3), bones (..., 5, 3) and fan (..., 4) as in
-    HandShape, either one hand's or one for each pose.
+    The build is one hand's, or one for each pose.
+
+    Args:
+        vectors: (..., 21) radians.
+        palm: (..., 5, 3) metres, as in HandShape.
+        bones: (..., 5, 3) metres, as in HandShape.
+        fan: (..., 4) radians, as in HandShape.
+
+    Returns:
+        float32 (..., 21, 3), metres.
     """
     vectors = np.asarray(vectors, np.float64)
     thumb = vectors[..., :5]
@@ -114,7 +135,7 @@ def joints_of_angles(
     along = np.stack(
         [np.sin(radial) * np.cos(palmar), -np.cos(radial) * np.cos(palmar), -np.sin(palmar)], -1
     )
-    # The thumb bends towards the part of "across the palm" that is square to its metacarpal.
+    # The thumb bends towards the component of "across the palm" orthogonal to its metacarpal.
     across = np.stack([-np.cos(roll), np.zeros_like(roll), -np.sin(roll)], -1)
     inward = unit(across - (across * along).sum(-1, keepdims=True) * along)
 
@@ -137,33 +158,35 @@ def joints_of_angles(
 
 
 def joints(pose: HandPose, shape: HandShape = HandShape()) -> np.ndarray:
-    """The 21 joints (21, 3) float32 in metres of a right hand, in the canonical frame."""
+    """Compute the joints, float32 (21, 3) metres, of a right hand in the canonical frame."""
     return joints_of_angles(
         angles(pose), np.array(shape.palm), np.array(shape.bones), np.array(shape.fan)
     )
 
 
-def mirrored(points: np.ndarray) -> np.ndarray:
-    """Joints (..., 3) of the other hand: x negated."""
+def mirror(points: np.ndarray) -> np.ndarray:
+    """Mirror joints (..., 3), which makes a right hand a left one."""
     return points * np.array([-1.0, 1.0, 1.0], points.dtype)
 
 
 def mix(a: HandPose, b: HandPose, t: float) -> HandPose:
-    """The pose on the way from a (t = 0) to b (t = 1), starting and stopping gently."""
+    """Interpolate from pose a (t = 0) to b (t = 1), with a smooth start and stop."""
     t = min(max(t, 0.0), 1.0)
     t = t * t * (3.0 - 2.0 * t)
     return pose_of((1.0 - t) * angles(a) + t * angles(b))
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
-    """Vectors (..., 3) brought to length 1."""
+    """Scale vectors (..., 3) to length 1."""
     return vectors / np.maximum(np.sqrt((vectors * vectors).sum(-1, keepdims=True)), 1e-9)
 
 
 def palm_axes(points: np.ndarray, side: str = "right") -> np.ndarray:
-    """Unit vectors (2, 3): across the palm to the index finger's side, and out of the palm.
+    """Compute unit vectors (2, 3): across the palm, to the index finger, and out of the palm.
 
-    points (21, 3): joints of that side's hand, turned any way.
+    Args:
+        points: (21, 3), the joints of a hand in any orientation.
+        side: "right" or "left".
     """
     across = points[5] - points[17]
     out = np.cross(across, points[9] - points[0]) * (1.0 if side == "right" else -1.0)
@@ -171,10 +194,14 @@ def palm_axes(points: np.ndarray, side: str = "right") -> np.ndarray:
 
 
 def inner_sides(points: np.ndarray, side: str = "right") -> np.ndarray:
-    """Unit vectors (5, 3, 3) out of the inner (palmar) side of three bones of each finger.
+    """Compute unit vectors (5, 3, 3) out of the palmar side of three bones of each finger.
 
-    A finger bends about an axis across the palm, the thumb about one that leads it to the far
-    knuckle; nails lie opposite.
+    A finger bends about an axis across the palm, the thumb about one that brings it to the far
+    knuckle. Nails are on the opposite side.
+
+    Args:
+        points: (21, 3), the joints of a hand in any orientation.
+        side: "right" or "left".
     """
     bones = np.diff(points[1:].reshape(5, 4, 3), axis=1)
     axes = np.repeat(palm_axes(points, side)[:1], 5, 0) * (-1.0 if side == "right" else 1.0)
@@ -183,17 +210,21 @@ def inner_sides(points: np.ndarray, side: str = "right") -> np.ndarray:
 
 
 def palm_lines(points: np.ndarray) -> np.ndarray:
-    """The palm's three great lines (3, 12, 3) of joints (21, 3), in the plane of the bones."""
+    """Compute the palm's three main lines, (3, 12, 3), from joints (21, 3)."""
     u = np.linspace(0.0, 1.0, 12)[:, None]
     weights = np.hstack([(1 - u) ** 3, 3 * u * (1 - u) ** 2, 3 * u**2 * (1 - u), u**3])
     return weights @ _PALM_LINES @ (points[[5, 17, 2]] - points[0]) + points[0]
 
 
 def view_rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
-    """Rotation (3, 3) to apply as `joints @ rotation.T`; radians.
+    """Compute a rotation (3, 3), to be applied as `joints @ rotation.T`.
 
-    yaw turns about the vertical axis, pitch tips the fingers towards the camera, roll leans them
-    to the picture's right; roll is applied first, then pitch, then yaw.
+    Roll is applied first, then pitch, then yaw.
+
+    Args:
+        yaw: Turn about the vertical axis, radians.
+        pitch: Tilt of the fingers towards the camera, radians.
+        roll: Tilt of the fingers to the picture's right, radians.
     """
     cy, sy, cp, sp = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch)
     cr, sr = np.cos(roll), np.sin(roll)
@@ -204,7 +235,7 @@ def view_rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
 
 
 def random_shape(rng: np.random.Generator) -> HandShape:
-    """A hand as people's hands vary: overall size, palm width, and each finger's own length."""
+    """Draw a hand as people's hands vary: in size, width of the palm and lengths of fingers."""
     base = HandShape()
     size = rng.normal(1.0, 0.06)
     palm = np.array(base.palm) * size * (1.0 + rng.normal(0.0, (0.06, 0.03, 0.10)))
@@ -220,8 +251,9 @@ def random_shape(rng: np.random.Generator) -> HandShape:
 
 
 def random_angles(rng: np.random.Generator, count: int) -> np.ndarray:
-    """Plausible joint angles (count, 21), radians: fingers bend mostly together, within limits."""
-    # Half the fingers are near straight or near closed, as in gestures; the rest anywhere.
+    """Draw plausible joint angles, (count, 21) radians."""
+    # Half the fingers are nearly straight or nearly closed, as in gestures, the others anywhere;
+    # in a quarter of the hands all fingers bend alike.
     curl = np.where(
         rng.random((count, 4)) < 0.5, rng.random((count, 4)).round(), rng.random((count, 4))
     )
@@ -232,7 +264,7 @@ def random_angles(rng: np.random.Generator, count: int) -> np.ndarray:
     fingers[..., 1] = 1.35 * curl + rng.normal(0.05, 0.22, (count, 4))
     fingers[..., 2] = 1.60 * curl + rng.normal(0.10, 0.20, (count, 4))
     fingers[..., 3] = 0.60 * fingers[..., 2] + rng.normal(0.0, 0.15, (count, 4))
-    # Some hands bend only at the knuckles ("flat O") or only beyond them ("claw").
+    # Some hands bend only at the knuckles (flat O) or only beyond them (claw).
     odd = rng.random(count)
     fingers[odd < 0.1, :, 2:] *= 0.25
     fingers[odd > 0.9, :, 1] *= 0.25
@@ -241,33 +273,32 @@ def random_angles(rng: np.random.Generator, count: int) -> np.ndarray:
 
 
 def random_pose(rng: np.random.Generator) -> HandPose:
-    """One plausible pose; see `random_angles` for many at once."""
+    """Draw one plausible pose; `random_angles` draws many at once."""
     return pose_of(random_angles(rng, 1)[0])
 
 
 _SHUT = (0.0, 1.40, 1.65, 0.60)
 _SHUT_PINKY = (-0.08, 1.40, 1.60, 0.60)
-_OVER = (0.55, 0.80, -0.10, 0.55, 0.85)  # thumb laid over closed fingers
-_SIDE = (0.30, 0.25, 0.20, 0.30, 0.25)  # thumb along the index finger's side
+_THUMB_OVER = (0.55, 0.80, -0.10, 0.55, 0.85)  # over closed fingers
 
 
 def _up(spread: float = 0.0) -> tuple[float, float, float, float]:
-    """A straight finger."""
+    """Return the angles of a straight finger."""
     return (spread, 0.03, 0.06, 0.04)
 
 
 GESTURES: dict[str, HandPose] = {
     "Open hand": HandPose((0.85, 0.20, 0.1, -0.05, 0.0), _up(0.16), _up(), _up(0.14), _up(0.30)),
-    "Fist": HandPose(_OVER, _SHUT, _SHUT, _SHUT, _SHUT_PINKY),
-    "Point": HandPose(_OVER, _up(), _SHUT, _SHUT, _SHUT_PINKY),
-    "Victory": HandPose(_OVER, _up(0.20), _up(-0.20), _SHUT, _SHUT_PINKY),
+    "Fist": HandPose(_THUMB_OVER, _SHUT, _SHUT, _SHUT, _SHUT_PINKY),
+    "Point": HandPose(_THUMB_OVER, _up(), _SHUT, _SHUT, _SHUT_PINKY),
+    "Victory": HandPose(_THUMB_OVER, _up(0.20), _up(-0.20), _SHUT, _SHUT_PINKY),
     "Three": HandPose(
         (0.50, 0.80, -0.1, 0.60, 0.95), _up(0.18), _up(), _up(0.18), (0.0, 1.35, 1.6, 0.8)
     ),
     "Four": HandPose((0.40, 0.65, -0.2, 0.75, 0.90), _up(0.14), _up(), _up(0.12), _up(0.22)),
     "Thumb up": HandPose((0.64, 0.25, 0.1, -0.12, -0.18), _SHUT, _SHUT, _SHUT, _SHUT_PINKY),
     "L": HandPose((1.10, 0.10, 0.1, -0.10, -0.1), _up(0.05), _SHUT, _SHUT, _SHUT_PINKY),
-    "Rock": HandPose(_OVER, _up(0.10), _SHUT, _SHUT, _up(0.20)),
+    "Rock": HandPose(_THUMB_OVER, _up(0.10), _SHUT, _SHUT, _up(0.20)),
     "Call me": HandPose((1.05, 0.15, 0.1, -0.10, -0.1), _SHUT, _SHUT, _SHUT, _up(0.30)),
     "OK": HandPose(
         (0.55, 0.75, 0.3, 0.25, 0.55), (0.0, 0.95, 1.0, 0.55), _up(-0.05), _up(0.12), _up(0.28)

@@ -1,0 +1,1 @@
+"""Hands in pictures: MediaPipe's model and detector, tracking, and upright crops."""

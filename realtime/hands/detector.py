@@ -1,4 +1,4 @@
-"""MediaPipe → hands with upright crops. The only file that imports mediapipe."""
+"""Find hands with MediaPipe and cut them upright. The only file that imports mediapipe."""
 
 from __future__ import annotations
 
@@ -24,18 +24,26 @@ from realtime.hands.geometry import (
 from realtime.hands.tracks import Tracker
 from realtime.types import Detection, Frame, Hand
 
-STILL_LOOKS = 3  # see HandDetector.detections
-STEP_MS = 33  # between looks; VIDEO timestamps must strictly increase
-BORDERS = (0.0, 0.25, 0.5)  # of the longer side; a tight picture hides its hand from the detector
+STILL_LOOKS = 3  # detections of a single picture; see HandDetector.detections
+STEP_MS = 33  # between these; timestamps must strictly increase
+BORDERS = (0.0, 0.25, 0.5)  # of the longer side; without one, hands in tight pictures aren't found
 BLANK = np.zeros((64, 64, 3), np.uint8)
 
 
 class HandDetector:
-    """HandLandmarker on BGR pictures.
+    """MediaPipe's HandLandmarker on BGR pictures. Use it as a context manager, or call close().
 
-    video: frames follow one another (hands are tracked); otherwise each picture stands alone.
-    crop_size: S of Hand.crop; mirror_hands: left hands are cut as right ones.
-    Use as a context manager, or call close().
+    Args:
+        model: MediaPipe's hand model.
+        video: Whether frames follow one another and hands are tracked; otherwise each picture
+            stands alone.
+        max_hands: The most hands to find.
+        crop_size: Width S of the crops, px.
+        mirror_hands: Whether left hands are cut as right ones.
+        confidence: MediaPipe's thresholds for detection, presence and tracking, 0…1.
+
+    Raises:
+        UserError: The model can't be read or opened.
     """
 
     def __init__(
@@ -54,13 +62,13 @@ class HandDetector:
         self._tracker = Tracker()
         self._last_ms = -1
         self._tracking = False
-        with silence_native_stderr():  # MediaPipe's C++ notes of its first start and first hand
+        with silence_native_stderr():  # MediaPipe logs at its first start and its first hand
             self._landmarker = _open_landmarker(model, max_hands, confidence)
             self._look(draw_hand(joints(HandPose())), STEP_MS)
             self._look(BLANK, 2 * STEP_MS)
 
     def detect(self, frame: Frame) -> list[Hand]:
-        """Hands in one frame, the larger first."""
+        """Find and cut the hands of a frame, the larger first."""
         detections = self.detections(frame.image, frame.time_s)
         if self._video:
             tracked = self._tracker.update(detections, frame.time_s)
@@ -73,16 +81,20 @@ class HandDetector:
         return sorted(hands, key=lambda hand: -hand.square.width)
 
     def detections(self, image: np.ndarray, time_s: float = 0.0) -> list[Detection]:
-        """What MediaPipe sees in uint8 (H, W, 3) BGR, untracked and uncut.
+        """Find the hands of a picture, without tracking and cutting.
 
-        A picture that stands alone is looked at STILL_LOOKS times, as if held before a camera:
-        the first landmarks, framed by the palm detector, are off by more than a gesture's spread
-        until the landmark network has framed the hand itself. (On a video's own frames the
-        first look agrees with live tracking to a cosine of 0.98, the third to 0.998.)
+        A single picture is processed STILL_LOOKS times, as if it were held before a camera. The
+        first landmarks, whose crop comes from the palm detector, differ from tracked ones by more
+        than a gesture varies; later ones come from the landmark network's own crop. (The cosine to
+        embeddings of live tracking is 0.98 after the first pass and 0.998 after the third.)
+
+        Args:
+            image: uint8 (H, W, 3) BGR.
+            time_s: Time of the frame, seconds; only used for video.
         """
         if self._video:
             return self._look(image, max(self._last_ms + 1, round(time_s * 1000)))
-        if self._tracking:  # a blank picture makes it forget the one before
+        if self._tracking:  # a blank picture ends the tracking of the last one
             self._look(BLANK, self._last_ms + STEP_MS)
         found = self._look(image, self._last_ms + STEP_MS)
         for _ in range(STILL_LOOKS - 1 if found else 0):
@@ -100,7 +112,7 @@ class HandDetector:
         )
         result = self._landmarker.detect_for_video(picture, time_ms)
         self._tracking = bool(result.handedness)
-        # In an unmirrored picture the Tasks labels name the person's own hand.
+        # In an unmirrored picture, MediaPipe Tasks label the person's own hand.
         return [
             Detection(
                 np.array([(p.x * width, p.y * height, p.z * width) for p in points], np.float32),
@@ -124,8 +136,15 @@ class HandDetector:
 
 
 def detect_picture(detector: HandDetector, image: np.ndarray) -> Detection | None:
-    """The largest hand in uint8 (H, W, 3) BGR, in its pixels; small and tight pictures get a
-    replicated border first. None where there is no hand."""
+    """Find the largest hand of a picture, if need be with a replicated border around it.
+
+    Args:
+        detector: A detector of single pictures.
+        image: uint8 (H, W, 3) BGR.
+
+    Returns:
+        The hand, in the picture's pixels, or None.
+    """
     for border in BORDERS:
         pad = round(border * max(image.shape[:2]))
         padded = cv2.copyMakeBorder(image, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
@@ -141,7 +160,15 @@ def detect_picture(detector: HandDetector, image: np.ndarray) -> Detection | Non
 def cut_hand(
     image: np.ndarray, detection: Detection, crop_size: int, mirror_hands: bool, track: int = 0
 ) -> Hand:
-    """A detection in its picture (BGR) → Hand. References are cut by this very function too."""
+    """Cut a detected hand out of its picture; live hands and references are cut alike.
+
+    Args:
+        image: uint8 (H, W, 3) BGR.
+        detection: The hand.
+        crop_size: Width S of the crop, px.
+        mirror_hands: Whether a left hand is cut as a right one.
+        track: Number that identifies the hand from frame to frame.
+    """
     mirror = mirror_hands and detection.side == "left"
     square = upright_square(detection.landmarks)
     return Hand(
@@ -158,7 +185,12 @@ def cut_hand(
 
 
 def encoder_inputs(hands: list[Hand]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Hands → what Encoder.encode takes: uint8 (N, S, S, 3), float32 (N, 21, 3) twice. N ≥ 1."""
+    """Stack hands as Encoder.encode takes them.
+
+    Returns:
+        Crops, uint8 (N, S, S, 3) RGB; landmarks, float32 (N, 21, 3) in crop widths; world
+        landmarks, float32 (N, 21, 3) metres.
+    """
     return (
         np.stack([hand.crop for hand in hands]),
         np.stack([crop_landmarks(h.landmarks, h.square, h.mirrored) for h in hands]),
@@ -170,7 +202,7 @@ def _open_landmarker(model: Path, max_hands: int, confidence: float) -> Any:
     from mediapipe.tasks.python import BaseOptions, vision
 
     with explain_errors(f"The hand model {model} can't be read"):
-        data = model.read_bytes()  # MediaPipe's own reading stumbles over some Windows paths
+        data = model.read_bytes()  # MediaPipe can't open some Windows paths
     options = vision.HandLandmarkerOptions(
         base_options=BaseOptions(model_asset_buffer=data),
         running_mode=vision.RunningMode.VIDEO,

@@ -1,8 +1,8 @@
-"""Where MediaPipe's hand model comes from: a cache file made once from MediaPipe's own wheel.
+"""MediaPipe's hand model: a cached file, made once from MediaPipe's own wheel.
 
-No MediaPipe release that we can use ships the models, but the 0.10.21 wheel does. pip fetches it,
-through whatever index the user's pip is set up for; two files are taken out, checked against
-their SHA-256, and bundled as MediaPipe's Tasks API wants them. Apache-2.0, see NOTICE.
+The MediaPipe release in use contains no models, but the 0.10.21 wheel does. pip fetches that wheel
+through the index that the user's pip is configured for. Two files are taken out, verified by their
+SHA-256, and bundled as MediaPipe's Tasks API expects. Apache-2.0, see NOTICE.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ BY_HAND = f"pip {' '.join(PIP_ARGUMENTS)}"
 
 
 def cached_path() -> Path:
-    """Where the bundle is kept between runs."""
+    """Return the path of the cached model."""
     import platformdirs
 
     folder = Path(platformdirs.user_cache_dir("one-shot-gestures", appauthor=False))
@@ -59,8 +59,15 @@ def cached_path() -> Path:
 
 
 def hand_model(override: str | None = None) -> Path:
-    """The model file to use: --hand-model, else $GESTURES_HAND_MODEL, else the cache, which is
-    filled on first use. A .whl given as override is bundled into the cache. Raises UserError."""
+    """Return the hand model to use; fetch it into the cache if there is none yet.
+
+    Args:
+        override: --hand-model; takes precedence over $GESTURES_HAND_MODEL and the cache. A .whl is
+            bundled into the cache.
+
+    Raises:
+        UserError: The named file doesn't exist or is unsuitable, or the model can't be fetched.
+    """
     chosen = override or os.environ.get(ENVIRONMENT)
     if chosen:
         path = Path(chosen).expanduser()
@@ -79,9 +86,10 @@ def hand_model(override: str | None = None) -> Path:
 
 
 def bundle(wheel: Path, target: Path) -> None:
-    """The two networks of a MediaPipe wheel → a .task file, whole or not at all.
+    """Bundle the two networks of a MediaPipe wheel as a .task file, written atomically.
 
-    Raises UserError where the wheel lacks them or they aren't the known ones.
+    Raises:
+        UserError: The wheel lacks the networks or has others, or the file can't be written.
     """
     try:
         with zipfile.ZipFile(wheel) as archive:
@@ -105,7 +113,7 @@ def bundle(wheel: Path, target: Path) -> None:
     with explain_errors(f"The hand model can't be kept in {target.parent}", remedy):
         target.parent.mkdir(parents=True, exist_ok=True)
         with replace_file(target) as file, zipfile.ZipFile(file, "w") as archive:
-            for name, data in networks.items():  # stored: MediaPipe maps them in place
+            for name, data in networks.items():  # uncompressed, since MediaPipe maps them
                 archive.writestr(name, data)
 
 
@@ -132,7 +140,7 @@ def _pip_download(folder: Path) -> None:
     command = [sys.executable, "-m", "pip", *PIP_ARGUMENTS, "--dest", str(folder)]
     command += ["--disable-pip-version-check", "--no-input", "--retries", "2"]
     version = re.match(r"(\d+)\.(\d+)", importlib.metadata.version("pip"))
-    if version and (int(version[1]), int(version[2])) >= (24, 1):  # older ones can't tell others
+    if version and (int(version[1]), int(version[2])) >= (24, 1):  # older ones lack raw progress
         command += ["--progress-bar", "raw"]
     started = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
@@ -150,7 +158,7 @@ def _pip_download(folder: Path) -> None:
                 elif line.strip():
                     lines.append(line.strip())
             code = process.wait()
-        except BaseException:  # Ctrl-C: pip must not go on behind the user's back
+        except BaseException:  # Ctrl-C must stop pip, too
             process.kill()
             process.wait()
             raise

@@ -1,7 +1,7 @@
-"""Which hand is which from frame to frame, and whose side it is. Pure.
+"""Track hands from frame to frame, and decide by vote whether each is left or right.
 
-MediaPipe decides left or right anew on every frame and wavers on hands seen edge-on. A hand
-doesn't change sides, so each track votes over the last moments.
+MediaPipe decides the side anew on every frame and alternates on hands seen edge-on. A hand doesn't
+change sides, so each track votes over the last frames.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 
 from realtime.types import Detection
 
-FORGET_S = 0.5  # a hand gone for longer is a new one; the vote's time constant as well
-REACH = 1.5  # hand sizes that a hand may move between two frames and still be the same
+FORGET_S = 0.5  # seconds until a lost hand is forgotten; also the time constant of the vote
+MAX_STEP = 1.5  # hand sizes that a hand may move between two frames
 
 
 @dataclass(eq=False)
@@ -28,17 +28,25 @@ class _Track:
 
 
 class Tracker:
-    """Greedy nearest-first assignment of detections to the tracks of the last FORGET_S."""
+    """Assigns detections to the tracks of the last FORGET_S seconds, greedily, nearest first."""
 
     def __init__(self) -> None:
         self._tracks: list[_Track] = []
         self._next = 0
 
     def update(self, detections: list[Detection], time_s: float) -> list[tuple[int, Detection]]:
-        """(track number, detection with its voted side) for each hand, doubles removed."""
-        detections = _without_doubles(detections)
+        """Assign the detections of a frame, without doubles, to tracks.
+
+        Args:
+            detections: The hands of a frame.
+            time_s: Time of the frame, seconds.
+
+        Returns:
+            The number of the track, and the detection with the voted side, for each hand.
+        """
+        detections = _drop_doubles(detections)
         self._tracks = [t for t in self._tracks if time_s - t.seen_s <= FORGET_S]
-        places = [_place(detection) for detection in detections]
+        places = [_locate(detection) for detection in detections]
         pairs = sorted(
             (float(np.linalg.norm(track.centre - centre)) / max(track.size, size), i, j)
             for i, (centre, size) in enumerate(places)
@@ -46,7 +54,7 @@ class Tracker:
         )
         chosen: dict[int, _Track] = {}
         for distance, i, j in pairs:
-            if distance <= REACH and i not in chosen and self._tracks[j] not in chosen.values():
+            if distance <= MAX_STEP and i not in chosen and self._tracks[j] not in chosen.values():
                 chosen[i] = self._tracks[j]
         result = []
         for i, detection in enumerate(detections):
@@ -66,16 +74,17 @@ class Tracker:
         return result
 
 
-def _place(detection: Detection) -> tuple[np.ndarray, float]:
+def _locate(detection: Detection) -> tuple[np.ndarray, float]:
+    """Return the centre (2,) and the size of a hand, px."""
     points = detection.landmarks[:, :2]
     return points.mean(axis=0), float(np.ptp(points, axis=0).max()) + 1.0
 
 
-def _without_doubles(detections: list[Detection]) -> list[Detection]:
-    """Drop a detection that lies on a surer one: the same hand found twice."""
+def _drop_doubles(detections: list[Detection]) -> list[Detection]:
+    """Drop detections that lie on a more confident one: the same hand, found twice."""
     kept: list[Detection] = []
     for detection in sorted(detections, key=lambda d: -d.score):
-        centre, size = _place(detection)
-        if all(np.linalg.norm(centre - _place(k)[0]) > 0.25 * size for k in kept):
+        centre, size = _locate(detection)
+        if all(np.linalg.norm(centre - _locate(k)[0]) > 0.25 * size for k in kept):
             kept.append(detection)
     return kept

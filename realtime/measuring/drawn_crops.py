@@ -1,4 +1,4 @@
-"""Drawn hands as an encoder takes them, with their true joints: no detector needed."""
+"""Drawn hands as inputs of an encoder, with their true joints, so that no detector is needed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,17 @@ LOOKS = (
 
 
 def drawn_crops(count: int, size: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """`count` random hands: what Encoder.encode takes, with crops `size` wide."""
+    """Draw random hands as Encoder.encode takes them.
+
+    Args:
+        count: Number N of hands.
+        size: Width S of the crops, px.
+        seed: Seed of the hands.
+
+    Returns:
+        Crops, uint8 (N, S, S, 3) RGB; landmarks, float32 (N, 21, 3) in crop widths; world
+        landmarks, float32 (N, 21, 3) metres.
+    """
     rng = np.random.default_rng(seed)
     crops, landmarks, worlds = [], [], []
     for i in range(count):

@@ -1,6 +1,7 @@
 """`run.py evaluate` and `run.py calibrate`: one-shot figures of an encoder on people's pictures.
 
-Pictures lie as <subject>/<label>/<image>; everything above the label is the subject.
+The layout of the pictures is <subject>/<label>/<image>; all folders above the label are the
+subject.
 """
 
 from __future__ import annotations
@@ -24,12 +25,21 @@ from engines.similarity import similarity
 from realtime.measuring.folder import PictureHands, embed_folder
 
 FARS = (0.01, 0.05)
-DRAWS = 60  # of references, for a calibration
+DRAWS = 60  # of references per person, for a calibration
 
 
 @dataclass(frozen=True)
 class EvaluationReport:
-    """rows: figure name → encoder name → Figure; left_out: why a figure isn't there."""
+    """Figures of encoders on people's pictures.
+
+    Attributes:
+        rows: Name of the figure → name of the encoder → figure.
+        left_out: Which figures are missing, and why.
+        pictures: Number of pictures.
+        not_found: Label → number of pictures without a hand.
+        subjects: Number of people.
+        labels: Number of gestures.
+    """
 
     rows: Mapping[str, Mapping[str, Figure]]
     left_out: list[str]
@@ -63,11 +73,20 @@ def evaluate(
     only: Sequence[str] | None = None,
     calibration: Calibration | None = None,
 ) -> EvaluationReport:
-    """The encoder and the landmark baseline on the same hands, episodes and draws.
+    """Compare an encoder with the landmark baseline on the same hands, episodes and draws.
 
-    references: another folder whose people give the references (then only across people);
-    only: the labels to use, None for all; calibration: the encoder's, to see what its
-    threshold does on these people. Raises UserError.
+    Args:
+        folder: The folder of pictures.
+        references: Another folder, whose people give the references; then figures are across
+            people only.
+        encoder: The encoder.
+        model: MediaPipe's hand model.
+        mirror_hands: Whether left hands are cut as right ones.
+        only: Labels to use; None uses all.
+        calibration: The encoder's calibration, to measure its threshold on these people.
+
+    Raises:
+        UserError: A folder holds no pictures, or pictures lie outside a label's folder.
     """
     encoders = {encoder.spec.name: encoder}
     baseline = open_encoder("landmarks")
@@ -80,12 +99,14 @@ def evaluate(
     rows: dict[str, dict[str, Figure]] = {}
     left_out: dict[str, None] = {}  # an ordered set
     for i, (name, one) in enumerate(encoders.items()):
-        queries = labelled(hands, i)
+        queries = label_embeddings(hands, i)
         alike = functools.partial(similarity, one.spec)
         modes: dict[str, Callable[..., Scores]] = {"within a person": within}
         modes["across people"] = across
         if pool is not None:
-            modes = {"across people": functools.partial(across, references=labelled(pool, i))}
+            modes = {
+                "across people": functools.partial(across, references=label_embeddings(pool, i))
+            }
         for mode, episodes in modes.items():
             for row, figure in figures(
                 queries, episodes, alike, calibration if one is encoder else None
@@ -111,7 +132,17 @@ def figures(
     alike: Callable[[np.ndarray, np.ndarray], np.ndarray],
     calibration: Calibration | None,
 ) -> Iterator[tuple[str, Figure | str]]:
-    """(row, its figure, or why it is left out)."""
+    """Compute the figures of one kind of episodes.
+
+    Args:
+        queries: The embeddings.
+        episodes: `within`, `across` or alike.
+        alike: Similarity of two sets of embeddings, (N, D) and (M, D) → (N, M).
+        calibration: Whose threshold to measure, or None.
+
+    Yields:
+        The name of the figure, and the figure or why it is left out.
+    """
     scores = episodes(queries, alike)
     if not len(scores):
         yield "all figures", "the pictures show too few people, or too few labels of each"
@@ -144,22 +175,29 @@ def calibrate(
     far: float,
     only: Sequence[str] | None = None,
 ) -> Calibration:
-    """Fitted on the people in folders, or in .npz files that `embed` wrote.
+    """Calibrate an encoder on people's pictures.
 
-    model: gives the hand model, asked only where pictures must be looked at; only: the labels to
-    use, None for all. Raises UserError.
+    Args:
+        sources: Folders of pictures, or .npz files of `run.py embed`.
+        encoder: The encoder.
+        model: Returns MediaPipe's hand model; called only for folders.
+        far: The false accept rate to calibrate for, 0…1.
+        only: Labels to use; None uses all.
+
+    Raises:
+        UserError: A source can't be used, or they show too few people or gestures.
     """
     if not 0 < far < 1:
         raise UserError(f"--far is a rate between 0 and 1, such as 0.01; got {far:g}.")
     parts = []
     for i, source in enumerate(sources):
         if source.suffix == ".npz":
-            part = _embedded(source, encoder, only)
+            part = _load_embeddings(source, encoder, only)
         elif source.is_dir():
-            part = labelled(embed_folder(source, [encoder], model(), only=only), 0)
+            part = label_embeddings(embed_folder(source, [encoder], model(), only=only), 0)
         else:
             raise UserError(f"calibrate takes folders of pictures, or .npz of embed; got {source}.")
-        subjects = np.char.add(f"{i}/", part.subjects)  # hand1 of two sets are two people
+        subjects = np.char.add(f"{i}/", part.subjects)  # equal names in two sets are two people
         parts.append(dataclasses.replace(part, subjects=subjects))
     data = LabelledEmbeddings(
         np.concatenate([part.embeddings for part in parts]),
@@ -176,7 +214,9 @@ def calibrate(
     return threshold.fit(scores, far, encoder.fingerprint, what, DRAWS)
 
 
-def _embedded(path: Path, encoder: Encoder, only: Sequence[str] | None) -> LabelledEmbeddings:
+def _load_embeddings(
+    path: Path, encoder: Encoder, only: Sequence[str] | None
+) -> LabelledEmbeddings:
     try:
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             names, found = [str(p) for p in file["path"]], file["found"].astype(bool)
@@ -197,17 +237,18 @@ def _embedded(path: Path, encoder: Encoder, only: Sequence[str] | None) -> Label
     return LabelledEmbeddings(embeddings[found], labels[found], subjects[found])
 
 
-def labelled(hands: PictureHands, encoder: int) -> LabelledEmbeddings:
-    """The pictures with a hand, as the encoder at that place embeds them."""
+def label_embeddings(hands: PictureHands, encoder: int) -> LabelledEmbeddings:
+    """Return the embeddings of pictures with a hand, by the encoder with that index."""
     subjects, labels = subjects_and_labels(hands.paths)
     found = hands.found
     return LabelledEmbeddings(hands.embeddings[encoder][found], labels[found], subjects[found])
 
 
 def subjects_and_labels(paths: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """str (N,) twice from relative paths <subject…>/<label>/<image>.
+    """Split relative paths <subject…>/<label>/<image> into subjects and labels, str (N,) each.
 
-    Raises UserError where pictures lie in no label's folder.
+    Raises:
+        UserError: A picture lies outside a label's folder.
     """
     parents = [PurePosixPath(path).parent for path in paths]
     if any(parent.name == "" for parent in parents):

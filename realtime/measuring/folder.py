@@ -1,4 +1,4 @@
-"""A folder of pictures → hands and embeddings as arrays, each picture as a live query would be."""
+"""Hands and embeddings of a folder of pictures; each picture is treated like a live query."""
 
 from __future__ import annotations
 
@@ -26,9 +26,17 @@ NO_HAND = "no hand is found in it, even with a border"
 
 @dataclass(frozen=True)
 class PictureHands:
-    """N pictures. paths relative, with /; found bool (N,); sides str (N,), "" where not found;
-    landmarks float32 (N, 21, 3) px and world_landmarks (N, 21, 3) m, box float32 (N, 4) px,
-    embeddings one float32 (N, D) per encoder, NaN where not found."""
+    """The hands of N pictures; numbers are NaN where no hand was found.
+
+    Attributes:
+        paths: The N pictures, relative to their folder, with "/".
+        found: bool (N,), whether a hand was found.
+        sides: str (N,), the person's own hand, "left" or "right"; "" if none was found.
+        landmarks: float32 (N, 21, 3), px.
+        world_landmarks: float32 (N, 21, 3), metres.
+        boxes: float32 (N, 4), x0 y0 x1 y1, px.
+        embeddings: float32 (N, D) for each encoder.
+    """
 
     paths: list[str]
     found: np.ndarray
@@ -46,10 +54,19 @@ def embed_folder(
     mirror_hands: bool = True,
     only: Sequence[str] | None = None,
 ) -> PictureHands:
-    """Find the largest hand in every picture below `folder` and embed it with each encoder.
+    """Find the largest hand in every picture below a folder and embed it with each encoder.
 
-    only: leave out pictures whose folder has none of these names. Unreadable pictures count as
-    not found, with a warning. Raises UserError without pictures.
+    Unreadable pictures count as pictures without a hand, with a warning.
+
+    Args:
+        folder: The folder.
+        encoders: The encoders.
+        model: MediaPipe's hand model.
+        mirror_hands: Whether left hands are cut as right ones.
+        only: Names of the pictures' folders to use; None uses all.
+
+    Raises:
+        UserError: There are no pictures.
     """
     paths = list_pictures(folder, recursive=True)
     if only is not None:
@@ -81,8 +98,12 @@ def embed_folder(
 
 
 def scan(paths: Sequence[Path], model: Path) -> Iterator[tuple[np.ndarray, Detection] | str]:
-    """Each picture, uint8 (H, W, 3) BGR, with its largest hand, or why there is none: NO_HAND,
-    or the sentence that says why it can't be read. In order, by one detector per core."""
+    """Find the largest hand of each picture, in order, with one detector per core.
+
+    Yields:
+        The picture, uint8 (H, W, 3) BGR, and its hand; or, as text, NO_HAND or why the picture
+        can't be read.
+    """
     local = threading.local()
     detectors = []
 
@@ -100,7 +121,7 @@ def scan(paths: Sequence[Path], model: Path) -> Iterator[tuple[np.ndarray, Detec
     workers = max(os.cpu_count() or 1, 1)
     with ThreadPoolExecutor(workers) as pool:
         try:
-            for start in range(0, len(paths), 64):  # so that pictures don't pile up in memory
+            for start in range(0, len(paths), 64):  # limits the pictures in memory
                 yield from pool.map(look, paths[start : start + 64])
         finally:
             pool.shutdown(cancel_futures=True)
@@ -109,7 +130,16 @@ def scan(paths: Sequence[Path], model: Path) -> Iterator[tuple[np.ndarray, Detec
 
 
 def save_embeddings(hands: PictureHands, encoder: Encoder, out: Path) -> None:
-    """`run.py embed`: one .npz without object arrays, whole or not at all. Raises UserError."""
+    """Write the .npz of `run.py embed` atomically, without object arrays.
+
+    Args:
+        hands: Hands embedded by one encoder.
+        encoder: That encoder.
+        out: The file.
+
+    Raises:
+        UserError: The file can't be written.
+    """
     remedy = "Name a file in a folder that exists, with room, with --out."
     with explain_errors(f"{out} can't be written", remedy), replace_file(out) as file:
         np.savez_compressed(

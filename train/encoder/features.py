@@ -24,7 +24,7 @@ from engines.say import console
 from train.backbone.backbone import FEATURES as WIDTH
 from train.backbone.backbone import INPUT_SIZE, Backbone
 from train.encoder.model import FEATURES, HandFeatures
-from train.pictures.augment import augment, center_crop
+from train.pictures.augment import augment, centre_crop
 from train.pictures.prepared import MARGIN, STORED_SIZE, Prepared
 from train.synthetic.pictures import draw_pictures, to_upright
 from train.synthetic.samples import draw_classes
@@ -183,7 +183,7 @@ def detect(
     """
     landmarks, world, sure = [], [], []
     for start in range(0, len(crops), BATCH):
-        large = np.stack([center_crop(crop, INPUT_SIZE) for crop in crops[start : start + BATCH]])
+        large = np.stack([centre_crop(crop, INPUT_SIZE) for crop in crops[start : start + BATCH]])
         with torch.inference_mode():
             found = backbone.predict_landmarks(backbone.pool(_tensor(backbone, large)))
         landmarks.append(found.landmarks.cpu().numpy() / INPUT_SIZE)
@@ -191,7 +191,7 @@ def detect(
         sure.append(((found.presence > MIN_PRESENCE) & (found.right > 0)).cpu().numpy())
     # As in the live loop, world landmarks are turned back into the camera's frame.
     turned = (np.concatenate(world) @ to_upright(angles)).astype(np.float32)
-    small = np.stack([center_crop(crop, size) for crop in crops])
+    small = np.stack([centre_crop(crop, size) for crop in crops])
     return (small, np.concatenate(landmarks), turned), np.concatenate(sure)
 
 
@@ -201,7 +201,7 @@ def _load_view(data: Prepared, view: int, seed: int, size: int) -> Iterator[Inpu
     def load(i: int) -> Inputs:
         crop, points, world = data.crop(i), data.landmarks[i], data.world_landmarks[i]
         if view == 0:
-            return center_crop(crop, size), points, world
+            return centre_crop(crop, size), points, world
         rng = np.random.default_rng([seed, view, i])
         return augment(rng, crop, points, world, size)
 

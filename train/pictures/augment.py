@@ -15,7 +15,7 @@ JOINT_SD = 0.006  # crop widths
 WORLD_SD = 0.0015  # metres
 
 
-def center_crop(crop: np.ndarray, size: int) -> np.ndarray:
+def centre_crop(crop: np.ndarray, size: int) -> np.ndarray:
     """Cut the encoder's crop out of the middle of a stored one, which has a margin around it.
 
     Args:

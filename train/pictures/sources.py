@@ -16,7 +16,7 @@ from realtime.hands.detector import cut_hand, encoder_inputs
 from realtime.measuring.evaluate import subjects_and_labels
 from realtime.measuring.folder import NO_HAND, scan
 from realtime.picture_files import list_pictures
-from train.pictures.augment import center_crop
+from train.pictures.augment import centre_crop
 from train.pictures.prepared import Prepared, load_prepared
 
 
@@ -66,7 +66,7 @@ def open_prepared(data: Prepared, crop_size: int) -> HandSource:
     def fetch(rows: np.ndarray) -> HandCrops:
         crops = np.empty((len(rows), crop_size, crop_size, 3), np.uint8)
         for i, row in enumerate(rows.tolist()):
-            crop = center_crop(data.crop(row), crop_size)
+            crop = centre_crop(data.crop(row), crop_size)
             crops[i] = np.rint(crop.transpose(1, 2, 0) * 255)
         points, world = data.landmarks[rows], data.world_landmarks[rows]
         return HandCrops(crops, points, world, labels[rows], data.subjects[rows], names[rows])

@@ -40,11 +40,11 @@ def split_people(pair_list: PairList, share: float, seed: int) -> tuple[PairList
 
     # For every k: how many pairs lie entirely among the first k people, or after them. The count
     # is that of the less frequent kind.
-    def balanced(ends: np.ndarray) -> np.ndarray:
+    def count_balanced(ends: np.ndarray) -> np.ndarray:
         kinds = [np.bincount(ends[pairs.same == kind], minlength=len(names)) for kind in (0, 1)]
         return np.minimum(*(np.concatenate([[0], np.cumsum(kind)]) for kind in kinds))
 
-    before, after = balanced(later), balanced(len(names) - 1 - earlier)[::-1]
+    before, after = count_balanced(later), count_balanced(len(names) - 1 - earlier)[::-1]
     size = int(np.argmax(np.minimum(before / share, after / (1 - share))))
     if not before[size] or not after[size]:
         raise UserError(

@@ -263,7 +263,7 @@ def describe_answer(
         reaches = prediction.threshold_low <= high and prediction.threshold_high >= low
         text += (
             f"It was observed to do so between {low:.0f} and {high:.0f}: the prediction "
-            f"{'lies' if inside else 'does not lie'} there, and its interval "
+            f"{'lies' if inside else 'does not lie'} there; its interval "
             f"{'does' if reaches else 'does not'} reach it. "
         )
         if high <= small:

@@ -132,7 +132,7 @@ def run_all(study: Study) -> list[VolumeResult]:
     ]
     done = []
     for number, (network, volume, seed) in enumerate(wanted, 1):
-        tell(f"Run {number} of {len(wanted)}: {network}, {volume} a class, seed {seed}.")
+        tell(f"Run {number} of {len(wanted)}: {network}, {volume} per class, seed {seed}.")
         done.append(_evaluate_run(study, size, own, tests, network, volume, seed))
     return done
 

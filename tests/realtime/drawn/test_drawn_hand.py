@@ -16,7 +16,7 @@ from realtime.drawn.pose import (
     inner_sides,
     joints,
     joints_of_angles,
-    mirrored,
+    mirror,
     mix,
     palm_axes,
     pose_of,
@@ -74,7 +74,7 @@ def test_bending_leads_to_the_palm_and_nails_lie_opposite():
 
 def test_left_hand_is_the_mirror_image():
     right = joints(GESTURES["Point"])
-    left = mirrored(right)
+    left = mirror(right)
     assert np.array_equal(left[:, 0], -right[:, 0]) and np.array_equal(left[:, 1:], right[:, 1:])
     flip = np.array([-1.0, 1.0, 1.0])
     assert np.allclose(palm_axes(left, "left"), palm_axes(right) * flip, atol=1e-6)

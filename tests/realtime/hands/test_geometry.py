@@ -9,9 +9,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from realtime.drawn.pose import GESTURES, joints, mirrored
+from realtime.drawn.pose import GESTURES, joints, mirror
 from realtime.hands.geometry import (
-    PALM,
+    PALM_JOINTS,
     bounding_box,
     canonical_world,
     crop_landmarks,
@@ -28,7 +28,7 @@ ANGLES = [0.0, 0.3, math.pi / 2, 2.0, math.pi, -0.7, -math.pi / 2]
 def hand(angle: float = 0.0, centre: tuple[float, float] = (120.0, 100.0), name: str = "Victory"):
     """float32 (21, 3) pixels: a hand whose wrist → knuckles is turned clockwise by `angle`."""
     points = joints(GESTURES[name]).astype(float) * 500
-    middle = points[PALM].mean(axis=0)
+    middle = points[PALM_JOINTS].mean(axis=0)
     points = turned(points - middle, angle, (0.0, 0.0)) + (*centre, 0.0)
     return points.astype(np.float32)
 
@@ -156,7 +156,9 @@ def test_the_square_points_from_the_wrist_to_the_knuckles(angle: float) -> None:
 def test_the_square_is_twice_the_palm_and_shifted_up() -> None:
     points = np.zeros((21, 3), np.float32)
     points[:, 0] = 100
-    points[PALM, 1] = np.linspace(200, 140, len(PALM))  # a thin hand, wrist at the bottom
+    points[PALM_JOINTS, 1] = np.linspace(
+        200, 140, len(PALM_JOINTS)
+    )  # a thin hand, wrist at the bottom
     points[[4, 8, 12, 16, 20], 1] = 20  # fingertips don't count
     square = upright_square(points)
     assert square.angle == pytest.approx(0, abs=1e-9)
@@ -219,7 +221,7 @@ def test_a_left_hand_is_cut_as_the_right_one() -> None:
         atol=1e-5,
     )
     world = joints(GESTURES["OK"])
-    assert np.array_equal(canonical_world(mirrored(world), True), world)
+    assert np.array_equal(canonical_world(mirror(world), True), world)
     assert np.array_equal(canonical_world(world, False), world)
     assert canonical_world(world, True).dtype == np.float32
 

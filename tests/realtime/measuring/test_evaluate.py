@@ -15,12 +15,12 @@ from calibration.threshold import calibration_path, default_calibration, load
 from engines.encoder import ENCODERS, Encoder, open_encoder
 from engines.errors import UserError
 from realtime.drawn.hand import HandLook, draw_hand
-from realtime.drawn.pose import GESTURES, joints, mirrored, random_shape, view_rotation
+from realtime.drawn.pose import GESTURES, joints, mirror, random_shape, view_rotation
 from realtime.measuring.evaluate import (
     EvaluationReport,
     calibrate,
     evaluate,
-    labelled,
+    label_embeddings,
     subjects_and_labels,
 )
 from realtime.measuring.folder import embed_folder
@@ -37,7 +37,7 @@ def draw(folder: Path, person: int, label: str, count: int, side: str = "right")
     target.mkdir(parents=True, exist_ok=True)
     for i in range(count):
         points = joints(GESTURES[label], shape) @ view_rotation(*rng.normal(0, 0.08, 3)).T
-        points = (mirrored(points) if side == "left" else points).astype(np.float32)
+        points = (mirror(points) if side == "left" else points).astype(np.float32)
         write_picture(target / f"{i}.png", draw_hand(points, HandLook(scenery=i), side=side))
 
 
@@ -172,7 +172,7 @@ def test_pictures_without_a_hand_stay_out(tmp_path, encoder, hand_model_path) ->
     hands = embed_folder(tmp_path, [encoder], hand_model_path)
     assert list(hands.found) == [True, False] and list(hands.sides) == ["right", ""]
     assert np.isnan(hands.embeddings[0][1]).all() and np.isnan(hands.boxes[1]).all()
-    data = labelled(hands, 0)
+    data = label_embeddings(hands, 0)
     assert np.array_equal(data.embeddings, hands.embeddings[0][:1]) and list(data.labels) == [
         "Victory"
     ]

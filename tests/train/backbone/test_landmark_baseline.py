@@ -11,7 +11,7 @@ import pytest
 
 from engines.encoder import ENCODERS
 from engines.onnx_runtime.encoder import OnnxEncoder
-from realtime.drawn.pose import GESTURES, joints, mirrored, random_pose, random_shape, view_rotation
+from realtime.drawn.pose import GESTURES, joints, mirror, random_pose, random_shape, view_rotation
 from realtime.hands.geometry import canonical_world
 from train.backbone.landmark_baseline import SPEC, compute_features, mean_features, write_encoder
 
@@ -114,7 +114,7 @@ def test_up_and_down_do_matter(rebuilt: OnnxEncoder) -> None:
 
 def test_a_left_hand_seen_as_a_right_one_is_the_right_one(rebuilt: OnnxEncoder) -> None:
     right = world(10, seed=5)
-    left = mirrored(right)
+    left = mirror(right)
     seen = np.stack([canonical_world(one, True) for one in left])
     np.testing.assert_allclose(encode(rebuilt, seen), encode(rebuilt, right), atol=1e-6)
     unseen = np.stack([canonical_world(one, False) for one in left])

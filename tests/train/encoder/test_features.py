@@ -25,7 +25,7 @@ from train.encoder.features import (
     synthetic_features,
 )
 from train.encoder.model import FEATURES, HandFeatures
-from train.pictures.augment import center_crop
+from train.pictures.augment import centre_crop
 from train.pictures.prepared import MARGIN, STORED_SIZE, Prepared, StoredHand, to_arrays
 from train.synthetic.pictures import SyntheticPictures, draw_pictures
 from train.synthetic.samples import draw_classes
@@ -124,7 +124,7 @@ def test_each_row_is_its_own_hand_also_where_sets_take_turns(data, untrained, fi
     assert len(state(folder)) == 3 * VIEWS
     network = HandFeatures(untrained).eval()
     for i in range(len(data)):
-        inputs = center_crop(data.crop(i), SIZE), data.landmarks[i], data.world_landmarks[i]
+        inputs = centre_crop(data.crop(i), SIZE), data.landmarks[i], data.world_landmarks[i]
         with torch.inference_mode():
             alone = network(*(torch.from_numpy(part)[None] for part in inputs))[0].numpy()
         assert np.allclose(views[0][i], alone, rtol=2e-3, atol=1e-3)
@@ -253,7 +253,7 @@ def test_a_damaged_file_is_named(data, untrained, tmp_path, keep):
 def test_pooled_features_are_the_networks_own(data, untrained, tmp_path):
     found = pooled_features(data, untrained, SIZE, tmp_path)
     assert found.shape == (len(data), WIDTH)
-    crops = np.stack([center_crop(data.crop(i), SIZE) for i in range(len(data))])
+    crops = np.stack([centre_crop(data.crop(i), SIZE) for i in range(len(data))])
     with torch.inference_mode():
         expected = untrained.pool(torch.from_numpy(crops)).numpy()
     assert np.allclose(found, expected, rtol=2e-3, atol=1e-3)

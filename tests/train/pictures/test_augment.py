@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from train.pictures import augment as module
-from train.pictures.augment import augment, center_crop
+from train.pictures.augment import augment, centre_crop
 from train.pictures.prepared import MARGIN, STORED_SIZE
 
 BLOB_SD = 1.6  # stored pixels
@@ -55,12 +55,12 @@ def only_geometry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "WORLD_SD", 0.0)
 
 
-def test_center_crop_is_the_inner_part():
+def test_centre_crop_is_the_inner_part():
     crop = np.random.default_rng(0).integers(0, 256, (STORED_SIZE, STORED_SIZE, 3), np.uint8)
     inner = round(STORED_SIZE / MARGIN)
     edge = (STORED_SIZE - inner) // 2
     middle = crop[edge : edge + inner, edge : edge + inner]
-    found = center_crop(crop, inner)
+    found = centre_crop(crop, inner)
     assert found.dtype == np.float32 and found.flags.c_contiguous
     assert np.array_equal(found, (middle.transpose(2, 0, 1) / np.float32(255)))
 
@@ -68,7 +68,7 @@ def test_center_crop_is_the_inner_part():
 @pytest.mark.parametrize("size", [96, 128, 160, 224])
 def test_at_every_size_landmarks_are_where_the_crop_shows_them(size):
     crop, landmarks, _ = flat_hand()
-    assert blobs_off(center_crop(crop, size), landmarks).max() < 0.2
+    assert blobs_off(centre_crop(crop, size), landmarks).max() < 0.2
 
 
 @pytest.mark.parametrize("size", [128, 160])
