@@ -22,9 +22,9 @@ from realtime.drawn.pose import (
     joints,
     mix,
     pose_of,
-    random_shape,
     view_rotation,
 )
+from realtime.drawn.random_hand import random_shape
 
 FPS = 30  # frame index / FPS is the time in seconds
 HOLD = 33  # frames a gesture is held
