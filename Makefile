@@ -16,8 +16,8 @@ test:
 slow:  # training, studies at minute size, windows on a virtual display
 	$(PYTHON) -m pytest -q -rs -m slow
 
-long:  # by hand: see CONTRIBUTING.md
-	$(PYTHON) -m pytest -q -rs -m long
+long:  # by hand; 5: there is none
+	$(PYTHON) -m pytest -q -rs -m long || [ $$? -eq 5 ]
 
 # At least six of the demo's gestures must start within 300 frames.
 demo:

@@ -94,8 +94,9 @@ def test_the_bootstrap_is_around_the_fit_and_repeatable() -> None:
     for volumes in (SEEN, np.array([1.0, 2, 4, 8, 16, 32])):  # several runs each, and one
         accuracies = runs(POWER, volumes, 3)
         drawn = bootstrap(volumes, accuracies, 100, seed=1)
-        assert drawn == bootstrap(volumes, accuracies, 100, seed=1)
-        assert drawn != bootstrap(volumes, accuracies, 100, seed=2)
+        # Their scatter is NaN, which equals nothing: compared as text.
+        assert repr(drawn) == repr(bootstrap(volumes, accuracies, 100, seed=1))
+        assert repr(drawn) != repr(bootstrap(volumes, accuracies, 100, seed=2))
         low, high = band(drawn, volumes)
         fitted = fit_curve(volumes, accuracies)
         assert low.shape == high.shape == volumes.shape and (low < high).all()
