@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from realtime.drawn.hand import HandLook, draw_hand, project
-from realtime.drawn.pose import joints, random_pose, random_shape, view_rotation
+from realtime.drawn.pose import joints, view_rotation
+from realtime.drawn.random_hand import random_pose, random_shape
 from realtime.hands.geometry import crop_landmarks, cut, upright_square
 
 LOOKS = (

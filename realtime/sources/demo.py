@@ -24,9 +24,9 @@ from realtime.drawn.pose import (
     joints,
     mix,
     pose_of,
-    random_shape,
     view_rotation,
 )
+from realtime.drawn.random_hand import random_shape
 from realtime.sources.source import WaitingSource
 from realtime.types import Frame
 

@@ -16,7 +16,8 @@ import numpy as np
 from engines.encoder import MODELS
 from engines.onnx_file import save_encoder
 from engines.spec import EncoderSpec
-from realtime.drawn.pose import PARENTS, joints, random_pose, random_shape, view_rotation
+from realtime.drawn.pose import PARENTS, joints, view_rotation
+from realtime.drawn.random_hand import random_pose, random_shape
 
 PAIR_WEIGHT = 1.5
 KNUCKLES = (5, 9, 13, 17)

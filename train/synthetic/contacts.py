@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from engines.bundles import Bundle
-from realtime.drawn.pose import PALM_LENGTH, RADII, HandShape, joints_of_angles, random_angles
+from realtime.drawn.pose import PALM_LENGTH, RADII, HandShape, joints_of_angles
+from realtime.drawn.random_hand import random_angles
 
 # Limits of joint angles (21,), radians.
 LOW = np.array([-0.1, -0.15, -0.8, -0.35, -0.35] + [-0.35, -0.40, -0.08, -0.15] * 4)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from engines.bundles import Bundle, join
-from realtime.drawn.pose import GESTURES, joints_of_angles, random_angles
+from realtime.drawn.pose import GESTURES, joints_of_angles
+from realtime.drawn.random_hand import random_angles
 from train.synthetic.contacts import HIGH, LOW, STANDARD, Touch, draw_contacts
 
 POSE_ODDS = (0.40, 0.35, 0.25)  # touching; straight or shut; random

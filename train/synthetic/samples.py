@@ -110,7 +110,7 @@ def draw_samples(rng: np.random.Generator, classes: Classes, per_class: int) -> 
 
 
 def random_hands(rng: np.random.Generator, count: int) -> HandShapes:
-    """Draw `count` people's hands at once, distributed as by realtime.drawn.pose.random_shape."""
+    """Draw `count` people's hands at once, distributed as by `random_shape`."""
     size = rng.normal(1.0, 0.06, (count, 1, 1))
     palm = STANDARD.palm * size * (1.0 + rng.normal(0.0, (0.06, 0.03, 0.10), (count, 1, 3)))
     palm += rng.normal(0.0, 0.001, (count, 5, 3))

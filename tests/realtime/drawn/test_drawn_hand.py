@@ -20,11 +20,9 @@ from realtime.drawn.pose import (
     mix,
     palm_axes,
     pose_of,
-    random_angles,
-    random_pose,
-    random_shape,
     view_rotation,
 )
+from realtime.drawn.random_hand import random_angles, random_pose, random_shape
 from realtime.sources.demo import (
     CHANGE,
     DEMO_GESTURES,

@@ -15,7 +15,8 @@ from calibration.threshold import calibration_path, default_calibration, load
 from engines.encoder import ENCODERS, Encoder, open_encoder
 from engines.errors import UserError
 from realtime.drawn.hand import HandLook, draw_hand
-from realtime.drawn.pose import GESTURES, joints, mirror, random_shape, view_rotation
+from realtime.drawn.pose import GESTURES, joints, mirror, view_rotation
+from realtime.drawn.random_hand import random_shape
 from realtime.measuring.evaluate import (
     EvaluationReport,
     calibrate,

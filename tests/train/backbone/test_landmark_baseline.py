@@ -11,7 +11,8 @@ import pytest
 
 from engines.encoder import ENCODERS
 from engines.onnx_runtime.encoder import OnnxEncoder
-from realtime.drawn.pose import GESTURES, joints, mirror, random_pose, random_shape, view_rotation
+from realtime.drawn.pose import GESTURES, joints, mirror, view_rotation
+from realtime.drawn.random_hand import random_pose, random_shape
 from realtime.hands.geometry import canonical_world
 from train.backbone.landmark_baseline import SPEC, compute_features, mean_features, write_encoder
 

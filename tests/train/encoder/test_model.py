@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from realtime.drawn.pose import joints, random_pose, random_shape, view_rotation
+from realtime.drawn.pose import joints, view_rotation
+from realtime.drawn.random_hand import random_pose, random_shape
 from train.backbone import landmark_baseline
 from train.encoder.model import (
     BLOCKS,

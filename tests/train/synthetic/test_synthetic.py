@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from realtime.drawn.hand import HandLook
-from realtime.drawn.pose import PARENTS, joints_of_angles, random_shape, view_rotation
+from realtime.drawn.pose import PARENTS, joints_of_angles, view_rotation
+from realtime.drawn.random_hand import random_shape
 from train.synthetic import pictures as synthetic_pictures
 from train.synthetic.contacts import STANDARD, contact_error, draw_contacts
 from train.synthetic.gesture_pairs import difference, draw_gesture_pairs, rotations
