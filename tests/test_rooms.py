@@ -59,12 +59,6 @@ HOMES = {
     "sklearn": {"train/siamese/verification.py"},
 }
 TRAINING = {"torch", "lightning", "pytorch_metric_learning"}
-# Edges that still point the wrong way.
-WRONG_WAY = {
-    "realtime/live/controls.py": "realtime.views.",
-    "realtime/live/live.py": "realtime.views.",
-    "realtime/recognition/recognizer.py": "realtime.live.",
-}
 FILES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 
 
@@ -91,13 +85,25 @@ def test_imports_only_leftwards_and_heavy_packages_at_home(path: Path) -> None:
     names = set(imported(path))
     ours = {each for each in names if each.split(".")[0] in ROOMS}
     wrong = [each for each in ours if rank(each) > own]
-    wrong = [each for each in wrong if not each.startswith(WRONG_WAY.get(name, "."))]
     assert wrong == [], "imports go leftwards only"
     tops = {part for each in names for part in (each.split(".")[0], ".".join(each.split(".")[:2]))}
     assert "run" not in tops
     for package, homes in HOMES.items():
         assert package not in tops or name in homes, f"{package} lives in {homes}"
     assert own[0] == ROOMS.index("train") or not tops & TRAINING
+
+
+def test_no_module_imports_itself_by_a_detour() -> None:
+    """Within a folder, too, imports have no cycle."""
+    modules = {".".join(p.relative_to(ROOT).with_suffix("").parts): p for p in FILES}
+    edges = {
+        name: {each if each in modules else each.rpartition(".")[0] for each in imported(path)}
+        for name, path in modules.items()
+    }
+    left = {name: each & modules.keys() for name, each in edges.items()}
+    while leaves := {name for name, each in left.items() if not each & left.keys()}:
+        left = {name: each for name, each in left.items() if name not in leaves}
+    assert left == {}
 
 
 def test_sub_rooms_are_those_there_are() -> None:

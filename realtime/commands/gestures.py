@@ -33,7 +33,9 @@ def run(arguments: argparse.Namespace) -> None:
 
     act, _, positional = ACTIONS[arguments.action]
     given = [getattr(arguments, name) for name in positional]
-    sentence = act(Gallery(Path(arguments.gallery or GALLERY)), *given)
+    gallery = Gallery(Path(arguments.gallery or GALLERY))
+    tell(gallery.describe())
+    sentence = act(gallery, *given)
     if sentence:
         tell(sentence)
 
@@ -41,7 +43,7 @@ def run(arguments: argparse.Namespace) -> None:
 def _list(gallery: Gallery) -> str | None:
     for label, count in gallery.labels().items():
         print(f"{label}\t{count}")
-    return None if gallery.labels() else f"No gesture is recorded in {gallery.folder}."
+    return None if gallery.labels() else "Record one with: python run.py record NAME"
 
 
 def _rename(gallery: Gallery, old: str, new: str) -> str:

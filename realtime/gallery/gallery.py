@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import functools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -32,8 +32,6 @@ from realtime.gallery.index import (
 from realtime.gallery.labels import check_label, folder_key, free_name
 from realtime.gallery.reading import GalleryReader
 from realtime.gallery.reference import (
-    DamagedReference,
-    NewerFormat,
     Reference,
     make_reference,
     new_id,
@@ -66,11 +64,11 @@ class Gallery:
         loaded = [read(place, files.read_reference) for place in self._reader.places()]
         return [reference for reference in loaded if reference is not None]
 
-    def picture(self, id: str) -> np.ndarray | None:
-        """One reference's picture, uint8 (K, K, 3) BGR; None where it has gone or is damaged."""
-        place = next((place for place in self._reader.places() if place.id == id), None)
-        reference = None if place is None else self._reader.read(place, files.read_reference)
-        return None if reference is None else reference.picture
+    def pictures(self, ids: Collection[str]) -> dict[str, np.ndarray]:
+        """Pictures of references by their id, uint8 (K, K, 3) BGR; without what has gone."""
+        places = [place for place in self._reader.places() if place.id in ids]
+        read = [self._reader.read(place, files.read_reference) for place in places]
+        return {reference.id: reference.picture for reference in read if reference is not None}
 
     def read_all_files(self) -> Iterator[tuple[Stored, bytes, bytes]]:
         """All references as bytes, checked: where each lies, its PNG, its JSON."""
@@ -84,6 +82,11 @@ class Gallery:
         for place in self._reader.places():
             counts[place.label] = counts.get(place.label, 0) + 1
         return counts
+
+    def describe(self) -> str:
+        """How many gestures are recorded where: a sentence for people."""
+        count = len(self.labels())
+        return f"{count} recorded gesture{'' if count == 1 else 's'} in {self.folder}"
 
     def ids(self) -> set[str]:
         """The ids of all references."""
@@ -103,9 +106,11 @@ class Gallery:
         places = self._reader.places()
         id = new_id() if reference.id in {p.id for p in places} else reference.id
         reference = dataclasses.replace(reference, label=label, id=id)
-        self.add_files(label, id, *to_files(reference))
-        if replace:
-            self._remove([place for place in places if place.label == label])
+        replaced = [place for place in places if replace and place.label == label]
+        with self._deletion() if replaced else contextlib.nullcontext() as entry:
+            self.add_files(label, id, *to_files(reference))
+            if entry is not None:
+                trash.put_references(entry, replaced)
         return reference
 
     def add_files(self, label: str, id: str, png: bytes, record: bytes) -> None:
@@ -162,12 +167,8 @@ class Gallery:
         """Move a gesture to the trash. UserError where there is none, naming those there are."""
         label = check_label(label)
         folders = self._folders_of(label)
-        with explain_errors(
-            f"{self.folder / trash.TRASH} can't be written, so nothing was deleted"
-        ):
-            entry = trash.new_entry(self.folder)
-        for folder in folders:
-            with explain_errors(f"{folder} can't be deleted"):
+        with self._deletion() as entry:
+            for folder in folders:
                 trash.put_gesture(entry, folder, label)
 
     def delete_reference(self, id: str) -> None:
@@ -178,27 +179,24 @@ class Gallery:
         places = [place for place in self._reader.places() if place.id == id]
         if not places:
             raise UserError(f"{self.folder} has no recording {id!r}: it may be deleted already.")
-        self._remove(places)
+        with self._deletion() as entry:
+            trash.put_references(entry, places)
 
     def undo(self) -> str:
-        """Bring back what was deleted last. Returns its label. Raises UserError."""
+        """Bring back what was deleted last. Returns its label. Raises UserError.
+
+        What is damaged is set aside with a warning; where nothing is left of a deletion, the one
+        before it comes back.
+        """
         with explain_errors(f"{self.folder / trash.TRASH} can't be read"):
-            places = trash.newest(self.folder)
-        if not places:
-            raise UserError(f"Nothing was deleted from {self.folder} that could be brought back.")
-        there = self.ids()
-        for place in places:
-            if place.id in there:
-                continue
-            with explain_errors(f"{place.json} can't be brought back"):
-                try:
-                    _, png, record = files.read_files(place)
-                except (DamagedReference, NewerFormat) as error:
-                    raise UserError(f"{place.json} can't be brought back: {error}.") from None
-                self.add_files(place.label, place.id, png, record)
-        with explain_errors(f"{places[0].folder} can't be emptied"):
-            trash.forget(places)
-        return places[0].label
+            deletions = trash.list_deletions(self.folder)
+        for places in deletions:
+            restored = [place for place in places if self._restore(place)]
+            with explain_errors(f"{places[0].folder} can't be emptied"):
+                trash.forget(places)
+            if restored:
+                return restored[0].label
+        raise UserError(f"Nothing was deleted from {self.folder} that could be brought back.")
 
     def embeddings(self, encoder: Encoder, mirror_hands: bool = True) -> GalleryIndex:
         """The embeddings of all references; pictures are opened only where the cache lacks them.
@@ -224,23 +222,25 @@ class Gallery:
             write_cache(path, encoder, known)
         return index
 
-    def _remove(self, places: Sequence[Stored]) -> None:
-        """Move references to the trash, as one deletion."""
-        if not places:
-            return
-        with explain_errors(
-            f"{self.folder / trash.TRASH} can't be written, so nothing was deleted"
-        ):
+    @contextlib.contextmanager
+    def _deletion(self) -> Iterator[Path]:
+        """A new entry of the trash, for the files of one deletion."""
+        trash_folder = self.folder / trash.TRASH
+        with explain_errors(f"{trash_folder} can't be written, so nothing was deleted"):
             entry = trash.new_entry(self.folder)
-        for place in places:
-            with explain_errors(f"{place.json} can't be deleted"):
-                trash.put_reference(entry, place)
-                files.remove_if_empty(place.folder, place.label)
+        try:
+            with explain_errors(f"{self.folder} can't be changed"):
+                yield entry
+        finally:
+            trash.prune(self.folder, entry)
 
-    def _new_trash_entry(self) -> Path:
-        fault = f"{self.folder / trash.TRASH} can't be written, so nothing was deleted"
-        with explain_errors(fault):
-            return trash.new_entry(self.folder)
+    def _restore(self, place: Stored) -> bool:
+        """Bring one reference back from the trash. False where it is damaged or has gone."""
+        if (found := self._reader.read(place, files.read_files)) is None:
+            return False
+        if place.id not in self.ids():
+            self.add_files(place.label, place.id, *found[1:])
+        return True
 
     def _folders_of(self, label: str) -> list[Path]:
         """The folders of a gesture that has references. Raises UserError where it has none."""

@@ -11,11 +11,15 @@ import errno
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
+from engines.errors import UserError
+from engines.files import sync_folder, write_file
 from realtime.gallery import files
 from realtime.gallery.files import GESTURE, Stored
+from realtime.gallery.labels import label_of_folder
+from realtime.gallery.reference import DamagedReference, NewerFormat
 
 TRASH = ".trash"
 KEPT = 50  # deletions
@@ -27,8 +31,6 @@ def new_entry(gallery: Path) -> Path:
     numbers = [int(entry.name.split("-")[0]) for entry in _entries(gallery)]
     entry = gallery / TRASH / f"{max(numbers, default=0) + 1:06d}-{secrets.token_hex(4)}"
     entry.mkdir(parents=True)
-    for old in _entries(gallery)[:-KEPT]:
-        shutil.rmtree(old, ignore_errors=True)
     return entry
 
 
@@ -41,42 +43,46 @@ def put_gesture(entry: Path, folder: Path, label: str) -> None:
     except OSError as error:
         if error.errno not in OTHER_PLACE:
             raise
-        for id in files.list_ids(folder):
-            put_reference(entry, Stored(label, folder, id))
-        files.remove_if_empty(folder, label)
+        put_references(entry, [Stored(label, folder, id) for id in files.list_ids(folder)])
     else:
         _ensure_label(entry / folder.name, label)
 
 
-def put_reference(entry: Path, place: Stored) -> None:
-    """Move a reference into an entry. It is in the gallery or in the entry, never in neither."""
-    there = Stored(place.label, entry / place.folder.name, place.id)
-    there.folder.mkdir(exist_ok=True)
-    _ensure_label(there.folder, place.label)
-    try:
-        shutil.copyfile(place.png, there.png)
-        os.replace(place.json, there.json)  # from here on it is deleted
-    except FileNotFoundError:  # another program was as quick
-        there.png.unlink(missing_ok=True)
-        return
-    files.sync_folder(place.folder)
-    place.png.unlink(missing_ok=True)
+def put_references(entry: Path, places: Sequence[Stored]) -> None:
+    """Move references into an entry. Each is in the gallery or in the entry at any time."""
+    for place in places:
+        there = Stored(place.label, entry / place.folder.name, place.id)
+        there.folder.mkdir(exist_ok=True)
+        _ensure_label(there.folder, place.label)
+        try:
+            _link_or_copy(place.png, there.png)
+            os.replace(place.json, there.json)  # from here on it is deleted
+        except FileNotFoundError:  # another program was as quick
+            there.png.unlink(missing_ok=True)
+            continue
+        sync_folder(there.folder)
+        sync_folder(place.folder)
+        place.png.unlink(missing_ok=True)
+        files.remove_if_empty(place.folder, place.label)
 
 
-def newest(gallery: Path) -> list[Stored]:
-    """The references of the last deletion; none where nothing was deleted."""
-    for entry in reversed(_entries(gallery)):
-        places = [
-            Stored(files.read_label(folder), folder, id)
+def list_deletions(gallery: Path) -> list[list[Stored]]:
+    """The references of each deletion, the last deletion first.
+
+    Raises UserError where a newer version of this program wrote one.
+    """
+    deletions = [
+        [
+            Stored(_read_label(folder), folder, id)
             for folder in files.list_folders(entry)
             for id in files.list_ids(folder)
         ]
-        if places:
-            return places
-    return []
+        for entry in reversed(_entries(gallery))
+    ]
+    return [places for places in deletions if places]
 
 
-def forget(places: list[Stored]) -> None:
+def forget(places: Sequence[Stored]) -> None:
     """Remove references from the trash, and entries that hold none any more."""
     for place in places:
         place.json.unlink(missing_ok=True)
@@ -89,6 +95,35 @@ def forget(places: list[Stored]) -> None:
                 folder.parent.rmdir()
 
 
+def prune(gallery: Path, entry: Path) -> None:
+    """After a deletion: drop its entry if nothing came into it, and the oldest beyond KEPT."""
+    with contextlib.suppress(OSError):
+        entry.rmdir()  # not while it holds anything
+    for old in _entries(gallery)[:-KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    """Make a second name of a file, or a copy where the file system has no links."""
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        raise
+    except (OSError, NotImplementedError):
+        write_file(target, source.read_bytes())
+
+
+def _read_label(folder: Path) -> str:
+    try:
+        return files.read_label(folder)
+    except DamagedReference:
+        return label_of_folder(folder.name)
+    except NewerFormat:
+        raise UserError(
+            f"{folder} is of a newer version of this program: undo the deletion with that version."
+        ) from None
+
+
 def _ensure_label(folder: Path, label: str) -> None:
     """A folder may have been named by hand and have no gesture.json."""
     if not (folder / GESTURE).exists():
@@ -97,11 +132,8 @@ def _ensure_label(folder: Path, label: str) -> None:
 
 def _entries(gallery: Path) -> list[Path]:
     """The entries, oldest first."""
-
-    def numbered() -> Iterator[Path]:
-        with contextlib.suppress(FileNotFoundError):
-            for name in os.listdir(gallery / TRASH):
-                if name.split("-")[0].isdecimal():
-                    yield gallery / TRASH / name
-
-    return sorted(numbered(), key=lambda entry: entry.name)
+    try:
+        names = os.listdir(gallery / TRASH)
+    except FileNotFoundError:
+        return []
+    return [gallery / TRASH / name for name in sorted(names) if name.split("-")[0].isdecimal()]

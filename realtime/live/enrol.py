@@ -32,8 +32,7 @@ def enrol(recognizer: Recognizer, shot: Shot, label: str, replace: bool = False)
             "two may be taken for one another"
         )
     reference = make_reference(shot.frame.image, shot.hand, label)
-    with HandDetector(recognizer.model, video=False, max_hands=1) as detector:
-        reference = add_twin(reference, detector)
+    reference = add_twin(reference, recognizer.still_detector)
     recognizer.gallery.add(reference, replace=replace)
     recognizer.refresh()
     return warnings

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
 from realtime.live.state import State
 from realtime.types import FrameResult
+
+GIVE_UP_S = 10.0  # on a thread that should end
 
 Moment = tuple[FrameResult | None, State]
 
@@ -35,7 +39,11 @@ class Mailbox:
         self._closed = False
 
     def put(self, result: FrameResult | None, state: State, wait: bool = False) -> None:
-        """wait: until the moment before has been taken."""
+        """Put the newest moment in.
+
+        Args:
+            wait: first wait until the moment before has been taken.
+        """
         with self._changed:
             self._changed.wait_for(lambda: not wait or self._moment is None or self._closed)
             if result is None and self._moment is not None:
@@ -58,11 +66,28 @@ class Mailbox:
             self._changed.notify_all()
 
 
+def wait_for_end(done: threading.Event) -> None:
+    """Wait for a thread to end, through any Ctrl-C: what it uses may not be closed under it.
+
+    A thread that is stuck in the system, such as in a write that nobody reads, can't be ended.
+    After GIVE_UP_S the process exits with 130.
+    """
+    deadline_s = time.monotonic() + GIVE_UP_S
+    while not done.is_set():
+        with suppress(KeyboardInterrupt):
+            if not done.wait(max(deadline_s - time.monotonic(), 0.0)):
+                with suppress(OSError):
+                    os.write(2, b"Stopped: an output takes nothing any more.\n")
+                os._exit(130)
+
+
 class Threaded:
     """A slow output, in a thread of its own.
 
-    lossless: the session waits for the output rather than leave a frame out. That suits a source
-    that can wait, such as a file; a camera's newest frame wins.
+    Args:
+        output: what is shown to.
+        lossless: the session waits for the output rather than leave a frame out. That suits a
+            source that can wait, such as a file; of a camera the newest frame wins.
     """
 
     def __init__(self, output: Output, lossless: bool) -> None:
@@ -70,6 +95,7 @@ class Threaded:
         self._lossless = lossless
         self._mailbox = Mailbox()
         self._failure: BaseException | None = None
+        self._told = False  # whether a `show` has raised it
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name=type(output).__name__, daemon=True)
         self._thread.start()
@@ -78,12 +104,16 @@ class Threaded:
         if self._failure is None:
             self._mailbox.put(result, state, wait=self._lossless and result is not None)
         if self._failure is not None:
+            self._told = True
             raise self._failure
 
     def close(self) -> None:
+        """Show what is left, and close the output. Raises what the last `show` failed with."""
         self._mailbox.close()
-        self._done.wait()
+        wait_for_end(self._done)
         self._output.close()
+        if self._failure is not None and not self._told:
+            raise self._failure
 
     def _run(self) -> None:
         try:
@@ -117,15 +147,15 @@ def run_beside(
         finally:
             done.set()
 
-    threading.Thread(target=run_and_keep_failure, name="session", daemon=True).start()
+    thread = threading.Thread(target=run_and_keep_failure, name="session", daemon=True)
     try:
+        thread.start()
         here()
         while not done.wait(0.25):  # Windows notices Ctrl-C only between two waits
             pass
     finally:
         stop()
-        while not done.is_set():  # what `run` uses may not be closed under it
-            with suppress(KeyboardInterrupt):
-                done.wait()
+        if thread.ident is not None:  # else Ctrl-C came before it was started
+            wait_for_end(done)
     if failure:
         raise failure[0]

@@ -39,8 +39,17 @@ class Recording:
             raise UserError("A gesture is being recorded: name it or drop it first.")
 
     def start(self, command: Record, seen: FrameResult | None) -> None:
-        """Begin the countdown. seen: the last frame's result. Raises UserError while recording."""
+        """Begin the countdown.
+
+        Args:
+            seen: the last frame's result.
+        Raises:
+            UserError: something is being recorded already, or the countdown is no time.
+        """
         self.refuse_if_busy()
+        if not 0.0 <= command.countdown_s < math.inf:
+            raise UserError(f"A countdown takes 0 seconds or more; got {command.countdown_s}.")
+        self._recognizer.warm_up_enrolment()
         self._burst, self._command = Burst(command.countdown_s), command
         self.countdown = math.ceil(command.countdown_s)
         self._mute(seen)

@@ -64,7 +64,10 @@ class Session:
         return command.id
 
     def step(self, frame: Frame) -> FrameResult:
-        """Carry out what was posted, then recognise in the next frame."""
+        """Carry out what was posted, then recognise in the next frame.
+
+        `run` calls it; without a source, whoever has the frames does.
+        """
         self._obey()
         self._result = result = self.recognizer.step(frame)
         self._measure(result)
@@ -98,7 +101,16 @@ class Session:
         self._end(outputs)
 
     def finish(self) -> FrameResult | None:
-        """The ends of what is held: the last frame without its hands; None where nothing is."""
+        """End: answer what is still posted, and let go of what is recorded or held.
+
+        Returns:
+            The ends of what was held, with the last frame and without its hands; None where
+            nothing was.
+        """
+        self._over = True
+        self._obey()
+        self._note(self._recording.drop())
+        self.state = self._snapshot()
         ends = self.recognizer.finish()
         if self._result is None or not ends:
             return None
@@ -128,11 +140,14 @@ class Session:
         self.state = self._snapshot()
 
     def _end(self, outputs: Sequence[Output]) -> None:
-        """Answer what is still posted, and tell every output, whatever another one raises."""
-        self._obey()
-        self._over = True
-        self.state = self._snapshot()
-        last, failures = self.finish(), []
+        """Finish, and tell every output, whatever another one raises."""
+        failures: list[Exception] = []
+        last = None
+        try:
+            last = self.finish()
+        except Exception as error:
+            failures.append(error)
+            self.state = self._snapshot()  # says that it is over
         for output in outputs:
             try:
                 output.show(last, self.state)
@@ -176,6 +191,8 @@ class Session:
         while not self._posted.empty():
             command = self._posted.get()
             try:
+                if type(command) not in COMMANDS:
+                    raise UserError(f"There is no command {type(command).__name__}.")
                 self._note(COMMANDS[type(command)](self, command))
             except UserError as error:
                 self._note(Answer(command.id, False, str(error)))
@@ -201,6 +218,8 @@ class Session:
         return Answer(command.id, True, text, warnings)
 
     def _discard(self, command: Discard) -> Answer:
+        if not self._recording.busy:
+            raise UserError("Nothing is being recorded that could be dropped.")
         self._note(self._recording.drop())
         return Answer(command.id, True, "Not recorded.")
 
@@ -225,6 +244,8 @@ class Session:
         return Answer(command.id, True, f"Brought back {label}.")
 
     def _pause(self, command: Pause) -> Answer:
+        if self.source is None:
+            raise UserError("Frames are pushed into this session: there is nothing to pause.")
         self._recording.refuse_if_busy()
         self._paused = not self._paused if command.paused is None else command.paused
         return Answer(command.id, True, "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -73,6 +74,15 @@ class Recognizer:
         self._stamp = self.gallery.stamp()
         self.index = self.gallery.embeddings(self.encoder, self.settings.mirror_hands)
         self._pipeline.matcher = self._matcher()
+
+    @functools.cached_property
+    def still_detector(self) -> HandDetector:
+        """A detector for pictures that stand alone, as references do."""
+        return self._stack.enter_context(HandDetector(self.model, video=False, max_hands=1))
+
+    def warm_up_enrolment(self) -> None:
+        """Open what enrolment needs, so that naming doesn't hold the frames up."""
+        _ = self.still_detector
 
     def set_operating_point(self, calibration: Calibration) -> None:
         self.calibration = calibration

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import cv2
 import numpy as np
 
 from realtime.live.state import State
 from realtime.types import FrameResult
-from realtime.views.overlay import SMALLEST, THUMBNAIL, draw, make_strip
+from realtime.views.overlay import SMALLEST, THUMBNAIL, count_thumbnails, draw, make_strip
 
 
 class Canvas:
     """Draws each moment once, whichever thread asks first.
 
-    picture: gives a reference's picture by its id, uint8 (K, K, 3) BGR; None where it has gone.
+    Args:
+        pictures: gives references' pictures by their ids, uint8 (K, K, 3) BGR; without what has
+            gone.
     """
 
-    def __init__(self, picture: Callable[[str], np.ndarray | None]) -> None:
-        self._picture = picture
+    def __init__(self, pictures: Callable[[Collection[str]], dict[str, np.ndarray]]) -> None:
+        self._pictures = pictures
         self._lock = threading.Lock()
         self._drawn: tuple[FrameResult, State, np.ndarray] | None = None
-        self._thumbnails: dict[str, np.ndarray | None] = {}
+        self._thumbnails: dict[str, np.ndarray] = {}
         self._strip: tuple[tuple[tuple[str, str], ...], int, np.ndarray] | None = None
 
     def draw(self, result: FrameResult, state: State) -> np.ndarray:
@@ -37,15 +39,20 @@ class Canvas:
             return drawn[2]
 
     def _make_strip(self, references: tuple[tuple[str, str], ...], width: int) -> np.ndarray:
-        """The newest reference of each gesture; a reference is read once, when it is new."""
+        """The newest reference of each gesture, as many as there is room for.
+
+        A reference is read once, when it is first shown.
+        """
         if self._strip is None or self._strip[:2] != (references, width):
-            for _, id in references:
-                if id not in self._thumbnails:
-                    picture = self._picture(id)
-                    self._thumbnails[id] = None if picture is None else _thumbnail(picture)
-            pairs = [(label, self._thumbnails[id]) for label, id in references]
-            shown = [(label, picture) for label, picture in pairs if picture is not None]
-            self._strip = (references, width, make_strip(shown, width))
+            shown = dict(references[: count_thumbnails(width)])
+            new = [id for id in shown.values() if id not in self._thumbnails]
+            if new:
+                self._thumbnails |= {
+                    id: _thumbnail(picture) for id, picture in self._pictures(new).items()
+                }
+            pairs = [(n, self._thumbnails[id]) for n, id in shown.items() if id in self._thumbnails]
+            strip = make_strip(pairs, width, hidden=len(references) - len(shown))
+            self._strip = (references, width, strip)
         return self._strip[2]
 
 

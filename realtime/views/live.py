@@ -51,7 +51,7 @@ def run_live(settings: Settings, wanted: Wanted, program: str) -> None:
         session = stack.enter_context(open_session(settings))
         source = session.source
         assert source is not None
-        canvas = Canvas(session.recognizer.gallery.picture)
+        canvas = Canvas(session.recognizer.gallery.pictures)
         outputs: list[Output] = []
 
         def add(output: Output) -> None:
@@ -64,14 +64,13 @@ def run_live(settings: Settings, wanted: Wanted, program: str) -> None:
         if wanted.save is not None:
             video = SavedVideo(wanted.save, source.fps or 30.0, canvas)
             add(Threaded(video, lossless=not source.live))
-        view = _open_view(wanted.view)
+        view = _open_view(wanted.view, canvas)
         if view is not None:
             add(view)
-        _tell_gallery(session)
+        tell(session.recognizer.gallery.describe())
 
         def here() -> None:
             if isinstance(view, Window):
-                view.canvas = canvas
                 view.run(session.post)
 
         run_beside(
@@ -81,23 +80,17 @@ def run_live(settings: Settings, wanted: Wanted, program: str) -> None:
         )
 
 
-def _open_view(name: str | None) -> Window | Terminal | None:
+def _open_view(name: str | None, canvas: Canvas) -> Window | Terminal | None:
     if name == "none":
         return None
     if name == "window":
-        return Window()
+        return Window(canvas)
     if name is None and has_display():
         try:
-            return Window()
+            return Window(canvas)
         except UserError as error:
             tell(str(error))
     return Terminal()
-
-
-def _tell_gallery(session: Session) -> None:
-    count = len(session.state.references)
-    plural = "" if count == 1 else "s"
-    tell(f"{count} recorded gesture{plural} in {session.state.gallery}")
 
 
 def _header(session: Session) -> dict[str, object]:

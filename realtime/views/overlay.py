@@ -198,23 +198,34 @@ def _write_centred(canvas: np.ndarray, text: str, size: int) -> None:
     write(canvas, text, (x, canvas.shape[0] // 2 + size // 3), size, INK)
 
 
-def make_strip(thumbnails: Sequence[tuple[str, np.ndarray]], width: int = 640) -> np.ndarray:
-    """Recorded gestures side by side, uint8 (STRIP, width, 3) BGR.
+def count_thumbnails(width: int) -> int:
+    """How many thumbnails fit into a strip, beside the number of those that don't."""
+    return max((width - 30) // (THUMBNAIL + 10), 1)
 
-    thumbnails: label and uint8 (T, T, 3) BGR each.
+
+def make_strip(
+    thumbnails: Sequence[tuple[str, np.ndarray]], width: int = SMALLEST, hidden: int = 0
+) -> np.ndarray:
+    """Draw recorded gestures side by side.
+
+    Args:
+        thumbnails: label and uint8 (T, T, 3) BGR each; no more than count_thumbnails(width).
+        width: of the strip, in pixels.
+        hidden: how many more gestures there are.
+    Returns:
+        uint8 (STRIP, width, 3) BGR.
     """
     strip = np.full((STRIP, width, 3), PAPER, np.uint8)
-    size = THUMBNAIL
     if not thumbnails:
         write(strip, "No gesture recorded yet: press r", (12, STRIP // 2), 16, UNKNOWN)
     for i, (label, picture) in enumerate(thumbnails):
-        x = 6 + i * (size + 10)
-        if x + size > width - 34 and i < len(thumbnails) - 1:
-            write(strip, f"+{len(thumbnails) - i}", (x, STRIP // 2), 16, INK)
-            break
-        strip[4 : 4 + size, x : x + size] = cv2.resize(picture, (size, size))
+        x = 6 + i * (THUMBNAIL + 10)
+        strip[4 : 4 + THUMBNAIL, x : x + THUMBNAIL] = cv2.resize(picture, (THUMBNAIL, THUMBNAIL))
         short = label
-        while _width(short, 13) > size + 6 and len(short) > 1:
+        while _width(short, 13) > THUMBNAIL + 6 and len(short) > 1:
             short = short[:-2] + "…"
         write(strip, short, (x, STRIP - 8), 13, INK)
+    if hidden:
+        at = 6 + len(thumbnails) * (THUMBNAIL + 10)
+        write(strip, f"+{hidden}", (at, STRIP // 2), 16, INK)
     return strip

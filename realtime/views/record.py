@@ -34,33 +34,35 @@ def run_record(settings: Settings, label: str, image: Path | None, replace: bool
     if image is not None:
         picture = read_picture(image)
         with Recognizer(settings, video=False) as recognizer:
+            tell(recognizer.gallery.describe())
             warnings = enrol(recognizer, _find_hand(recognizer, picture, image), label, replace)
             _report(recognizer, label, warnings)
         return
     with open_session(settings, recording=True) as session:
         assert session.source is not None
+        tell(session.recognizer.gallery.describe())
         live = session.source.live
         if live:
             tell(f"Show {label!r} and hold it.")
         record = Record(countdown_s=COUNTDOWN_S if live else 0.0)
-        recording = _Recording(session, record, Name(label, replace))
+        recorder = _Recorder(session, record, Name(label, replace))
         run_beside(
-            run=lambda: session.run([recording]),
+            run=lambda: session.run([recorder]),
             stop=lambda: session.post(Quit()),
             here=lambda: None,
         )
-        answer = recording.answer
+        answer = recorder.answer
         if answer is None or not answer.done:
             raise UserError(
                 answer.text
-                if answer is not None and recording.named
+                if answer is not None and recorder.named
                 else f"No hand was seen in {session.source.name}, so nothing was recorded. Hold "
                 "the whole hand in view, with light on it, and record again."
             )
         _report(session.recognizer, label, answer.warnings)
 
 
-class _Recording:
+class _Recorder:
     """An output that records one gesture: it counts down aloud, names the shot, and quits."""
 
     def __init__(self, session: Session, record: Record, name: Name) -> None:

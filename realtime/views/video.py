@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
+from contextlib import ExitStack
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from engines.errors import UserError
-from engines.files import explain_errors
+from engines.files import explain_errors, replace_path
 from realtime.live.state import State
 from realtime.types import FrameResult
 from realtime.views.canvas import Canvas
@@ -20,9 +20,11 @@ LONGEST_GAP_S = 1.0
 class VideoWriter:
     """Writes beside FILE and renames at close(), so that FILE is a whole video or isn't there.
 
-    fps: of the file; a frame is repeated or left out so that media time follows frame time, but
-    a gap (a pause, an outage) is shortened to LONGEST_GAP_S.
-    Raises UserError where the file can't be written.
+    Args:
+        fps: of the file. A frame is repeated or left out so that media time follows frame time; a
+            gap (a pause, an outage) is shortened to LONGEST_GAP_S.
+    Raises:
+        UserError: the file can't be written.
     """
 
     def __init__(self, path: Path, fps: float) -> None:
@@ -31,21 +33,18 @@ class VideoWriter:
         if not path.parent.is_dir():
             raise UserError(f"--save can't write {path}: there is no folder {path.parent}.")
         self._path = path
-        self._part = path.with_name(f".{path.stem}.{os.getpid()}.mp4")
         self._fps = fps
         self._written = 0
         self._skipped_s = 0.0
-        self._size: tuple[int, int] | None = None
+        self._size = (0, 0)
         self._writer: cv2.VideoWriter | None = None
+        self._replacing = ExitStack()
+        self._part = path  # where it is written until it is whole
 
     def write(self, picture: np.ndarray, time_s: float) -> None:
-        """picture uint8 (H, W, 3) BGR; the first one sets the size."""
-        if self._writer is None or self._size is None:
-            self._size = (picture.shape[1] // 2 * 2, picture.shape[0] // 2 * 2)
-            codec = cv2.VideoWriter.fourcc(*"mp4v")
-            self._writer = cv2.VideoWriter(str(self._part), codec, self._fps, self._size)
-            if not self._writer.isOpened():
-                raise UserError(f"--save can't write {self._path}. Choose another folder.")
+        """Write a picture, uint8 (H, W, 3) BGR; the first one sets the size."""
+        if self._writer is None:
+            self._writer = self._open(picture)
         if (picture.shape[1], picture.shape[0]) != self._size:
             picture = cv2.resize(picture, self._size)
         behind_s = time_s - self._skipped_s - self._written / self._fps
@@ -59,16 +58,23 @@ class VideoWriter:
             return
         self._writer.release()
         self._writer = None
-        # cv2 keeps a full disk to itself; it shows in what can be read back. Ctrl-C may have come
-        # between a frame's writing and its counting: one more is whole too.
-        check = cv2.VideoCapture(str(self._part))
-        whole = check.get(cv2.CAP_PROP_FRAME_COUNT) >= self._written
-        check.release()
-        if not whole:
-            self._part.unlink(missing_ok=True)
-            raise UserError(f"{self._path} could not be written whole: make room on the disk.")
-        with explain_errors(f"--save can't write {self._path}"):
-            os.replace(self._part, self._path)
+        with explain_errors(f"--save can't write {self._path}"), self._replacing:
+            # cv2 is silent about a full disk; it shows in what can be read back. Ctrl-C may have
+            # come between a frame's writing and its counting: one more is whole too.
+            check = cv2.VideoCapture(str(self._part))
+            whole = check.get(cv2.CAP_PROP_FRAME_COUNT) >= self._written
+            check.release()
+            if not whole:
+                raise UserError(f"{self._path} could not be written whole: make room on the disk.")
+
+    def _open(self, picture: np.ndarray) -> cv2.VideoWriter:
+        self._size = (picture.shape[1] // 2 * 2, picture.shape[0] // 2 * 2)
+        self._part = self._replacing.enter_context(replace_path(self._path))
+        codec = cv2.VideoWriter.fourcc(*"mp4v")
+        writer = cv2.VideoWriter(str(self._part), codec, self._fps, self._size)
+        if not writer.isOpened():
+            raise UserError(f"--save can't write {self._path}. Choose another folder.")
+        return writer
 
     def __enter__(self) -> VideoWriter:
         return self

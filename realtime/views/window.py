@@ -51,13 +51,12 @@ class Window:
     `show` may be called by any thread. `run` belongs to the main one: macOS hands a window's
     events to no other.
 
-    Attributes:
-        canvas: what is shown is drawn by it; set before `run`.
+    Args:
+        canvas: draws what is shown.
     """
 
-    canvas: Canvas
-
-    def __init__(self) -> None:
+    def __init__(self, canvas: Canvas) -> None:
+        self._canvas = canvas
         os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # it would greet on stdout
         try:
             import pygame
@@ -85,6 +84,7 @@ class Window:
         self._result: FrameResult | None = None
         self._state: State | None = None
         self._text = ""  # the name typed so far
+        self._sent: str | None = None  # the command that carries it
         self._help = False
         self._note, self._note_until_s = "", 0.0
 
@@ -94,9 +94,10 @@ class Window:
     def run(self, post: Callable[[Command], object]) -> None:
         """Show what comes and post what is asked for, until the session is over."""
         while self._state is None or not self._state.over:
-            moment, events = self._mailbox.take(TICK_S), self._pygame.event.get()
+            moment = self._mailbox.take(TICK_S)
             if moment is not None:
                 self._take(*moment)
+            events = self._pygame.event.get()  # after _take, which drops keys from before a prompt
             for command in self._commands(events):
                 post(command)
             changed = moment is not None or events
@@ -109,7 +110,7 @@ class Window:
     def _take(self, result: FrameResult | None, state: State) -> None:
         asked = self._state is not None and self._state.naming is not None
         if state.naming is not None and not asked:
-            self._text = ""
+            self._text, self._sent = "", None
             self._pygame.event.clear(self._pygame.TEXTINPUT)  # keys from before the prompt
             # Never stopped: without it pygame names keys by their place, and shifted ones not at
             # all.
@@ -117,7 +118,7 @@ class Window:
         self._result, self._state = result or self._result, state
 
     def _draw(self, result: FrameResult, state: State) -> np.ndarray:
-        canvas = self.canvas.draw(result, state)
+        canvas = self._canvas.draw(result, state)
         note = self._note if time.monotonic() < self._note_until_s else ""
         if self._help or note or state.naming is not None:
             canvas = canvas.copy()  # others are shown it too
@@ -156,8 +157,10 @@ class Window:
         return [COMMANDS[key]()] if key in COMMANDS else []
 
     def _handle_typing(self, event: Any) -> list[Command]:
-        """A key while a name is typed."""
-        pygame = self._pygame
+        """A key while a name is typed. Until a name that was sent is answered, keys are ignored."""
+        pygame, state = self._pygame, self._state
+        if self._sent is not None and state is not None and state.answer(self._sent) is None:
+            return []
         if event.type == pygame.TEXTINPUT:
             self._text += event.text
         elif event.type == pygame.KEYDOWN:
@@ -166,7 +169,9 @@ class Window:
             if event.key == pygame.K_BACKSPACE:
                 self._text = self._text[:-1]
             if event.key in (pygame.K_RETURN, pygame.K_KP_ENTER) and self._text.strip():
-                return [Name(self._text)]
+                name = Name(self._text)
+                self._sent = name.id
+                return [name]
         return []
 
     def _save_snapshot(self) -> None:

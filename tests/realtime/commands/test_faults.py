@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pytest
 
 from realtime.sources.camera import list_cameras
 from tests.cli import (
+    PATIENCE_S,
     RUN,
     environment,
     events_until,
@@ -247,3 +249,28 @@ def test_a_reader_that_has_seen_enough(folder: Path, tmp_path: Path) -> None:
         err = process.stderr.read()
     assert json.loads(line)["type"] == "header"
     assert process.returncode == 0 and said(err) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux how full a pipe is")
+@HAND
+def test_stopped_while_nobody_reads_the_events(tmp_path: Path) -> None:
+    """The session's thread is stuck in a write that can't be ended; the program still ends."""
+    import fcntl
+    import termios
+
+    options = ("--camera", "demo", "--view", "none", "--events", "-", "--log-frames")
+    with start_py(*options, cwd=tmp_path) as process:
+        try:
+            events_until(process, "Open hand")
+            assert process.stdout is not None
+            pipe, pause = process.stdout.fileno(), threading.Event()
+            room = fcntl.fcntl(pipe, 1032)  # F_GETPIPE_SZ, which Python 3.10 knows by its name
+            filled = 0
+            while filled < room - 4096:  # a line is shorter
+                assert process.poll() is None
+                pause.wait(0.1)
+                filled = int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), "little")
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(PATIENCE_S) == 130
+        finally:
+            process.kill()

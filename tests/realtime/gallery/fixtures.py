@@ -84,7 +84,7 @@ def same(a: Reference, b: Reference) -> bool:
 def files_in(folder: Path) -> set[str]:
     """All paths below a gallery, without its trash."""
     paths = {p.relative_to(folder).as_posix() for p in folder.rglob("*")}
-    return {path for path in paths if not path.startswith(".trash")}
+    return {path for path in paths if ".trash" not in path.split("/")}
 
 
 def program(code: str, *arguments: object) -> subprocess.Popen[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -96,13 +95,13 @@ def test_where_folders_can_not_be_renamed(
     assert gallery.undo() == "A" and contents(gallery) == before
 
 
-@pytest.mark.parametrize("step", ["copyfile", "replace", "unlink"])
+@pytest.mark.parametrize("step", ["link", "replace", "unlink"])
 def test_a_deletion_cut_short_loses_nothing(
     gallery: Gallery, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     """Stopped at any step, the reference is in the gallery or comes back."""
     before = gallery.ids()
-    home = {"copyfile": shutil, "replace": os, "unlink": Path}[step]
+    home = {"link": os, "replace": os, "unlink": Path}[step]
     real = getattr(home, step)
 
     def stopped(path: object, *rest: object, **named: object) -> object:
@@ -129,3 +128,72 @@ def test_undo_tells_what_can_not_be_written(gallery: Gallery) -> None:
     (gallery.folder / "B").write_text("a file in the way")
     assert gallery.undo() == "B"  # under another folder's name
     assert gallery.labels() == {"A": 2, "B": 1}
+
+
+def trashed(gallery: Gallery, name: str) -> Path:
+    [path] = gallery.folder.glob(f".trash/*/{name}")
+    return path
+
+
+def test_a_damaged_deletion_is_passed_over(gallery: Gallery) -> None:
+    """What is damaged is set aside, and what was deleted before it can still be brought back."""
+    gallery.delete("A")
+    gallery.delete("B")
+    trashed(gallery, "B/2*.png").write_bytes(b"rubbish")
+    assert gallery.undo() == "A" and gallery.labels() == {"A": 2}
+    assert len(list((gallery.folder / ".damaged" / "B").iterdir())) == 2
+
+
+def test_half_of_a_deletion_comes_back(gallery: Gallery) -> None:
+    gallery.delete("A")
+    next(gallery.folder.glob(".trash/*/A/2*.json")).write_text("{")
+    assert gallery.undo() == "A" and gallery.labels() == {"A": 1, "B": 1}
+
+
+def test_a_deletion_whose_label_is_damaged_has_its_folders_name(gallery: Gallery) -> None:
+    gallery.delete("B")
+    trashed(gallery, "B/gesture.json").write_text("no JSON")
+    assert gallery.undo() == "B" and gallery.labels() == {"A": 2, "B": 1}
+
+
+def test_a_deletion_by_a_newer_version_is_told(gallery: Gallery) -> None:
+    gallery.delete("B")
+    trashed(gallery, "B/gesture.json").write_text('{"version": 99, "label": "B"}')
+    with pytest.raises(UserError, match="newer version"):
+        gallery.undo()
+
+
+def test_deletions_that_fail_push_no_other_out(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trash, "KEPT", 3)
+    gallery.delete("B")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trash, "put_gesture", full)
+        for _ in range(5):
+            with pytest.raises(UserError, match="No space left"):
+                gallery.delete("A")
+    assert gallery.undo() == "B" and gallery.labels() == {"A": 2, "B": 1}
+
+
+def test_a_trash_that_can_not_be_written_is_told_before_anything_is_stored(
+    gallery: Gallery,
+) -> None:
+    (gallery.folder / ".trash").write_text("a file in the way")
+    with pytest.raises(UserError, match="nothing was deleted"):
+        gallery.add(a_reference("A", 7), replace=True)
+    assert gallery.labels() == {"A": 2, "B": 1}
+
+
+def test_where_there_are_no_links(gallery: Gallery, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unsupported(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    before = contents(gallery)
+    monkeypatch.setattr(os, "link", unsupported)
+    gallery.delete_reference(gallery.references()[0].id)
+    assert gallery.undo() == "A" and contents(gallery) == before

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from engines.errors import UserError
-from realtime.live.output import Mailbox, Threaded, run_beside
+from realtime.live.output import Mailbox, Threaded, run_beside, wait_for_end
 from realtime.live.state import State
 from realtime.types import Frame, FrameResult
 
@@ -128,3 +128,36 @@ def test_ctrl_c_stops_the_loop_first() -> None:
     with pytest.raises(KeyboardInterrupt):
         run_beside(loop, stop=stopped.set, here=interrupted)
     assert finished.is_set()
+
+
+def test_a_failure_of_the_last_moment_is_raised_by_close() -> None:
+    class FailsAtTheEnd(Slow):
+        def show(self, result: FrameResult | None, state: State) -> None:
+            if state.over:
+                raise UserError("the disk is full")
+
+    failing = FailsAtTheEnd()
+    threaded = Threaded(failing, lossless=True)
+    threaded.show(result(0), STATE)
+    threaded.show(None, State("gestures", over=True))
+    with pytest.raises(UserError, match="disk is full"):
+        threaded.close()
+    assert failing.closed
+
+
+def test_ctrl_c_while_waiting_for_the_end() -> None:
+    """It doesn't cut the wait short; only a thread that never ends does."""
+
+    class Interrupted(threading.Event):
+        times = 0
+
+        def wait(self, timeout: float | None = None) -> bool:
+            self.times += 1
+            if self.times < 4:
+                raise KeyboardInterrupt
+            self.set()
+            return True
+
+    done = Interrupted()
+    wait_for_end(done)
+    assert done.times == 4

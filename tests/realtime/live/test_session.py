@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -98,7 +99,6 @@ def session(recognizer: Recognizer) -> Iterator[Callable[..., Session]]:
 
     def begin(*names: str | None) -> Session:
         recognizer.finish()
-        recognizer.unmute()
         return Session(recognizer, Shown(names))
 
     yield begin
@@ -177,8 +177,9 @@ def test_a_bad_name_can_be_corrected(session: Callable[..., Session]) -> None:
 
 def test_what_can_not_be_done_is_answered(session: Callable[..., Session]) -> None:
     name, delete, undone = Name("Nothing"), Delete(label="nobody"), Delete()
+    nothing = Discard()
     again, pause = Record(), Pause()
-    one = session(*["Fist"] * 8)
+    one = session(*["Fist"] * 9)
     at: dict[int, Command] = {
         0: name,
         1: delete,
@@ -187,6 +188,7 @@ def test_what_can_not_be_done_is_answered(session: Callable[..., Session]) -> No
         4: again,
         5: pause,
         6: Discard(),
+        7: nothing,
     }
     script = Script(one, at)
     one.run([script])
@@ -196,9 +198,52 @@ def test_what_can_not_be_done_is_answered(session: Callable[..., Session]) -> No
         (undone, "no gesture"),
         (again, "being recorded"),
         (pause, "being recorded"),
+        (nothing, "Nothing is being recorded"),
     ):
         answer = script.answer(command)
         assert not answer.done and word in answer.text
+
+
+def test_what_no_session_can_do_is_answered_too(session: Callable[..., Session]) -> None:
+    @dataclass(frozen=True)
+    class Dance(Command):
+        """No session knows it."""
+
+    dance, never = Dance(), Record(countdown_s=float("nan"))
+    one = session(*[None] * 4)
+    script = Script(one, {0: dance, 1: never})
+    one.run([script])
+    assert "no command Dance" in script.answer(dance).text and not script.answer(dance).done
+    assert "countdown" in script.answer(never).text and not script.answer(never).done
+
+
+def test_a_recording_that_the_end_cuts_short_is_answered(session: Callable[..., Session]) -> None:
+    command = Record(countdown_s=30.0)
+    one = session(*["Fist"] * 5)
+    script = Script(one, {1: command})
+    one.run([script], max_frames=4)
+    assert not script.answer(command).done and one.state.countdown is None
+    # The hand isn't muted any more.
+    record(session, "Fist")
+    one = session(*["Fist"] * 10)
+    script = Script(one)
+    one.run([script])
+    assert ("start", "Fist") in script.kinds()
+
+
+def test_outputs_learn_of_the_end_whatever_fails(
+    session: Callable[..., Session], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = session(*[None] * FOREVER)
+    script = Script(one, {1: Undo(), 2: Undo()})
+
+    def broken() -> str:
+        raise RuntimeError("a fault of the program")
+
+    monkeypatch.setattr(one.recognizer.gallery, "undo", broken)
+    with pytest.raises(RuntimeError):
+        one.run([script])
+    assert script.states[-1].over
 
 
 def test_nobody_in_view(session: Callable[..., Session], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -339,7 +384,11 @@ def test_frames_may_be_pushed(recognizer: Recognizer, session: Callable[..., Ses
     assert [event.label for result in results for event in result.events] == ["L"]
     last = one.finish()
     assert last is not None and [event.kind for event in last.events] == ["end"]
+    pause = Pause()
+    one.post(pause)
     assert one.finish() is None
+    answer = one.state.answer(pause.id)
+    assert answer is not None and "nothing to pause" in answer.text and one.state.over
 
 
 def test_commands_may_come_from_many_threads(session: Callable[..., Session]) -> None:

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -182,17 +183,20 @@ def test_the_prompt_shows_the_shot_and_what_is_typed() -> None:
 def test_a_moment_is_drawn_once_and_a_reference_read_once() -> None:
     read: list[str] = []
 
-    def picture(id: str) -> np.ndarray | None:
-        read.append(id)
-        return None if id == "gone" else THUMBNAIL
+    def pictures(ids: Collection[str]) -> dict[str, np.ndarray]:
+        read.extend(ids)
+        return {id: THUMBNAIL for id in ids if id != "gone"}
 
-    canvas, result = Canvas(picture), a_result()
+    canvas, result = Canvas(pictures), a_result()
     one = dataclasses.replace(STATE, references=(("A", "1"), ("B", "gone")))
     drawn = canvas.draw(result, one)
     assert canvas.draw(result, one) is drawn and read == ["1", "gone"]
     two = dataclasses.replace(one, references=(*one.references, ("C", "2")))
     changed(drawn, canvas.draw(result, two))
-    assert read == ["1", "gone", "2"]
+    assert read == ["1", "gone", "gone", "2"]
+    many = tuple((f"gesture {i}", f"many {i}") for i in range(300))
+    canvas.draw(result, dataclasses.replace(one, references=many))
+    assert len(read) < 4 + 20  # only what there is room for
 
 
 def test_version_and_help(tmp_path: Path) -> None:
