@@ -76,21 +76,28 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     if not argv or (argv[0].startswith("-") and argv[0] not in ("-h", "--help", "--version")):
         argv = ["live", *argv]
     parser = Parser(
-        prog="run.py",
+        prog=_program_name(),
         description="Show a gesture once, name it, and have it recognised.",
-        epilog="Without a command: live. Options of each: run.py COMMAND --help.",
+        epilog="Without a command: live. Options of each: COMMAND --help.",
     )
     parser.add_argument("--version", action="version", version=PROGRAM)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     if argv[0] not in COMMANDS and not argv[0].startswith("-"):
         parser.error(f"there is no command {argv[0]!r}; there are {', '.join(COMMANDS)}")
-    for name in COMMANDS if argv[0] in ("-h", "--help") else set(COMMANDS) & {argv[0]}:
+    named = [argv[0]] if argv[0] in COMMANDS else []
+    for name in COMMANDS if argv[0] in ("-h", "--help") else named:
         module = importlib.import_module(COMMANDS[name])
         command = commands.add_parser(name, help=module.HELP, description=module.HELP)
         if name == argv[0]:
             module.options(command)
             command.set_defaults(run=module.run, program=PROGRAM)
     return parser.parse_args(argv)
+
+
+def _program_name() -> str:
+    """What the person typed: run.py, or the installed command."""
+    name = os.path.basename(sys.argv[0]).removesuffix(".exe")
+    return name if name == "one-shot-gestures" else "run.py"
 
 
 class Parser(argparse.ArgumentParser):
@@ -108,12 +115,12 @@ def _sentence(error: UserError | ImportError) -> str:
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, ModuleNotFoundError):
+        module = str(error.name)
         install = {"onnx": 'pip install "onnx>=1.21,<2"'}.get(
-            str(error.name), "pip install -r requirements.txt"
+            module, "pip install -r requirements.txt"
         )
-        return (
-            f"the package {error.name} is missing; install what the program needs with: {install}"
-        )
+        package = {"cv2": "opencv-python (cv2)", "pygame": "pygame-ce (pygame)"}.get(module, module)
+        return f"the package {package} is missing; install what the program needs with: {install}"
     if ".so" in str(error):  # OpenCV on a bare Linux
         return f"{error}. On Debian and Ubuntu: apt-get install libgl1 libglib2.0-0"
     return (

@@ -14,6 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the project isn't installed
 
+from engines.errors import UserError
 from realtime import Settings, open_session
 from realtime.live.command import Command, Delete, Name, Quit, Record, Undo
 from realtime.live.session import Session
@@ -66,4 +67,7 @@ def main(camera: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else "demo")
+    try:
+        main(sys.argv[1] if len(sys.argv) > 1 else "demo")
+    except UserError as error:  # a sentence for the person
+        sys.exit(str(error))

@@ -62,7 +62,9 @@ def import_zip(gallery: Gallery, path: Path) -> int:
         try:
             archive = zipfile.ZipFile(path)
         except BROKEN:
-            raise UserError(f"{path} is no zip file: pass one that an export made.") from None
+            raise UserError(
+                f"{path} is not a whole zip file: pass one that `gestures export` made."
+            ) from None
         with archive:
             entries = _entries(archive, path)
             there = gallery.ids()
@@ -128,7 +130,7 @@ def _entries(archive: zipfile.ZipFile, path: Path) -> Entries:
         if outside or stat.S_ISLNK(info.external_attr >> 16):
             raise UserError(
                 f"{path} was not imported: {info.filename!r} in it leads out of the gallery's "
-                "folder. Pass a zip file made by exporting a gallery."
+                "folder. Pass a zip file that `gestures export` made."
             )
         own = parts and (parts[-1] == GESTURE or ID.fullmatch(os.path.splitext(parts[-1])[0]))
         hidden = any(part.startswith((".", "__MACOSX")) for part in parts)
@@ -136,7 +138,7 @@ def _entries(archive: zipfile.ZipFile, path: Path) -> Entries:
             entries["/".join(parts[:-1]), parts[-1]] = info
     if not any(name != GESTURE for _, name in entries):
         raise UserError(
-            f"{path} has no recorded gestures in it: pass a zip file made by exporting a gallery."
+            f"{path} has no recorded gestures in it: pass a zip file that `gestures export` made."
         )
     large = [e for e in entries.values() if e.file_size > _limit(e)]
     if large or sum(e.file_size for e in entries.values()) > LARGEST_TOTAL:

@@ -29,7 +29,7 @@ def own_gallery(settings: Settings, recording: bool) -> Iterator[Settings]:
         return
     if recording:
         raise UserError(
-            "The demo never touches your own gestures: say where to record its hand, with "
+            "The demo leaves your own gestures alone: say where to record its hand, with "
             "--gallery DIR."
         )
     with tempfile.TemporaryDirectory(prefix="demo-gestures-") as folder:

@@ -30,7 +30,7 @@ class EventFile:
         self._last = -1  # the last frame's index
         self._started: Counter[tuple[str, str]] = Counter()  # (side, label): ends to come
         self._file: IO[str]
-        with self._explain():
+        with self._explain("Name a file in a folder that you may write to."):
             if target == "-":
                 self._file = sys.stdout
             else:
@@ -73,9 +73,10 @@ class EventFile:
             self._file.write(text + "\n")
             self._file.flush()
 
-    def _explain(self) -> AbstractContextManager[None]:
-        fault = f"--events can't write {self._target}"
-        return explain_errors(fault, "Make room, or name another file.")
+    def _explain(
+        self, remedy: str = "Make room, or name another file."
+    ) -> AbstractContextManager[None]:
+        return explain_errors(f"--events can't write {self._target}", remedy)
 
 
 def event_line(event: GestureEvent) -> dict[str, Any]:

@@ -213,7 +213,9 @@ class Session:
 
     def _name(self, command: Name) -> Answer:
         warnings = tuple(self._recording.name(command))
-        text = f"Recorded {command.label.strip()}"
+        label = command.label.strip()
+        count = self.recognizer.gallery.labels().get(label, 1)
+        text = f"Recorded {label}" + (f" ({count} references)" if count > 1 else "")
         text += f", but {warnings[0]}" if warnings else "."
         return Answer(command.id, True, text, warnings)
 

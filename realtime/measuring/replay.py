@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from engines.errors import UserError
+from engines.files import explain_errors
 from realtime.live.burst import Shot
 from realtime.live.enrol import enrol
 from realtime.picture_files import list_pictures, read_picture
@@ -50,11 +51,13 @@ class Recognised:
     Attributes:
         starts: Frame and label of each gesture that started.
         hands: Frame, nearest label and accepted label (None: unknown) of each frame with a hand.
-        seconds: How long it took.
+        frames: How many frames were recognised.
+        seconds: How long that took.
     """
 
     starts: Sequence[tuple[int, str]]
     hands: Sequence[tuple[int, str | None, str | None]]
+    frames: int
     seconds: float
 
 
@@ -65,14 +68,18 @@ def read_segments(path: Path) -> list[Segment]:
         UserError: If the file isn't that.
     """
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))["segments"]
+        with explain_errors(f"{path} can't be read", "Name the file with the video's segments."):
+            text = path.read_text(encoding="utf-8")
+        rows = json.loads(text)["segments"]
+        if not isinstance(rows, list):
+            raise ValueError("its segments are no list")
         segments = [
             Segment(str(row["label"]), int(row["first_frame"]), int(row["last_frame"]))
             for row in rows
         ]
         if not segments or any(not 0 <= s.first_frame <= s.last_frame for s in segments):
             raise ValueError("there are none, or frames are out of order")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{path} holds no labelled segments ({error}). It takes JSON: "
             '{"segments": [{"label": "A", "first_frame": 0, "last_frame": 29}]}'
@@ -152,16 +159,17 @@ def _enrol(recognizer: Recognizer, label: str, frame: Frame) -> None:
 
 
 def _recognise(settings: Settings) -> Recognised:
-    starts, hands = [], []
+    starts, hands, frames = [], [], 0
     began = time.perf_counter()
     with source_of(settings) as source, Recognizer(settings) as recognizer:
         for frame in source:
             result = recognizer.step(frame)
+            frames += 1
             starts += [(e.frame, e.label) for e in result.events if e.kind == "start"]
             if result.matches:
                 match = result.matches[0]
                 hands.append((frame.index, match.nearest, match.label))
-    return Recognised(starts, hands, time.perf_counter() - began)
+    return Recognised(starts, hands, frames, time.perf_counter() - began)
 
 
 def figures(
@@ -193,5 +201,5 @@ def figures(
         "wrong_starts": wrong,
         "segments_not_exact": missed,
         "unknown_share_of_left_out": rejected,
-        "frames_per_second": round(len(truth) / recognised.seconds, 1),
+        "frames_per_second": round(recognised.frames / recognised.seconds, 1),
     }

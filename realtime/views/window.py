@@ -168,7 +168,7 @@ class Window:
                 return [Discard()]
             if event.key == pygame.K_BACKSPACE:
                 self._text = self._text[:-1]
-            if event.key in (pygame.K_RETURN, pygame.K_KP_ENTER) and self._text.strip():
+            if event.key in (pygame.K_RETURN, pygame.K_KP_ENTER):
                 name = Name(self._text)
                 self._sent = name.id
                 return [name]
