@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -39,7 +39,7 @@ class _Builder:
         self.nodes: list[onnx.NodeProto] = []
         self.weights: list[onnx.TensorProto] = []
 
-    def node(self, kind: str, inputs: list[str], output: str, **options: object) -> str:
+    def node(self, kind: str, inputs: list[str], output: str, **options: Any) -> str:
         from onnx import helper
 
         self.nodes.append(helper.make_node(kind, inputs, [output], name=output, **options))
@@ -125,7 +125,7 @@ class _Builder:
         map converted twice: the palm detector takes 8.9 ms instead of 16.
         """
         slopes = self.network.constant(operator.inputs[1]).reshape(-1, 1, 1, 1)
-        options = {"kernel_shape": [1, 1], "group": len(slopes)}
+        options: dict[str, Any] = {"kernel_shape": [1, 1], "group": len(slopes)}
         slope = self.constant(slopes, f"{plain}_slope")
         one = self.constant(np.ones((1, 1, 1, 1), np.float32), f"{plain}_one")
         rest = self.node("Sub", [one, slope], f"{plain}_rest")  # runtimes compute it once
@@ -251,7 +251,8 @@ def convert(bundle: Path, folder: Path = MODELS) -> list[Path]:
         digest = hashlib.sha256(data).hexdigest()
         if digest != expected:
             raise UserError(
-                f"{name} in {bundle} has SHA-256 {digest[:12]}…, expected {expected[:12]}…. {REMEDY}"
+                f"{name} in {bundle} has SHA-256 {digest[:12]}…, expected {expected[:12]}…. "
+                f"{REMEDY}"
             )
         source = f"{Path(path).name} of MediaPipe, Apache-2.0, SHA-256 {digest}"
         model = build_graph(read_network(data, bundle), spec, source)
