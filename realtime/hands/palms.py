@@ -6,6 +6,7 @@ Tracking" (2020); the numbers are those of MediaPipe's published graphs.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -20,6 +21,9 @@ WRIST, MIDDLE = 0, 2
 SAME_PALM = 0.3  # overlap of boxes from which on they show one palm
 SCALE = 2.6  # width of a hand's square over the longer side of its palm's box
 SHIFT_UP = 0.5  # of the box's height: the fingers are above the palm
+# MediaPipe's graph says 90 where radians are read, so that its first look at a hand is turned by
+# 0.465 rad. Both detectors see a new hand alike this way; from its second look on it is upright.
+TILT = math.remainder(90 - math.pi / 2, 2 * math.pi)
 
 
 @dataclass(frozen=True)
@@ -137,11 +141,11 @@ def in_picture(palm: Palm, side: float, corner: np.ndarray) -> Palm:
 
 
 def palm_square(palm: Palm) -> Square:
-    """The square around the hand of a palm; wrist → middle finger's knuckle points up in it."""
+    """The square around the hand of a palm, by the line wrist → middle finger's knuckle."""
     dx, dy = palm.joints[MIDDLE] - palm.joints[WRIST]
-    angle = float(np.arctan2(dx, -dy))
+    angle = math.atan2(dx, -dy) + TILT
     size = palm.box[2:] - palm.box[:2]
     x, y = (palm.box[2:] + palm.box[:2]) / 2
     up = SHIFT_UP * size[1]
     width = max(float(SCALE * size.max()), 1.0)
-    return Square(float(x + up * np.sin(angle)), float(y - up * np.cos(angle)), width, angle)
+    return Square(float(x + up * math.sin(angle)), float(y - up * math.cos(angle)), width, angle)
