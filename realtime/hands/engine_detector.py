@@ -22,7 +22,7 @@ from realtime.hands.palms import box_overlap, decode, in_picture, letterbox, pal
 from realtime.hands.tracks import Tracker
 from realtime.types import Detection, Frame, Hand, Square
 
-SEARCH_S = 0.25  # between searches for another hand while one is tracked
+SEARCH_S = 0.15  # between searches for another hand while one is tracked
 SAME_HAND = 0.5  # overlap of two squares from which on they show one hand
 DEPTH = 2.5  # the hand network's z to the scale of its x and y: MediaPipe's normalize_z is 0.4
 DOUBLES_BOX = 0.2  # two hands are one where their boxes overlap by more than this
@@ -102,12 +102,9 @@ class EngineDetector:
         lost = len(found) < len(self._squares)
         if (search or lost) and len(found) < self._max_hands:
             self._searched_s = self._time_s
-            tracked = [_box(upright_square(detection.landmarks)) for detection in found]
-            new = [
-                square
-                for square in self._find_hands(image)
-                if all(box_overlap(_box(square), box) <= SAME_HAND for box in tracked)
-            ][: self._max_hands - len(found)]
+            boxes = [_box(upright_square(detection.landmarks)) for detection in found]
+            new = [square for square in self._find_hands(image) if _is_apart(_box(square), boxes)]
+            new = new[: self._max_hands - len(found)]
             found = _without_doubles(found + self._read_hands(image, new))
         self._squares = [upright_square(detection.landmarks) for detection in found]
         return found
@@ -172,6 +169,10 @@ def _box(square: Square) -> np.ndarray:
     """The square unturned, (4,) x0 y0 x1 y1."""
     half = square.width / 2
     return np.array([square.x - half, square.y - half, square.x + half, square.y + half])
+
+
+def _is_apart(box: np.ndarray, others: Sequence[np.ndarray]) -> bool:
+    return all(box_overlap(box, other) <= SAME_HAND for other in others)
 
 
 def _without_doubles(detections: list[Detection]) -> list[Detection]:
