@@ -8,7 +8,7 @@ import cv2
 
 from realtime.gallery.labels import check_label
 from realtime.gallery.reference import Reference, make_reference
-from realtime.hands.detector import HandDetector, detect_picture
+from realtime.hands.detector import Detector, detect_picture
 from realtime.live.burst import Shot, find_faults
 from realtime.recognition.recognizer import Recognizer
 
@@ -32,14 +32,14 @@ def enrol(recognizer: Recognizer, shot: Shot, label: str, replace: bool = False)
             "two may be taken for one another"
         )
     reference = make_reference(shot.frame.image, shot.hand, label)
-    with HandDetector(recognizer.model, video=False, max_hands=1) as detector:
+    with recognizer.open_detector(video=False, max_hands=1) as detector:
         reference = add_twin(reference, detector)
     recognizer.gallery.add(reference, replace=replace)
     recognizer.refresh()
     return warnings
 
 
-def add_twin(reference: Reference, detector: HandDetector) -> Reference:
+def add_twin(reference: Reference, detector: Detector) -> Reference:
     """Add what the detector sees in the picture's mirror image, if it sees a hand there.
 
     Detectors aren't symmetric: without its twin, the person's other hand is known less well.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -18,9 +20,11 @@ from realtime.drawn.pose import GESTURES
 from realtime.hands.detector import HandDetector, detect_picture, encoder_inputs
 from realtime.hands.engine_detector import SEARCH_S, EngineDetector
 from realtime.hands.geometry import upright_square
+from realtime.recognition.recognizer import Recognizer
+from realtime.settings import Settings
 from realtime.sources.demo import DEMO_GESTURES, FPS, demo_image, demo_reference
 from realtime.types import Detection, Frame
-from tests.cli import hand_picture
+from tests.cli import ROOT, environment, hand_picture
 
 WALL = np.full((480, 640, 3), 180, np.uint8)
 FRAMES = 90  # of the drawn performance: two gestures and the ways between them
@@ -239,6 +243,33 @@ def test_the_same_drawn_gestures_are_hands(hand_model_path: Path) -> None:
             picture = hand_picture(gesture)
             theirs, ours = reference.detections(picture), detector.detections(picture)
             assert [d.side for d in ours] == [d.side for d in theirs], gesture
+
+
+def test_the_demo_runs_without_mediapipe_and_its_model(tmp_path: Path) -> None:
+    """Its gestures are taught, recognised and their ends told."""
+    code = (
+        "import sys; from realtime import recognize\n"
+        "sys.modules['mediapipe'] = None\n"
+        "results = recognize('demo', detector='engine')\n"
+        "events = []\n"
+        "for result in results:\n"
+        "    events += [event.label for event in result.events if event.kind == 'start']\n"
+        "    if result.frame.index == 100: break\n"
+        "print(events)"
+    )
+    env = environment(XDG_CACHE_HOME=str(tmp_path), PIP_INDEX_URL="http://127.0.0.1:9")
+    env["PYTHONPATH"] = str(ROOT)
+    env.pop("GESTURES_HAND_MODEL", None)
+    answer = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True
+    )
+    assert answer.stdout.strip() == str(list(DEMO_GESTURES[:3])), answer.stderr
+
+
+def test_another_detector_is_refused(tmp_path: Path) -> None:
+    settings = Settings(gallery=str(tmp_path), detector="psychic")
+    with pytest.raises(UserError, match="--detector takes mediapipe or engine; got 'psychic'"):
+        Recognizer(settings)
 
 
 @pytest.mark.parametrize("role", [PALM.role, HAND.role])
