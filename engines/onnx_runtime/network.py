@@ -47,7 +47,22 @@ class OnnxNetwork:
         self._spec = spec
 
     def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
-        """Run the network on float32 (N, 3, S, S), N ≥ 1: its outputs by name, each (N, …)."""
+        """Run the network.
+
+        Args:
+            batch: float32 (N, 3, S, S), N ≥ 1.
+
+        Returns:
+            Its outputs by name, each float32 (N, …).
+
+        Raises:
+            UserError: if ONNX Runtime fails.
+        """
         names = list(self._spec.outputs)
-        values = self._session.run(names, {self._spec.input_name: batch})
+        try:
+            values = self._session.run(names, {self._spec.input_name: batch})
+        except Exception as error:  # out of memory
+            raise UserError(
+                f"ONNX Runtime can't run the {self._spec.role} network ({reason(error)}). {REMEDY}"
+            ) from None
         return dict(zip(names, values, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import shutil
 import subprocess
@@ -185,6 +186,7 @@ def test_frames_of_another_size() -> None:
             assert (box > 0).all() and (box < size).all()
 
 
+@functools.cache
 def odd_frames() -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
     sizes = [(1, 1), (1, 640), (480, 1), (2, 3), (5, 3000), (191, 193)]

@@ -79,6 +79,12 @@ def test_a_batch_is_its_pictures_one_by_one(spec) -> None:
             assert np.allclose(together[name][i], alone[0], rtol=1e-4, atol=1e-3), name
 
 
+def test_what_cannot_be_run_is_said(spec) -> None:
+    network = OnnxNetwork(MODELS / f"{spec.role}.onnx", spec)
+    with pytest.raises(UserError, match=f"can't run the {spec.role} network"):
+        network.run(np.zeros((1, 3, 8, 8), np.float32))
+
+
 def test_the_command_makes_the_shipped_files(hand_model_path: Path, tmp_path: Path) -> None:
     for made in convert(hand_model_path, tmp_path):
         shipped = MODELS / made.name
