@@ -20,7 +20,8 @@ class Settings:
     gallery: str | None = None  # None: GALLERY, or a temporary one for the demo
     encoder: str = "default"
     engine: str = "auto"
-    hand_model: str | None = None
+    detector: str = "mediapipe"  # or "engine"
+    hand_model: str | None = None  # of MediaPipe's detector
     hands: int = 2
     mirror_hands: bool = True
     far: float | None = None  # None: what the encoder was calibrated at

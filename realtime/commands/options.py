@@ -36,6 +36,15 @@ def encoder_option(
     )
 
 
+def detector_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--detector",
+        choices=("mediapipe", "engine"),
+        default=Settings.detector,
+        help="what finds hands: MediaPipe, or its networks on our own engine (%(default)s)",
+    )
+
+
 def hand_model_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--hand-model", metavar="FILE", help="MediaPipe's hand_landmarker.task")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -28,6 +28,26 @@ STILL_LOOKS = 3  # detections of a single picture; see HandDetector.detections
 STEP_MS = 33  # between these; timestamps must strictly increase
 BORDERS = (0.0, 0.25, 0.5)  # of the longer side; without one, hands in tight pictures aren't found
 BLANK = np.zeros((64, 64, 3), np.uint8)
+
+
+class Detector(Protocol):
+    """What finds hands. Use it as a context manager, or call close()."""
+
+    def detect(self, frame: Frame) -> list[Hand]:
+        """Hands in one frame, the larger first."""
+        ...
+
+    def detections(self, image: np.ndarray, time_s: float = 0.0) -> list[Detection]:
+        """Hands in uint8 (H, W, 3) BGR, untracked and uncut."""
+        ...
+
+    def close(self) -> None:
+        """Free the networks."""
+        ...
+
+    def __enter__(self) -> Detector: ...
+
+    def __exit__(self, *_: object) -> None: ...
 
 
 class HandDetector:
@@ -70,15 +90,8 @@ class HandDetector:
     def detect(self, frame: Frame) -> list[Hand]:
         """Find and cut the hands of a frame, the larger first."""
         detections = self.detections(frame.image, frame.time_s)
-        if self._video:
-            tracked = self._tracker.update(detections, frame.time_s)
-        else:
-            tracked = list(enumerate(detections))
-        hands = [
-            cut_hand(frame.image, detection, self._crop_size, self._mirror_hands, track)
-            for track, detection in tracked
-        ]
-        return sorted(hands, key=lambda hand: -hand.square.width)
+        tracker = self._tracker if self._video else None
+        return cut_hands(frame, detections, self._crop_size, self._mirror_hands, tracker)
 
     def detections(self, image: np.ndarray, time_s: float = 0.0) -> list[Detection]:
         """Find the hands of a picture, without tracking and cutting.
@@ -135,7 +148,7 @@ class HandDetector:
         self.close()
 
 
-def detect_picture(detector: HandDetector, image: np.ndarray) -> Detection | None:
+def detect_picture(detector: Detector, image: np.ndarray) -> Detection | None:
     """Find the largest hand of a picture, if need be with a replicated border around it.
 
     Args:
@@ -155,6 +168,25 @@ def detect_picture(detector: HandDetector, image: np.ndarray) -> Detection | Non
                 largest, landmarks=largest.landmarks - np.array([pad, pad, 0], np.float32)
             )
     return None
+
+
+def cut_hands(
+    frame: Frame,
+    detections: list[Detection],
+    crop_size: int,
+    mirror_hands: bool,
+    tracker: Tracker | None,
+) -> list[Hand]:
+    """Detections in a frame → hands, the larger first; without a tracker each is its own track."""
+    if tracker is None:
+        tracked = list(enumerate(detections))
+    else:
+        tracked = tracker.update(detections, frame.time_s)
+    hands = [
+        cut_hand(frame.image, detection, crop_size, mirror_hands, track)
+        for track, detection in tracked
+    ]
+    return sorted(hands, key=lambda hand: -hand.square.width)
 
 
 def cut_hand(

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from engines.errors import UserError
 from realtime.gallery.reference import make_reference
-from realtime.hands.detector import HandDetector, cut_hand, detect_picture
+from realtime.hands.detector import cut_hand, detect_picture
 from realtime.live.enrol import add_twin
 from realtime.recognition.recognizer import Recognizer
 from realtime.settings import Settings
@@ -49,7 +49,7 @@ def teach(recognizer: Recognizer) -> None:
     if recognizer.settings.camera != DEMO or recognizer.gallery.labels():
         return
     size, mirror = recognizer.encoder.spec.crop_size, recognizer.settings.mirror_hands
-    with HandDetector(recognizer.model, video=False) as detector:
+    with recognizer.open_detector(video=False) as detector:
         for label in DEMO_GESTURES:
             image = demo_reference(label)
             detection = detect_picture(detector, image)

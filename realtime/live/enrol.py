@@ -8,7 +8,7 @@ import cv2
 
 from realtime.gallery.labels import check_label
 from realtime.gallery.reference import Reference, make_reference
-from realtime.hands.detector import HandDetector, detect_picture
+from realtime.hands.detector import Detector, detect_picture
 from realtime.live.burst import Shot, find_faults
 from realtime.recognition.recognizer import Recognizer
 
@@ -38,7 +38,7 @@ def enrol(recognizer: Recognizer, shot: Shot, label: str, replace: bool = False)
     return warnings
 
 
-def add_twin(reference: Reference, detector: HandDetector) -> Reference:
+def add_twin(reference: Reference, detector: Detector) -> Reference:
     """Add what the detector sees in the picture's mirror image, if it sees a hand there.
 
     Detectors aren't symmetric: without its twin, the person's other hand is known less well.

@@ -23,7 +23,8 @@ def open_session(settings: Settings, recording: bool = False) -> Iterator[Sessio
     Raises UserError.
     """
     with ExitStack() as stack:
-        hand_model(settings.hand_model)  # may take a minute, without the camera's light on
+        if settings.detector == "mediapipe":
+            hand_model(settings.hand_model)  # may take a minute, without the camera's light on
         settings = stack.enter_context(demo.own_gallery(settings, recording))
         source = stack.enter_context(source_of(settings))
         recognizer = stack.enter_context(Recognizer(settings, video=not source.unrelated))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from engines.encoder import Encoder
-from realtime.hands.detector import HandDetector, encoder_inputs
+from realtime.hands.detector import Detector, encoder_inputs
 from realtime.recognition.match import Matcher
 from realtime.recognition.smooth import Smoother
 from realtime.types import Frame, FrameResult, GestureEvent, Hand, Match
@@ -18,7 +18,7 @@ class Pipeline:
         matcher: may be replaced between frames, when the gallery or the operating point changes.
     """
 
-    def __init__(self, detector: HandDetector, encoder: Encoder, matcher: Matcher) -> None:
+    def __init__(self, detector: Detector, encoder: Encoder, matcher: Matcher) -> None:
         self.matcher = matcher
         self._detector = detector
         self._encoder = encoder

@@ -14,7 +14,8 @@ from engines.encoder import Encoder, encoder_path, open_encoder
 from engines.errors import UserError
 from engines.say import warn
 from realtime.gallery.gallery import Gallery
-from realtime.hands.detector import HandDetector, encoder_inputs
+from realtime.hands.detector import Detector, HandDetector, encoder_inputs
+from realtime.hands.engine_detector import EngineDetector
 from realtime.hands.model import hand_model
 from realtime.recognition.match import Matcher
 from realtime.recognition.pipeline import Pipeline
@@ -49,17 +50,8 @@ class Recognizer:
         self.encoder = open_encoder(settings.encoder, settings.engine)
         self._stack.callback(self.encoder.close)
         self.calibration = open_calibration(settings.encoder, self.encoder, settings.far)
-        self.model = hand_model(settings.hand_model)
         self.gallery = Gallery(Path(settings.gallery or GALLERY))
-        self.detector = self._stack.enter_context(
-            HandDetector(
-                self.model,
-                video=video,
-                max_hands=settings.hands,
-                crop_size=self.encoder.spec.crop_size,
-                mirror_hands=settings.mirror_hands,
-            )
-        )
+        self.detector = self._stack.enter_context(self.open_detector(video, settings.hands))
         nothing = np.zeros((0, self.encoder.spec.dim), np.float32)
         self._pipeline = Pipeline(
             self.detector,
@@ -67,6 +59,26 @@ class Recognizer:
             Matcher(self.encoder.spec, (), nothing, self.calibration),
         )
         self.refresh()
+
+    def open_detector(self, video: bool, max_hands: int = 2) -> Detector:
+        """Open another hand detector like the recognizer's own. Raises UserError.
+
+        Args:
+            video: frames follow one another; False for unrelated pictures.
+            max_hands: how many hands are looked for.
+        """
+        size, mirror = self.encoder.spec.crop_size, self.settings.mirror_hands
+        kind = self.settings.detector
+        if kind == "engine":
+            return EngineDetector(
+                video=video, max_hands=max_hands, crop_size=size, mirror_hands=mirror
+            )
+        if kind == "mediapipe":
+            model = hand_model(self.settings.hand_model)
+            return HandDetector(
+                model, video=video, max_hands=max_hands, crop_size=size, mirror_hands=mirror
+            )
+        raise UserError(f"--detector takes mediapipe or engine; got {kind!r}.")
 
     def refresh(self) -> None:
         """Take in what changed in the gallery, by whichever program."""
@@ -76,9 +88,9 @@ class Recognizer:
         self._pipeline.matcher = self._matcher()
 
     @functools.cached_property
-    def still_detector(self) -> HandDetector:
+    def still_detector(self) -> Detector:
         """A detector for pictures that stand alone, as references do."""
-        return self._stack.enter_context(HandDetector(self.model, video=False, max_hands=1))
+        return self._stack.enter_context(self.open_detector(video=False, max_hands=1))
 
     def warm_up_enrolment(self) -> None:
         """Open what enrolment needs, so that naming doesn't hold the frames up."""

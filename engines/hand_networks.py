@@ -1,0 +1,43 @@
+"""What the two networks that find hands take and give, whichever engine runs them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ROLE_KEY = "hand_network_role"  # of the ONNX files' metadata
+SOURCE_KEY = "hand_network_source"
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """One of the networks. Its tensors are float32 with a leading batch axis.
+
+    Attributes:
+        role: "palm" or "hand".
+        input_name: name of its only input: RGB, 0…1.
+        size: S, height and width of that input, pixels.
+        outputs: its outputs by name, each with its shape without the batch axis.
+    """
+
+    role: str
+    input_name: str
+    size: int
+    outputs: dict[str, tuple[int, ...]]
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(3, S, S)."""
+        return 3, self.size, self.size
+
+
+# boxes: x, y of the centre, width, height, then x, y of seven joints, in pixels from the anchor's
+# centre; scores: logits.
+PALM = NetworkSpec("palm", "picture", 192, {"boxes": (2016, 18), "scores": (2016,)})
+# landmarks: pixels of the crop, z on a scale of its own; presence and right: 0…1, the crop shows a
+# hand, and it is a right one; world_landmarks: metres, in the crop's orientation.
+HAND = NetworkSpec(
+    "hand",
+    "crop",
+    224,
+    {"landmarks": (21, 3), "presence": (), "right": (), "world_landmarks": (21, 3)},
+)

@@ -1,0 +1,68 @@
+"""One of the networks that find hands, in ONNX Runtime on the CPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from engines.errors import UserError
+from engines.hand_networks import ROLE_KEY, NetworkSpec
+from engines.onnx_runtime.session import cpu_session, reason
+
+REMEDY = "Make it again with: python -m train.backbone.hand_networks"
+
+
+class OnnxNetwork:
+    """A network's ONNX file in ONNX Runtime. Threads may share it."""
+
+    def __init__(self, path: Path, spec: NetworkSpec) -> None:
+        """Open the file.
+
+        Args:
+            path: the ONNX file.
+            spec: what it has to take and give.
+
+        Raises:
+            UserError: if the file is missing, damaged or another network.
+        """
+        try:
+            self._session = cpu_session(path)
+        except ModuleNotFoundError:
+            raise
+        except Exception as error:  # onnxruntime raises its own unrelated types
+            raise UserError(
+                f"{path} can't be opened as an ONNX file ({reason(error)}). {REMEDY}"
+            ) from None
+        role = self._session.get_modelmeta().custom_metadata_map.get(ROLE_KEY)
+        if role != spec.role:
+            raise UserError(f"{path} is not the {spec.role} network ({role=}). {REMEDY}")
+        inputs = {i.name: tuple(i.shape[1:]) for i in self._session.get_inputs()}
+        outputs = {o.name: tuple(o.shape[1:]) for o in self._session.get_outputs()}
+        if inputs != {spec.input_name: spec.input_shape} or outputs != spec.outputs:
+            raise UserError(
+                f"{path} takes {inputs} and gives {outputs}; expected "
+                f"{ {spec.input_name: spec.input_shape} } and {spec.outputs}. {REMEDY}"
+            )
+        self._spec = spec
+
+    def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+        """Run the network.
+
+        Args:
+            batch: float32 (N, 3, S, S), N ≥ 1.
+
+        Returns:
+            Its outputs by name, each float32 (N, …).
+
+        Raises:
+            UserError: if ONNX Runtime fails.
+        """
+        names = list(self._spec.outputs)
+        try:
+            values = self._session.run(names, {self._spec.input_name: batch})
+        except Exception as error:  # out of memory
+            raise UserError(
+                f"ONNX Runtime can't run the {self._spec.role} network ({reason(error)}). {REMEDY}"
+            ) from None
+        return dict(zip(names, values, strict=True))

@@ -1,0 +1,192 @@
+"""Hands in pictures with our own copies of the two networks, run by one of our engines.
+
+The palm network looks for hands in the whole picture; the hand network looks at a turned square
+around each hand and gives landmarks, and these give the square for the next frame. So while as
+many hands are tracked as there may be, the palm network doesn't run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from engines.encoder import MODELS
+from engines.hand_networks import HAND, PALM
+from engines.onnx_runtime.network import OnnxNetwork
+from realtime.hands.detector import STILL_LOOKS, cut_hands
+from realtime.hands.geometry import bounding_box, crop_matrix, upright_square
+from realtime.hands.palms import box_overlap, decode, in_picture, letterbox, palm_square, suppress
+from realtime.hands.tracks import Tracker
+from realtime.types import Detection, Frame, Hand, Square
+
+SEARCH_S = 0.15  # between searches for another hand while one is tracked
+SAME_HAND = 0.5  # overlap of two squares from which on they show one hand
+DEPTH = 2.5  # the hand network's z to the scale of its x and y: MediaPipe's normalize_z is 0.4
+DOUBLES_BOX = 0.2  # two hands are one where their boxes overlap by more than this
+DOUBLES_REACH = 0.2  # and where many joints are nearer to each other than this, in palm lengths
+DOUBLES_JOINTS = 10  # how many are many
+PALM_SIDES = ((0, 5), (5, 17), (17, 0))  # wrist, index finger's knuckle, little finger's knuckle
+
+
+class EngineDetector:
+    """Finds hands as `HandDetector` does, without MediaPipe.
+
+    Use it as a context manager, or call close().
+    """
+
+    def __init__(
+        self,
+        folder: Path = MODELS,
+        *,
+        video: bool,
+        max_hands: int = 2,
+        crop_size: int = 224,
+        mirror_hands: bool = True,
+        confidence: float = 0.5,
+    ) -> None:
+        """Open the networks.
+
+        Args:
+            folder: where palm.onnx and hand.onnx are.
+            video: frames follow one another (hands are tracked); otherwise each stands alone.
+            max_hands: how many hands are looked for.
+            crop_size: S of Hand.crop.
+            mirror_hands: left hands are cut as right ones.
+            confidence: least score of a palm, and of a hand's presence, 0…1.
+
+        Raises:
+            UserError: if a network can't be opened.
+        """
+        self._palm = OnnxNetwork(folder / f"{PALM.role}.onnx", PALM)
+        self._hand = OnnxNetwork(folder / f"{HAND.role}.onnx", HAND)
+        self._video = video
+        self._max_hands = max_hands
+        self._crop_size = crop_size
+        self._mirror_hands = mirror_hands
+        self._confidence = confidence
+        self._tracker = Tracker()
+        self._shape: tuple[int, ...] = ()
+        self._squares: list[Square] = []
+        self._time_s = 0.0
+        self._searched_s = -SEARCH_S
+
+    def detect(self, frame: Frame) -> list[Hand]:
+        """Hands in one frame, the larger first."""
+        detections = self.detections(frame.image, frame.time_s)
+        tracker = self._tracker if self._video else None
+        return cut_hands(frame, detections, self._crop_size, self._mirror_hands, tracker)
+
+    def detections(self, image: np.ndarray, time_s: float = 0.0) -> list[Detection]:
+        """Hands in uint8 (H, W, 3) BGR, untracked and uncut.
+
+        A picture that stands alone is looked at STILL_LOOKS times, see `HandDetector.detections`.
+        """
+        if not self._video:
+            self._squares = []
+            found = self._look(image, search=True)
+            for _ in range(STILL_LOOKS - 1 if found else 0):
+                found = self._look(image, search=False)
+            return found
+        if image.shape != self._shape:  # another picture size: the squares mean nothing in it
+            self._shape, self._squares = image.shape, []
+        self._time_s = time_s
+        due = not 0 <= time_s - self._searched_s < SEARCH_S
+        return self._look(image, search=due or not self._squares)
+
+    def _look(self, image: np.ndarray, search: bool) -> list[Detection]:
+        """Read the tracked squares; search if asked to, or where a tracked hand is lost."""
+        found = _without_doubles(self._read_hands(image, self._squares))
+        lost = len(found) < len(self._squares)
+        if (search or lost) and len(found) < self._max_hands:
+            self._searched_s = self._time_s
+            boxes = [_box(upright_square(detection.landmarks)) for detection in found]
+            new = [square for square in self._find_hands(image) if _is_apart(_box(square), boxes)]
+            new = new[: self._max_hands - len(found)]
+            found = _without_doubles(found + self._read_hands(image, new))
+        self._squares = [upright_square(detection.landmarks) for detection in found]
+        return found
+
+    def _find_hands(self, image: np.ndarray) -> list[Square]:
+        """Squares around the hands whose palms the palm network sees, surest first."""
+        picture, side, corner = letterbox(image)
+        outputs = self._palm.run(picture)
+        palms = suppress(decode(outputs["boxes"][0], outputs["scores"][0], self._confidence))
+        return [palm_square(in_picture(palm, side, corner)) for palm in palms[: self._max_hands]]
+
+    def _read_hands(self, image: np.ndarray, squares: Sequence[Square]) -> list[Detection]:
+        """What the hand network says of each square that shows a hand."""
+        if not squares:
+            return []
+        matrices = [crop_matrix(square, HAND.size) for square in squares]
+        crops = [
+            # Whole numbers are read, as in `letterbox`; what lies outside repeats the border.
+            cv2.warpAffine(image, matrix, (HAND.size,) * 2, borderMode=cv2.BORDER_REPLICATE)
+            for matrix in matrices
+        ]
+        outputs = self._hand.run(cv2.dnn.blobFromImages(crops, 1 / 255, swapRB=True))
+        return [
+            _detection(
+                outputs["landmarks"][i],
+                outputs["world_landmarks"][i],
+                float(outputs["right"][i]),
+                square,
+            )
+            for i, square in enumerate(squares)
+            if outputs["presence"][i] > self._confidence
+        ]
+
+    def close(self) -> None:
+        """Does nothing: Python frees the networks."""
+
+    def __enter__(self) -> EngineDetector:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _detection(
+    landmarks: np.ndarray, world_landmarks: np.ndarray, right: float, square: Square
+) -> Detection:
+    """The hand network's outputs for one crop → a detection in the picture."""
+    cos, sin = np.cos(square.angle), np.sin(square.angle)
+    turn = np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]])
+    points = (landmarks - (HAND.size / 2, HAND.size / 2, 0)) * (square.width / HAND.size)
+    placed = points * (1, 1, DEPTH) @ turn + (square.x, square.y, 0)
+    side = "right" if right > 0.5 else "left"
+    return Detection(
+        placed.astype(np.float32),
+        (world_landmarks @ turn).astype(np.float32),
+        side,
+        max(right, 1 - right),
+    )
+
+
+def _box(square: Square) -> np.ndarray:
+    """The square unturned, (4,) x0 y0 x1 y1."""
+    half = square.width / 2
+    return np.array([square.x - half, square.y - half, square.x + half, square.y + half])
+
+
+def _is_apart(box: np.ndarray, others: Sequence[np.ndarray]) -> bool:
+    return all(box_overlap(box, other) <= SAME_HAND for other in others)
+
+
+def _without_doubles(detections: list[Detection]) -> list[Detection]:
+    """Drop hands that an earlier one already is: overlapping boxes and many joints together."""
+    kept: list[Detection] = []
+    for detection in detections:
+        if not any(_same_hand(detection, other) for other in kept):
+            kept.append(detection)
+    return kept
+
+
+def _same_hand(one: Detection, other: Detection) -> bool:
+    points = one.landmarks[:, :2], other.landmarks[:, :2]
+    size = max(float(np.linalg.norm(p[a] - p[b])) for p in points for a, b in PALM_SIDES)
+    near = np.linalg.norm(points[0] - points[1], axis=1) < DOUBLES_REACH * size
+    overlap = box_overlap(bounding_box(points[0]), bounding_box(points[1]))
+    return int(near.sum()) >= DOUBLES_JOINTS and overlap > DOUBLES_BOX
