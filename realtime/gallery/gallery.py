@@ -99,8 +99,11 @@ class Gallery:
     def add(self, reference: Reference, replace: bool = False) -> Reference:
         """Store a reference; on the disk when this returns, whole or not at all.
 
-        replace: the gesture's other references go to the trash, once this one is there. Returns it
-        as stored: its label in NFC, and with a new id where the gallery has that one already.
+        Args:
+            replace: the gesture's other references go to the trash, once this one is there.
+        Returns:
+            The reference as stored: its label in NFC, and with a new id where the gallery has that
+            one already.
         """
         label = check_label(reference.label)
         places = self._reader.places()
@@ -201,7 +204,8 @@ class Gallery:
     def embeddings(self, encoder: Encoder, mirror_hands: bool = True) -> GalleryIndex:
         """The embeddings of all references; pictures are opened only where the cache lacks them.
 
-        mirror_hands: left hands are cut as right ones, as the live hands' detector does.
+        Args:
+            mirror_hands: left hands are cut as right ones, as the live hands' detector does.
         """
         records, load = [], []
         for place in self._reader.places():

@@ -22,9 +22,11 @@ class Record(Command):
 
 @dataclass(frozen=True)
 class Name(Command):
-    """Store the shot that is being named as a reference of `label`.
+    """Store the shot that is being named.
 
-    replace: the gesture's other references go to the trash.
+    Attributes:
+        label: the gesture.
+        replace: its other references go to the trash.
     """
 
     label: str
@@ -38,7 +40,12 @@ class Discard(Command):
 
 @dataclass(frozen=True)
 class Delete(Command):
-    """Move a gesture, one reference, or the newest reference (neither given) to the trash."""
+    """Move to the trash: the newest reference, unless something is named.
+
+    Attributes:
+        label: a gesture with all its references.
+        reference: one reference's id.
+    """
 
     label: str | None = None
     reference: str | None = None
@@ -51,14 +58,22 @@ class Undo(Command):
 
 @dataclass(frozen=True)
 class Pause(Command):
-    """Stop or go on taking frames; None: whichever it is not."""
+    """Stop or go on taking frames.
+
+    Attributes:
+        paused: whether to stop; None for the other of what is.
+    """
 
     paused: bool | None = None
 
 
 @dataclass(frozen=True)
 class Loosen(Command):
-    """Move the operating point: more false accepts for positive steps, fewer for negative."""
+    """Move the operating point.
+
+    Attributes:
+        steps: positive: accept more, at more false accepts; negative: fewer.
+    """
 
     steps: int
 

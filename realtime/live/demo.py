@@ -22,7 +22,10 @@ DEMO = "demo"
 def own_gallery(settings: Settings, recording: bool) -> Iterator[Settings]:
     """Give the demo a temporary gallery, unless one is named. Other sources keep theirs.
 
-    recording: the gallery is to be kept. Raises UserError where the demo's isn't named then.
+    Args:
+        recording: the gallery is to be kept, so the demo's has to be named.
+    Raises:
+        UserError: it isn't.
     """
     if settings.camera != DEMO or settings.gallery is not None:
         yield settings

@@ -18,10 +18,14 @@ FORMAT_VERSION = 1
 
 
 class EventFile:
-    """An output that writes lines to a file, or to stdout for "-", and flushes each.
+    """An output that writes lines to a file, and flushes each.
 
-    log_frames: a line per frame as well. Raises UserError where the file can't be opened or
-    written.
+    Args:
+        target: the file's path, or "-" for stdout.
+        header: what the first line says.
+        log_frames: write a line per frame as well.
+    Raises:
+        UserError: the file can't be opened or written.
     """
 
     def __init__(self, target: str, header: Mapping[str, Any], log_frames: bool = False) -> None:

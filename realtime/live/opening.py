@@ -19,8 +19,10 @@ from realtime.types import FrameResult
 def open_session(settings: Settings, recording: bool = False) -> Iterator[Session]:
     """A session over the source that the settings name.
 
-    recording: it is opened to record only; the demo's teacher stays out of the gallery.
-    Raises UserError.
+    Args:
+        recording: it is opened to record only; the demo's teacher stays out of the gallery.
+    Raises:
+        UserError: the source, the encoder, the gallery or the hand model can't be opened.
     """
     with ExitStack() as stack:
         if settings.detector == "mediapipe":

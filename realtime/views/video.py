@@ -86,7 +86,11 @@ class VideoWriter:
 class SavedVideo:
     """`--save` as an output: every frame that it is shown, as the window would show it.
 
-    fps: of the file, see VideoWriter. Raises UserError where the file can't be written.
+    Args:
+        fps: of the file, see VideoWriter.
+        canvas: draws the frames.
+    Raises:
+        UserError: the file can't be written.
     """
 
     def __init__(self, path: Path, fps: float, canvas: Canvas) -> None:
