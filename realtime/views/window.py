@@ -124,10 +124,10 @@ class Window:
             canvas = canvas.copy()  # others are shown it too
         if self._help:
             draw_help(canvas)
-        if note:
-            draw_message(canvas, note)
         if state.naming is not None:
             draw_prompt(canvas, state.naming.frame.image, self._text)
+        if note:
+            draw_message(canvas, note)
         return canvas
 
     def _commands(self, events: list[Any]) -> list[Command]:
@@ -168,7 +168,9 @@ class Window:
                 return [Discard()]
             if event.key == pygame.K_BACKSPACE:
                 self._text = self._text[:-1]
-            if event.key in (pygame.K_RETURN, pygame.K_KP_ENTER):
+            if event.key in (pygame.K_RETURN, pygame.K_KP_ENTER) and not self._text.strip():
+                self._tell("A name needs at least one visible character.")
+            elif event.key in (pygame.K_RETURN, pygame.K_KP_ENTER):
                 name = Name(self._text)
                 self._sent = name.id
                 return [name]
@@ -182,10 +184,12 @@ class Window:
         try:
             path.parent.mkdir(exist_ok=True)
             write_picture(path, self._draw(self._result, self._state))
-            self._note = f"Saved {path}."
+            self._tell(f"Saved {path}.")
         except OSError as error:
-            self._note = f"{path} can't be written ({short_reason(error)})."
-        self._note_until_s = time.monotonic() + NOTE_S
+            self._tell(f"{path} can't be written ({short_reason(error)}).")
+
+    def _tell(self, note: str) -> None:
+        self._note, self._note_until_s = note, time.monotonic() + NOTE_S
 
     def _paint(self, canvas: np.ndarray) -> None:
         pygame = self._pygame

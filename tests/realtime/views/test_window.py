@@ -27,7 +27,7 @@ pytestmark = [
     pytest.mark.skipif(not all(map(shutil.which, TOOLS)), reason=f"needs {', '.join(TOOLS)}"),
 ]
 CLOSE = "alt+F4"  # openbox asks the window to close, as a title bar's cross does
-WAIT_S = 60.0  # for what takes a few seconds
+WAIT_S = 500.0  # for what takes a few seconds; less than pytest waits for a test
 
 
 def until(condition: Callable[[], Any], what: str) -> Any:
@@ -220,6 +220,7 @@ def test_names_are_typed_and_corrected(start: Callable[..., Program]) -> None:
     window.key("BackSpace", "BackSpace", "g", "Return")
     until(lambda: len(window.labels()) == 2, "the reference")
     assert set(window.labels()) == {"Odd One", "Two Wrong"}
+    until(lambda: not window.prompted(), "the prompt's end")
     window.key("r")
     until(window.prompted, "the prompt")
     window.key(CLOSE)  # ends the program from within the prompt too
