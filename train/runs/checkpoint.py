@@ -20,7 +20,7 @@ Model = TypeVar("Model", bound=torch.nn.Module)
 Kinds = Mapping[str, Callable[[dict[str, Any]], Any]]
 
 
-class Network(Protocol):
+class StorableNetwork(Protocol):
     """A network that `save_checkpoint` can store.
 
     Attributes:
@@ -46,7 +46,7 @@ def round_to_half(model: Model) -> Model:
     return model
 
 
-def save_checkpoint(model: Network, about: dict[str, Any], path: Path) -> None:
+def save_checkpoint(model: StorableNetwork, about: dict[str, Any], path: Path) -> None:
     """Write a checkpoint atomically.
 
     Args:
