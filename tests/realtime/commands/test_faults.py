@@ -25,6 +25,7 @@ from tests.cli import (
     events_until,
     fault,
     hand_picture,
+    main_py,
     parsed,
     read_video,
     run_py,
@@ -102,7 +103,7 @@ def short(folder: Path) -> tuple[object, ...]:
 def test_one_sentence(folder: Path, arguments: list[str], words: str) -> None:
     if arguments[0].startswith("--") and "--view" not in arguments:
         arguments = [*arguments, "--view", "none", "--max-frames", "3"]
-    run = run_py(*arguments, cwd=folder)
+    run = main_py(*arguments, cwd=folder)
     assert run.stdout == ""
     sentence = fault(run)
     assert re.search(words, sentence), sentence
@@ -124,7 +125,7 @@ def test_one_sentence(folder: Path, arguments: list[str], words: str) -> None:
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_wrong_options(tmp_path: Path, arguments: list[str], words: str) -> None:
-    run = run_py(*arguments, cwd=tmp_path)
+    run = main_py(*arguments, cwd=tmp_path)
     assert (run.returncode, run.stdout) == (2, "")
     assert words in run.stderr.splitlines()[-1] and "Traceback" not in run.stderr
 
@@ -132,7 +133,7 @@ def test_wrong_options(tmp_path: Path, arguments: list[str], words: str) -> None
 def test_no_camera(tmp_path: Path) -> None:
     if list_cameras():
         pytest.skip("this machine has a camera")
-    sentence = fault(run_py("--view", "none", cwd=tmp_path))
+    sentence = fault(main_py("--view", "none", cwd=tmp_path))
     assert "camera" in sentence and "--camera demo" in sentence
 
 
@@ -144,19 +145,19 @@ def test_another_encoders_calibration(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.calibration.json").write_text(
         json.dumps({**calibration, "fingerprint": "0" * 64})
     )
-    run = run_py(*short(folder), "--encoder", "mine.onnx", cwd=tmp_path)
+    run = main_py(*short(folder), "--encoder", "mine.onnx", cwd=tmp_path)
     assert run.returncode == 0
     other, none = said(run)
     assert other.startswith("warning: The calibration mine.calibration.json was fitted for another")
     assert "has no calibration" in none
-    run = run_py(*short(folder), "--encoder", "mine.onnx", "--far", "0.01", cwd=tmp_path)
+    run = main_py(*short(folder), "--encoder", "mine.onnx", "--far", "0.01", cwd=tmp_path)
     assert run.returncode == 1 and "--far can't be kept" in said(run)[-1]
 
 
 @pytest.mark.parametrize("target", ["no/such/folder/x.jsonl", "."])
 @HAND
 def test_events_that_cannot_be_opened(folder: Path, tmp_path: Path, target: str) -> None:
-    sentence = fault(run_py(*short(folder), "--events", target, cwd=tmp_path))
+    sentence = fault(main_py(*short(folder), "--events", target, cwd=tmp_path))
     assert f"--events can't write {target}" in sentence
 
 
@@ -165,7 +166,7 @@ def test_events_that_cannot_be_opened(folder: Path, tmp_path: Path, target: str)
 def test_events_on_a_full_disk(folder: Path, tmp_path: Path) -> None:
     if not os.path.exists("/dev/full"):
         pytest.skip("this system has no /dev/full")
-    sentence = fault(run_py(*short(folder), "--events", "/dev/full", cwd=tmp_path))
+    sentence = fault(main_py(*short(folder), "--events", "/dev/full", cwd=tmp_path))
     assert "--events can't write /dev/full" in sentence
 
 
@@ -185,7 +186,7 @@ def test_events_when_the_disk_fills_meanwhile(folder: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize("target", ["video.avi", "no/such/folder/x.mp4"])
 @HAND
 def test_save_that_cannot_be_written(folder: Path, tmp_path: Path, target: str) -> None:
-    assert "--save" in fault(run_py(*short(folder), "--save", target, cwd=tmp_path))
+    assert "--save" in fault(main_py(*short(folder), "--save", target, cwd=tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -19,6 +19,7 @@ from tests.cli import (
     fault,
     fine,
     hand_picture,
+    main_py,
     run_py,
     said,
     start_py,
@@ -46,7 +47,7 @@ def folder(taught: Path, tmp_path: Path) -> Path:
 def record(folder: Path, label: str, picture: np.ndarray, *options: object) -> list[str]:
     """Record from a picture; → the lines said."""
     image = write_png(folder / "picture.png", picture)
-    run = fine(run_py("record", label, "--image", image, *options, cwd=folder))
+    run = fine(main_py("record", label, "--image", image, *options, cwd=folder))
     assert run.stdout == ""
     return said(run)
 
@@ -101,10 +102,10 @@ def test_a_near_twin_is_named(folder: Path) -> None:
 def test_no_hand(folder: Path) -> None:
     wall = np.full((480, 640, 3), (186, 190, 178), np.uint8)
     image = write_png(folder / "wall.png", wall)
-    sentence = fault(run_py("record", "Wall", "--image", image, cwd=folder))
+    sentence = fault(main_py("record", "Wall", "--image", image, cwd=folder))
     assert "No hand was found in" in sentence and "nothing was recorded" in sentence
     video = write_video(folder / "wall.avi", [wall] * 5, 15)
-    sentence = fault(run_py("record", "Wall", "--camera", video, cwd=folder))
+    sentence = fault(main_py("record", "Wall", "--camera", video, cwd=folder))
     assert "No hand was seen in wall.avi" in sentence
     assert labels(folder) == {"L": 1, "Victory": 1}
 
@@ -114,7 +115,7 @@ def test_record_from_a_video(tmp_path: Path) -> None:
     picture = hand_picture("Rock")
     blurred = cv2.GaussianBlur(picture, (0, 0), 4)
     video = write_video(tmp_path / "rock.avi", [blurred] * 4 + [picture] * 4 + [blurred] * 4, 15)
-    run = fine(run_py("record", "Rock", "--camera", video, cwd=tmp_path))
+    run = fine(main_py("record", "Rock", "--camera", video, cwd=tmp_path))
     assert said(run) == ["Recorded 'Rock' (1 reference) in gestures."]
     [reference] = Gallery(tmp_path / "gestures").references()
     assert (
@@ -136,17 +137,17 @@ def test_mirrored_pictures_are_turned_back(tmp_path: Path) -> None:
 
 
 def test_the_demo_records_only_where_told(folder: Path) -> None:
-    sentence = fault(run_py("record", "Open hand", "--camera", "demo", cwd=folder))
+    sentence = fault(main_py("record", "Open hand", "--camera", "demo", cwd=folder))
     assert "--gallery DIR" in sentence
     assert labels(folder) == {"L": 1, "Victory": 1}
-    run = run_py("record", "Mine", "--camera", "demo", "--gallery", "own", cwd=folder)
+    run = main_py("record", "Mine", "--camera", "demo", "--gallery", "own", cwd=folder)
     assert said(fine(run)) == ["Recorded 'Mine' (1 reference) in own."]
     assert labels(folder, "own") == {"Mine": 1}
 
 
 def test_gestures_commands(folder: Path) -> None:
     def gestures(*arguments: object) -> list[str]:
-        return fine(run_py("gestures", *arguments, cwd=folder)).stdout.splitlines()
+        return fine(main_py("gestures", *arguments, cwd=folder)).stdout.splitlines()
 
     assert gestures("list") == ["L\t1", "Victory\t1"]
     assert gestures("rename", "L", "Letter ell") == []
@@ -154,12 +155,12 @@ def test_gestures_commands(folder: Path) -> None:
     assert gestures("export", "all.zip") == []
     assert gestures("delete", "Victory") == []
     assert gestures("list", "--gallery", "gestures") == ["Letter ell\t1"]
-    run = fine(run_py("gestures", "import", "all.zip", cwd=folder))
+    run = fine(main_py("gestures", "import", "all.zip", cwd=folder))
     assert said(run) == ["New references: 1."]
     assert gestures("list") == ["Letter ell\t1", "Victory\t1"]
     assert gestures("import", "all.zip", "--gallery", "other") == []
     assert gestures("list", "--gallery", "other") == ["Letter ell\t1", "Victory\t1"]
-    run = fine(run_py("gestures", "list", "--gallery", "none", cwd=folder))
+    run = fine(main_py("gestures", "list", "--gallery", "none", cwd=folder))
     assert run.stdout == "" and run.stderr.startswith("0 recorded gestures in none\n")
     assert "run.py record" in said(run)[0]
     assert not (folder / "none").exists()
@@ -177,7 +178,7 @@ def test_gestures_commands(folder: Path) -> None:
     ],
 )
 def test_gestures_that_cannot_be_done(folder: Path, arguments: list[str], why: str) -> None:
-    assert why in fault(run_py("gestures", *arguments, cwd=folder))
+    assert why in fault(main_py("gestures", *arguments, cwd=folder))
     assert labels(folder) == {"L": 1, "Victory": 1}
 
 
@@ -197,13 +198,13 @@ ODD = [
 def test_odd_labels(folder: Path) -> None:
     image = write_png(folder / "rock.png", hand_picture("Rock"))
     for label in ODD[:2]:
-        fine(run_py("record", "--image", image, "--", label, cwd=folder))
+        fine(main_py("record", "--image", image, "--", label, cwd=folder))
     before = "L"
     for label in ODD[2:]:  # renaming takes the same road and is quicker
-        fine(run_py("gestures", "rename", "--", before, label, cwd=folder))
+        fine(main_py("gestures", "rename", "--", before, label, cwd=folder))
         assert labels(folder) == {"Victory": 1, ODD[0]: 1, ODD[1]: 1, label: 1}
         before = label
-    listed = run_py("gestures", "list", cwd=folder).stdout
+    listed = main_py("gestures", "list", cwd=folder).stdout
     assert listed == f"{ODD[0]}\t1\nVictory\t1\n{ODD[1]}\t1\n{ODD[-1]}\t1\n"
     assert {p.name for p in folder.iterdir()} == {"gestures", "rock.png"}
 
@@ -211,7 +212,7 @@ def test_odd_labels(folder: Path) -> None:
 @pytest.mark.parametrize("label", ["", "   "])
 def test_labels_without_anything_to_see(folder: Path, label: str) -> None:
     image = write_png(folder / "rock.png", hand_picture("Rock"))
-    sentence = fault(run_py("record", label, "--image", image, cwd=folder))
+    sentence = fault(main_py("record", label, "--image", image, cwd=folder))
     assert "at least one visible character" in sentence
 
 

@@ -10,7 +10,7 @@ import pytest
 from engines.errors import UserError
 from realtime.measuring.replay import Recognised, Segment, figures, read_segments, replay
 from realtime.settings import Settings
-from tests.cli import fault, fine, performance, run_py, write_png, write_video
+from tests.cli import fault, fine, main_py, performance, write_png, write_video
 
 GESTURES = ["Open hand", "Victory", "Thumb up"]
 FPS, HOLD_S, CHANGE_S = 20.0, 0.9, 0.3
@@ -33,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.usefixtures("hand_model_path")
 def test_a_labelled_video(folder: Path) -> None:
-    run = fine(run_py("replay", "v.avi", "v.json", "--leave-out", "Thumb up", cwd=folder))
+    run = fine(main_py("replay", "v.avi", "v.json", "--leave-out", "Thumb up", cwd=folder))
     found = json.loads(run.stdout)
     assert found["encoder"] == "default" and found["frames"] == found["frames_with_hand"] == 54
     assert found["nearest_right"] > 0.9 and found["segments_exact"] == "3 of 3"
@@ -108,4 +108,4 @@ def test_files_that_hold_no_segments(text: str, tmp_path: Path) -> None:
     ],
 )
 def test_bad_input_is_one_sentence(folder: Path, words: list[str], sentence: str) -> None:
-    assert sentence in fault(run_py("replay", *words, cwd=folder))
+    assert sentence in fault(main_py("replay", *words, cwd=folder))
