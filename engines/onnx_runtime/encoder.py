@@ -10,7 +10,7 @@ import numpy as np
 
 from engines.errors import UserError
 from engines.onnx_runtime.providers import CPU, get_provider
-from engines.onnx_runtime.session import accelerated_session, cpu_session, reason
+from engines.onnx_runtime.session import accelerated_session, open_on_cpu, reason
 from engines.spec import FINGERPRINT_KEY, SPEC_KEY, EncoderSpec, preprocess
 
 
@@ -32,16 +32,8 @@ class OnnxEncoder:
         self._most = get_provider(provider).most_hands
         lock = threading.Lock() if get_provider(provider).single else None
         self._turn = lock or contextlib.nullcontext()
-        try:
-            # Always on the CPU first: a fault found here is the file's, not the provider's.
-            self._session = cpu_session(path)
-        except ModuleNotFoundError:
-            raise
-        except Exception as error:  # onnxruntime raises its own unrelated types
-            raise UserError(
-                f"{path} can't be opened as an ONNX file ({reason(error)}). Export the encoder "
-                "again, or use --encoder landmarks."
-            ) from None
+        # Always on the CPU first: a fault found here is the file's, not the provider's.
+        self._session = open_on_cpu(path, "Export the encoder again, or use --encoder landmarks.")
         metadata = self._session.get_modelmeta().custom_metadata_map
         if SPEC_KEY not in metadata or FINGERPRINT_KEY not in metadata:
             raise UserError(

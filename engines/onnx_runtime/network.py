@@ -8,7 +8,7 @@ import numpy as np
 
 from engines.errors import UserError
 from engines.hand_networks import ROLE_KEY, NetworkSpec
-from engines.onnx_runtime.session import cpu_session, reason
+from engines.onnx_runtime.session import open_on_cpu, reason
 
 REMEDY = "Make it again with: python -m train.backbone.hand_networks"
 
@@ -26,14 +26,7 @@ class OnnxNetwork:
         Raises:
             UserError: if the file is missing, damaged or another network.
         """
-        try:
-            self._session = cpu_session(path)
-        except ModuleNotFoundError:
-            raise
-        except Exception as error:  # onnxruntime raises its own unrelated types
-            raise UserError(
-                f"{path} can't be opened as an ONNX file ({reason(error)}). {REMEDY}"
-            ) from None
+        self._session = open_on_cpu(path, REMEDY)
         role = self._session.get_modelmeta().custom_metadata_map.get(ROLE_KEY)
         if role != spec.role:
             raise UserError(f"{path} is not the {spec.role} network ({role=}). {REMEDY}")

@@ -60,6 +60,27 @@ def cpu_session(graph: Path | bytes) -> Any:
     )
 
 
+def open_on_cpu(path: Path, remedy: str) -> Any:
+    """As `cpu_session`, with one sentence for a file that can't be opened.
+
+    Args:
+        path: the ONNX file.
+        remedy: a sentence that says what to do then.
+
+    Raises:
+        UserError: if the file is missing or damaged.
+        ModuleNotFoundError: if onnxruntime isn't installed.
+    """
+    try:
+        return cpu_session(path)
+    except ModuleNotFoundError:
+        raise
+    except Exception as error:  # onnxruntime raises its own unrelated types
+        raise UserError(
+            f"{path} can't be opened as an ONNX file ({reason(error)}). {remedy}"
+        ) from None
+
+
 def accelerated_session(path: Path, name: str, spec: EncoderSpec) -> Any:
     """Open an ONNX file on a provider; nodes that it doesn't support run on the CPU.
 
