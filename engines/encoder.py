@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from engines.errors import UserError
+from engines.hand_networks import HandOutputs
 from engines.say import warn
 from engines.spec import EncoderSpec
 
@@ -17,8 +18,18 @@ MODELS = Path(__file__).resolve().parent.parent / "models"
 ENCODERS = {"default": MODELS / "default.onnx", "landmarks": MODELS / "landmarks.onnx"}
 ENGINES = "auto, onnx, onnx:cuda and the like, FILE.plan or triton://HOST:PORT/MODEL"
 
-# The arguments of Encoder.encode: crops, landmarks and world landmarks of N hands.
-EncoderInputs = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+class EncoderInputs(NamedTuple):
+    """The arguments of Encoder.encode for N hands."""
+
+    crops: np.ndarray
+    landmarks: np.ndarray
+    world_landmarks: np.ndarray
+    turns: np.ndarray
+
+    def rows(self, rows: slice | np.ndarray) -> EncoderInputs:
+        """The same of some of the hands."""
+        return EncoderInputs(*(array[rows] for array in self))
 
 
 class Encoder(Protocol):
@@ -35,20 +46,32 @@ class Encoder(Protocol):
     engine: str
 
     def encode(
-        self, crops: np.ndarray, landmarks: np.ndarray, world_landmarks: np.ndarray
+        self,
+        crops: np.ndarray,
+        landmarks: np.ndarray,
+        world_landmarks: np.ndarray,
+        turns: np.ndarray,
     ) -> np.ndarray:
-        """Embed N hands.
+        """Embed N hands. Only the arrays that the spec names as inputs are read.
 
         Args:
             crops: uint8 (N, S, S, 3) RGB, S the spec's crop_size.
             landmarks: float32 (N, 21, 3), see `EncoderSpec`.
             world_landmarks: float32 (N, 21, 3) metres, see `EncoderSpec`.
+            turns: float32 (N, 2), see `EncoderSpec`.
 
         Returns:
             Embeddings, float32 (N, D).
 
         Raises:
             UserError: if an input has another shape or type, or the engine fails.
+        """
+        ...
+
+    def look(self, crops: np.ndarray, turns: np.ndarray) -> HandOutputs:
+        """Find landmarks, presence and side of N hands, and embed them, in one pass.
+
+        Only one-pass encoders can; the arguments are those of `encode`.
         """
         ...
 

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from engines.bundles import Bundle
 
 ROLE_KEY = "hand_network_role"  # of the ONNX files' metadata
 SOURCE_KEY = "hand_network_source"
@@ -41,3 +46,39 @@ HAND = NetworkSpec(
     224,
     {"landmarks": (21, 3), "presence": (), "right": (), "world_landmarks": (21, 3)},
 )
+
+
+@dataclass(frozen=True)
+class HandOutputs(Bundle):
+    """What a pass over N crops gives.
+
+    Attributes:
+        landmarks: float32 (N, 21, 3), pixels of the crop; z on a scale of its own.
+        presence: float32 (N,), 0…1: the crop shows a hand.
+        right: float32 (N,), 0…1: it is a right hand.
+        world_landmarks: float32 (N, 21, 3) metres, in the crop's orientation.
+        embedding: float32 (N, D); D is 0 where the network is no encoder.
+    """
+
+    landmarks: np.ndarray
+    presence: np.ndarray
+    right: np.ndarray
+    world_landmarks: np.ndarray
+    embedding: np.ndarray
+
+
+class HandNetwork(Protocol):
+    """What looks at crops of hands: `hand.onnx`, or a one-pass encoder."""
+
+    def look(self, crops: np.ndarray, turns: np.ndarray) -> HandOutputs:
+        """Look at N crops, uint8 (N, S, S, 3) RGB with S = HAND.size.
+
+        Args:
+            crops: the crops.
+            turns: float32 (N, 2), cosine and sine of the angle by which each crop's up is turned
+                clockwise from the picture's.
+
+        Raises:
+            UserError: if the engine fails.
+        """
+        ...

@@ -16,10 +16,12 @@ from typing import Any
 import numpy as np
 
 from engines.errors import UserError
+from engines.hand_networks import HAND
 
 SPEC_KEY = "gesture_encoder_spec"
 FINGERPRINT_KEY = "gesture_encoder_fingerprint"
-INPUTS = ("crop", "landmarks", "world_landmarks")
+INPUTS = ("crop", "landmarks", "world_landmarks", "turn")
+NO_POINTS = (np.zeros((0, 21, 3), np.float32),) * 2  # for encoders that read neither landmarks
 SIMILARITIES = ("cosine", "weighted_l1", "euclidean")
 
 
@@ -31,7 +33,10 @@ class EncoderSpec:
         crop: float32 (N, 3, S, S) RGB, (value / 255 − crop_mean) / crop_std.
         landmarks: float32 (N, 21, 3) in crop widths, 0…1 inside the crop.
         world_landmarks: float32 (N, 21, 3) metres, x right, y down, z away from the camera.
-    Its output is "embedding", float32 (N, D).
+        turn: float32 (N, 2), cosine and sine of the angle by which the crop's up is turned
+            clockwise from the picture's.
+    Its output is "embedding", float32 (N, D). An encoder that takes `turn` is a one-pass encoder:
+    it finds the landmarks itself, and gives the outputs of `engines.hand_networks.HAND`, too.
 
     Attributes:
         name: what people call it, with a version where its formula may change: "landmarks-1".
@@ -62,6 +67,8 @@ class EncoderSpec:
         unknown = set(self.inputs) - set(INPUTS)
         if unknown or not self.inputs:
             raise UserError(f"An encoder's inputs are some of {INPUTS}; got {self.inputs}.")
+        if self.one_pass and set(self.inputs) != {"crop", "turn"}:
+            raise UserError(f"A one-pass encoder takes crop and turn; got {self.inputs}.")
         if self.similarity not in SIMILARITIES:
             raise UserError(f"A similarity is one of {SIMILARITIES}; got {self.similarity!r}.")
         if self.similarity == "weighted_l1" and len(self.similarity_weights) != self.dim:
@@ -69,6 +76,11 @@ class EncoderSpec:
                 f"weighted_l1 needs {self.dim} weights, one per feature; "
                 f"got {len(self.similarity_weights)}."
             )
+
+    @property
+    def one_pass(self) -> bool:
+        """Whether the encoder gives landmarks, presence and side beside the embedding."""
+        return "turn" in self.inputs
 
     def to_json(self) -> str:
         """One line of JSON; equal specs give equal text, which fingerprints rely on."""
@@ -107,8 +119,18 @@ def fingerprint(spec: EncoderSpec, weights: Mapping[str, np.ndarray]) -> str:
 def input_shapes(spec: EncoderSpec) -> dict[str, tuple[int, ...]]:
     """The encoder's inputs by name, each with its shape without the batch axis."""
     side = spec.crop_size
-    shapes = {"crop": (3, side, side), "landmarks": (21, 3), "world_landmarks": (21, 3)}
+    shapes = {
+        "crop": (3, side, side),
+        "landmarks": (21, 3),
+        "world_landmarks": (21, 3),
+        "turn": (2,),
+    }
     return {name: shapes[name] for name in spec.inputs}
+
+
+def output_shapes(spec: EncoderSpec) -> dict[str, tuple[int, ...]]:
+    """The encoder's outputs by name, each with its shape without the batch axis."""
+    return {"embedding": (spec.dim,), **(HAND.outputs if spec.one_pass else {})}
 
 
 def preprocess(
@@ -116,6 +138,7 @@ def preprocess(
     crops: np.ndarray,
     landmarks: np.ndarray,
     world_landmarks: np.ndarray,
+    turns: np.ndarray,
 ) -> dict[str, np.ndarray]:
     """Turn N hands into an encoder's ONNX inputs.
 
@@ -124,6 +147,7 @@ def preprocess(
         crops: uint8 (N, S, S, 3) RGB with S = spec.crop_size.
         landmarks: float32 (N, 21, 3), see `EncoderSpec`.
         world_landmarks: float32 (N, 21, 3) metres, see `EncoderSpec`.
+        turns: float32 (N, 2), see `EncoderSpec`.
 
     Returns:
         float32 arrays by input name, only those that the encoder reads.
@@ -139,8 +163,7 @@ def preprocess(
                 f"{spec.name} takes uint8 crops of shape (N, {size}, {size}, 3); "
                 f"got {crops.dtype} {crops.shape}. Cut them at the encoder's crop_size."
             )
-        crop = np.empty((len(crops), 3, size, size), np.float32)
-        np.divide(crops.transpose(0, 3, 1, 2), np.float32(255), out=crop)  # one pass, for speed
+        crop = to_floats(crops)
         if any(spec.crop_mean):
             crop -= np.asarray(spec.crop_mean, np.float32).reshape(3, 1, 1)
         if spec.crop_std != (1.0, 1.0, 1.0):
@@ -155,4 +178,18 @@ def preprocess(
                 "Pass all 21 joints of each hand, one row per hand."
             )
         inputs[name] = np.ascontiguousarray(points, np.float32)
+    if "turn" in spec.inputs:
+        if turns.ndim != 2 or turns.shape[1:] != (2,):
+            raise UserError(
+                f"{spec.name} takes turns of shape (N, 2); got {turns.shape}. Pass the cosine and "
+                "the sine of each crop's angle."
+            )
+        inputs["turn"] = np.ascontiguousarray(turns, np.float32)
     return inputs
+
+
+def to_floats(crops: np.ndarray) -> np.ndarray:
+    """Convert uint8 (N, S, S, 3) to float32 (N, 3, S, S), 0…1."""
+    count, height, width, channels = crops.shape
+    floats = np.empty((count, channels, height, width), np.float32)
+    return np.divide(crops.transpose(0, 3, 1, 2), np.float32(255), out=floats)

@@ -40,6 +40,21 @@ class Square:
 
 
 @dataclass(frozen=True)
+class Look:
+    """A one-pass encoder's look at a hand: the landmarks' crop is the embedding's, too.
+
+    Attributes:
+        square: The square of the picture that was looked at.
+        crop: uint8 (S, S, 3) RGB, cut by it, not mirrored.
+        embedding: float32 (D,).
+    """
+
+    square: Square
+    crop: np.ndarray
+    embedding: np.ndarray
+
+
+@dataclass(frozen=True)
 class Detection:
     """A hand as the detector found it, before tracking and cutting.
 
@@ -48,12 +63,14 @@ class Detection:
         world_landmarks: float32 (21, 3), metres.
         side: The person's own hand, "left" or "right".
         score: Confidence in the side, 0…1.
+        look: What a one-pass encoder saw; None for other networks.
     """
 
     landmarks: np.ndarray
     world_landmarks: np.ndarray
     side: str
     score: float
+    look: Look | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +87,7 @@ class Hand:
         mirrored: Whether the crop shows the hand mirrored, a left hand as a right one.
         track: Number that identifies the hand from frame to frame.
         square: The square of the picture that the crop shows.
+        embedding: float32 (D,), where the detector's network is the encoder; else None.
     """
 
     box: np.ndarray
@@ -81,6 +99,7 @@ class Hand:
     mirrored: bool
     track: int
     square: Square
+    embedding: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

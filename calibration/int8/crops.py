@@ -23,6 +23,7 @@ class HandCrops(Bundle):
         crops: uint8 (N, S, S, 3) RGB.
         landmarks: float32 (N, 21, 3) in crop widths.
         world_landmarks: float32 (N, 21, 3) metres.
+        turns: float32 (N, 2), cosine and sine of the crops' angles.
         labels: the gestures, str (N,).
         subjects: the people, str (N,).
         names: of the pictures, str (N,).
@@ -31,13 +32,14 @@ class HandCrops(Bundle):
     crops: np.ndarray
     landmarks: np.ndarray
     world_landmarks: np.ndarray
+    turns: np.ndarray
     labels: np.ndarray
     subjects: np.ndarray
     names: np.ndarray
 
     def inputs(self) -> EncoderInputs:
         """The arguments of Encoder.encode."""
-        return self.crops, self.landmarks, self.world_landmarks
+        return EncoderInputs(self.crops, self.landmarks, self.world_landmarks, self.turns)
 
 
 def choose_balanced(labels: np.ndarray, subjects: np.ndarray, count: int, seed: int) -> np.ndarray:

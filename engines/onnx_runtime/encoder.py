@@ -9,9 +9,17 @@ from pathlib import Path
 import numpy as np
 
 from engines.errors import UserError
+from engines.hand_networks import HAND, HandOutputs
 from engines.onnx_runtime.providers import CPU, get_provider
 from engines.onnx_runtime.session import accelerated_session, open_on_cpu, reason
-from engines.spec import FINGERPRINT_KEY, SPEC_KEY, EncoderSpec, preprocess
+from engines.spec import (
+    FINGERPRINT_KEY,
+    NO_POINTS,
+    SPEC_KEY,
+    EncoderSpec,
+    output_shapes,
+    preprocess,
+)
 
 
 class OnnxEncoder:
@@ -49,33 +57,52 @@ class OnnxEncoder:
                 f"{sorted(self.spec.inputs)}. Export it again."
             )
         outputs = {o.name: o.shape for o in self._session.get_outputs()}
-        if outputs.get("embedding", [])[1:] not in ([self.spec.dim], [None]):
-            raise UserError(
-                f"{path} gives {outputs} but its spec says an embedding of (N, {self.spec.dim}). "
-                "Export it again."
-            )
+        expected = output_shapes(self.spec)
+        for name, shape in expected.items():
+            if name not in outputs or not _agree(outputs[name][1:], shape):
+                raise UserError(
+                    f"{path} gives {outputs} but its spec says {expected}, for any number of "
+                    "hands. Export it again."
+                )
         if provider != CPU:
             self._session = accelerated_session(path, provider, self.spec)
 
     def encode(
-        self, crops: np.ndarray, landmarks: np.ndarray, world_landmarks: np.ndarray
+        self,
+        crops: np.ndarray,
+        landmarks: np.ndarray,
+        world_landmarks: np.ndarray,
+        turns: np.ndarray,
     ) -> np.ndarray:
         """See Encoder.encode."""
-        inputs = preprocess(self.spec, crops, landmarks, world_landmarks)
+        inputs = preprocess(self.spec, crops, landmarks, world_landmarks, turns)
+        return self._run(inputs, ["embedding"])[0]
+
+    def look(self, crops: np.ndarray, turns: np.ndarray) -> HandOutputs:
+        """See Encoder.look."""
+        names = [*HAND.outputs, "embedding"]
+        inputs = preprocess(self.spec, crops, *NO_POINTS, turns)
+        return HandOutputs(**dict(zip(names, self._run(inputs, names), strict=True)))
+
+    def _run(self, inputs: dict[str, np.ndarray], outputs: list[str]) -> list[np.ndarray]:
+        """Run in steps of at most as many hands as the provider takes: the outputs in order."""
         count = len(next(iter(inputs.values())))
         if count == 0:
-            return np.zeros((0, self.spec.dim), np.float32)
+            shapes = output_shapes(self.spec)
+            return [np.zeros((0, *shapes[name]), np.float32) for name in outputs]
         step = self._most or count
         parts = [
-            self._run({name: values[i : i + step] for name, values in inputs.items()})
+            self._run_once({name: values[i : i + step] for name, values in inputs.items()}, outputs)
             for i in range(0, count, step)
         ]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        if len(parts) == 1:
+            return parts[0]
+        return [np.concatenate(column) for column in zip(*parts, strict=True)]
 
-    def _run(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
+    def _run_once(self, inputs: dict[str, np.ndarray], outputs: list[str]) -> list[np.ndarray]:
         try:
             with self._turn:
-                return self._session.run(["embedding"], inputs)[0]
+                return self._session.run(outputs, inputs)
         except Exception as error:  # out of memory, or the GPU is gone
             raise UserError(
                 f"ONNX Runtime's {self.provider} provider failed while it ran "
@@ -86,3 +113,11 @@ class OnnxEncoder:
 
     def close(self) -> None:
         """Does nothing: Python frees the session."""
+
+
+def _agree(found: list[int | str | None], expected: tuple[int, ...]) -> bool:
+    """Whether a shape that a file states is the expected one; what it leaves open agrees."""
+    return len(found) == len(expected) and all(
+        size == wanted or not isinstance(size, int)
+        for size, wanted in zip(found, expected, strict=True)
+    )

@@ -1,4 +1,4 @@
-"""One of the networks that find hands, in ONNX Runtime on the CPU."""
+"""The networks that find hands, in ONNX Runtime on the CPU."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from engines.errors import UserError
-from engines.hand_networks import ROLE_KEY, NetworkSpec
+from engines.hand_networks import HAND, ROLE_KEY, HandOutputs, NetworkSpec
 from engines.onnx_runtime.session import open_on_cpu, reason
+from engines.spec import to_floats
 
 REMEDY = "Make it again with: python -m train.backbone.hand_networks"
 
@@ -59,3 +60,16 @@ class OnnxNetwork:
                 f"ONNX Runtime can't run the {self._spec.role} network ({reason(error)}). {REMEDY}"
             ) from None
         return dict(zip(names, values, strict=True))
+
+
+class OnnxHandNetwork:
+    """The hand network by itself, for encoders that don't find landmarks. Threads may share it."""
+
+    def __init__(self, path: Path) -> None:
+        """Open hand.onnx. Raises UserError, as OnnxNetwork does."""
+        self._network = OnnxNetwork(path, HAND)
+
+    def look(self, crops: np.ndarray, turns: np.ndarray) -> HandOutputs:
+        """See HandNetwork.look."""
+        nothing = np.zeros((len(crops), 0), np.float32)
+        return HandOutputs(**self._network.run(to_floats(crops)), embedding=nothing)

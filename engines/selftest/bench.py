@@ -99,9 +99,9 @@ def bench(
         raise UserError("There is no engine to time: name one with --engines, as onnx:cpu.")
     if rounds < 2:
         raise UserError(f"An interval takes 2 rounds or more; got {rounds}.")
-    if not batches or min(batches) < 1 or max(batches) > len(hands[0]):
-        raise UserError(f"Batches of 1 to {len(hands[0])} hands can be timed; got {batches}.")
-    inputs = {batch: (hands[0][:batch], hands[1][:batch], hands[2][:batch]) for batch in batches}
+    if not batches or min(batches) < 1 or max(batches) > len(hands.crops):
+        raise UserError(f"Batches of 1 to {len(hands.crops)} hands can be timed; got {batches}.")
+    inputs = {batch: hands.rows(slice(batch)) for batch in batches}
     turns: list[Turn] = []
     left_out = []
     for batch in batches:

@@ -91,8 +91,8 @@ def _check_close(what: str, encoder: Encoder) -> Finding:
 
 def embed_all(encoder: Encoder, hands: EncoderInputs, step: int) -> np.ndarray:
     """Embeddings (N, D) of N hands, encoded `step` at a time."""
-    count = len(hands[0])
-    parts = [encoder.encode(*_slice(hands, i, i + step)) for i in range(0, count, step)]
+    count = len(hands.crops)
+    parts = [encoder.encode(*hands.rows(slice(i, i + step))) for i in range(0, count, step)]
     return np.concatenate(parts)
 
 
@@ -129,8 +129,8 @@ def check_threads(what: str, encoder: Encoder, hands: EncoderInputs, effort: Eff
 
     The threads take hands one by one, and never the same hand at the same time.
     """
-    count, each = len(hands[0]), effort.encodes // 2
-    singles = [_slice(hands, i, i + 1) for i in range(count)]
+    count, each = len(hands.crops), effort.encodes // 2
+    singles = [hands.rows(slice(i, i + 1)) for i in range(count)]
     alone = [encoder.encode(*one)[0].copy() for one in singles]
     differing, errors = [0, 0], ["", ""]
     barrier = threading.Barrier(2)
@@ -178,7 +178,7 @@ def check_speed(
     """Measure a call's time by the number of hands, and the GPU's part of it where it is known."""
     figures: dict[str, dict[str, float]] = {}
     for batch in batches:
-        wall, gpu = _measure(encoder, _slice(hands, 0, batch), repeats)
+        wall, gpu = _measure(encoder, hands.rows(slice(batch)), repeats)
         figures[str(batch)] = _percentiles("", wall)
         if gpu is not None:
             figures[str(batch)] |= _percentiles("gpu_", gpu) | _percentiles("host_", wall - gpu)
@@ -213,7 +213,3 @@ def _percentiles(prefix: str, values: np.ndarray) -> dict[str, float]:
     found = np.percentile(values, (50, 95, 99))
     names = ("p50", "p95", "p99")
     return {prefix + n: round(float(v), 4) for n, v in zip(names, found, strict=True)}
-
-
-def _slice(hands: EncoderInputs, start: int, stop: int) -> EncoderInputs:
-    return hands[0][start:stop], hands[1][start:stop], hands[2][start:stop]

@@ -92,10 +92,14 @@ class TensorRTEncoder:
             raise
 
     def encode(
-        self, crops: np.ndarray, landmarks: np.ndarray, world_landmarks: np.ndarray
+        self,
+        crops: np.ndarray,
+        landmarks: np.ndarray,
+        world_landmarks: np.ndarray,
+        turns: np.ndarray,
     ) -> np.ndarray:
         """See Encoder.encode."""
-        inputs = preprocess(self.spec, crops, landmarks, world_landmarks)
+        inputs = preprocess(self.spec, crops, landmarks, world_landmarks, turns)
         count = len(next(iter(inputs.values())))
         embeddings, gpu_ms = np.zeros((count, self.spec.dim), np.float32), 0.0
         with self._lock:

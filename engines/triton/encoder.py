@@ -47,10 +47,14 @@ class TritonEncoder:
         self.fingerprint = self._model.fingerprint
 
     def encode(
-        self, crops: np.ndarray, landmarks: np.ndarray, world_landmarks: np.ndarray
+        self,
+        crops: np.ndarray,
+        landmarks: np.ndarray,
+        world_landmarks: np.ndarray,
+        turns: np.ndarray,
     ) -> np.ndarray:
         """See Encoder.encode. Raises UserError, too, where the model has become another encoder."""
-        inputs = preprocess(self.spec, crops, landmarks, world_landmarks)
+        inputs = preprocess(self.spec, crops, landmarks, world_landmarks, turns)
         model = self._model
         try:
             return self._embed(inputs, model)

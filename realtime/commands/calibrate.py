@@ -6,7 +6,7 @@ import argparse
 from contextlib import closing
 from pathlib import Path
 
-from realtime.commands.options import encoder_options, labels_option
+from realtime.commands.options import encoder_options, labels_option, still_detector
 from realtime.settings import CALIBRATED_FAR
 
 NAME = "calibrate"
@@ -37,7 +37,6 @@ def run(arguments: argparse.Namespace) -> None:
     from calibration.threshold import calibration_path, save
     from engines.encoder import encoder_path, open_encoder
     from engines.files import check_writable, explain_errors
-    from realtime.hands.model import hand_model
     from realtime.measuring.evaluate import calibrate
     from realtime.measuring.report import print_calibration
 
@@ -47,7 +46,7 @@ def run(arguments: argparse.Namespace) -> None:
         fitted = calibrate(
             arguments.sources,
             encoder,
-            lambda: hand_model(arguments.hand_model),
+            still_detector(arguments),
             arguments.far,
             arguments.labels,
         )

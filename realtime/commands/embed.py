@@ -6,7 +6,7 @@ import argparse
 from contextlib import closing
 from pathlib import Path
 
-from realtime.commands.options import encoder_options, mirror_hands_option
+from realtime.commands.options import encoder_options, mirror_hands_option, still_detector
 
 NAME = "embed"
 HELP = "embed a folder of pictures into an .npz"
@@ -23,13 +23,14 @@ def run(arguments: argparse.Namespace) -> None:
     from engines.encoder import open_encoder
     from engines.files import check_folder, check_writable
     from engines.say import tell
-    from realtime.hands.model import hand_model
     from realtime.measuring.folder import embed_folder, save_embeddings
 
     check_writable(arguments.out)
     with closing(open_encoder(arguments.encoder, arguments.engine)) as encoder:
-        model = hand_model(arguments.hand_model)
-        hands = embed_folder(check_folder(arguments.dir), [encoder], model, arguments.mirror_hands)
+        detector = still_detector(arguments)
+        hands = embed_folder(
+            check_folder(arguments.dir), [encoder], detector, arguments.mirror_hands
+        )
     save_embeddings(hands, encoder, arguments.out)
     found = int(hands.found.sum())
     tell(f"{found} of {len(hands.paths)} pictures show a hand; wrote {arguments.out}.")

@@ -11,6 +11,7 @@ from realtime.commands.options import (
     far_option,
     labels_option,
     mirror_hands_option,
+    still_detector,
 )
 
 NAME = "evaluate"
@@ -33,7 +34,6 @@ def run(arguments: argparse.Namespace) -> None:
 
     from engines.encoder import open_encoder
     from engines.files import check_folder, check_writable, explain_errors, write_file
-    from realtime.hands.model import hand_model
     from realtime.measuring.evaluate import evaluate
     from realtime.measuring.report import print_report
     from realtime.recognition.recognizer import open_calibration
@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> None:
             check_folder(arguments.dir),
             check_folder(arguments.references) if arguments.references else None,
             encoder,
-            hand_model(arguments.hand_model),
+            still_detector(arguments),
             arguments.mirror_hands,
             arguments.labels,
             open_calibration(arguments.encoder, encoder, arguments.far),

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from realtime.commands.options import (
     camera_options,
-    detector_option,
     encoder_options,
     far_option,
     gallery_option,
@@ -28,7 +27,6 @@ def options(parser: argparse.ArgumentParser) -> None:
     gallery_option(parser)
     mirror_hands_option(parser)
     far_option(parser)
-    detector_option(parser)
     encoder_options(parser)
     add(
         "--view",

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import functools
+from collections.abc import Callable
 from dataclasses import fields
+from typing import TYPE_CHECKING
 
 from realtime.settings import GALLERY, Settings
+
+if TYPE_CHECKING:
+    from realtime.hands.detector import Detector
 
 
 def settings_of(arguments: argparse.Namespace) -> Settings:
@@ -15,7 +21,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
 
 
 def encoder_options(parser: argparse.ArgumentParser) -> None:
-    """What finds hands and what embeds them: --encoder, --engine, --hand-model."""
+    """What finds hands and what embeds them: --encoder, --engine, --detector, --hand-model."""
     encoder_option(parser)
     parser.add_argument(
         "--engine",
@@ -23,7 +29,15 @@ def encoder_options(parser: argparse.ArgumentParser) -> None:
         metavar="auto|onnx|onnx:cuda|FILE.plan|triton://…",
         help="what runs the encoder (%(default)s)",
     )
-    hand_model_option(parser)
+    detector_options(parser)
+
+
+def still_detector(arguments: argparse.Namespace) -> Callable[[], Detector]:
+    """What opens the detector that the options name, for single pictures."""
+    from realtime.hands.opening import open_detector
+
+    kind, model = arguments.detector, arguments.hand_model
+    return functools.partial(open_detector, kind, video=False, model=model)
 
 
 def encoder_option(
@@ -36,17 +50,17 @@ def encoder_option(
     )
 
 
-def detector_option(parser: argparse.ArgumentParser) -> None:
+def detector_options(parser: argparse.ArgumentParser) -> None:
+    """What finds hands: --detector, --hand-model."""
     parser.add_argument(
         "--detector",
-        choices=("mediapipe", "engine"),
+        choices=("engine", "mediapipe"),
         default=Settings.detector,
         help="what finds hands: MediaPipe, or its networks on our own engine (%(default)s)",
     )
-
-
-def hand_model_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--hand-model", metavar="FILE", help="MediaPipe's hand_landmarker.task")
+    parser.add_argument(
+        "--hand-model", metavar="FILE", help="MediaPipe's hand_landmarker.task, for its detector"
+    )
 
 
 def camera_options(parser: argparse.ArgumentParser) -> None:

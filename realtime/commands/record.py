@@ -7,7 +7,6 @@ from pathlib import Path
 
 from realtime.commands.options import (
     camera_options,
-    detector_option,
     encoder_options,
     gallery_option,
     mirror_hands_option,
@@ -25,7 +24,6 @@ def options(parser: argparse.ArgumentParser) -> None:
     gallery_option(parser)
     camera_options(parser)
     mirror_hands_option(parser)
-    detector_option(parser)
     encoder_options(parser)
 
 

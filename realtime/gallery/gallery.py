@@ -205,7 +205,7 @@ class Gallery:
         """The embeddings of all references; pictures are opened only where the cache lacks them.
 
         Args:
-            mirror_hands: left hands are cut as right ones, as the live hands' detector does.
+            mirror_hands: either hand may show a gesture.
         """
         records, load = [], []
         for place in self._reader.places():
@@ -219,7 +219,9 @@ class Gallery:
         # Kept in memory too: a gallery on a read-only disk has no other cache.
         known = {**self._vectors.get(encoder.fingerprint + name, {}), **stored}
         index = build_index(records, load, encoder, mirror_hands, known)
-        keys = [key for _, record in records for key in sorted(view_keys(record, mirror_hands))]
+        keys = [
+            key for _, record in records for key in sorted(view_keys(record, encoder, mirror_hands))
+        ]
         known = {key: known[key] for key in keys if key in known}  # without what was deleted
         self._vectors[encoder.fingerprint + name] = known
         if known.keys() - stored.keys():

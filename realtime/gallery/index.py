@@ -13,7 +13,7 @@ import numpy as np
 
 from engines.encoder import Encoder
 from engines.files import write_file
-from realtime.gallery.reference import Reference, ReferenceRecord
+from realtime.gallery.reference import Reference, ReferenceRecord, other_side
 from realtime.hands.detector import cut_hand, encoder_inputs
 
 VERSION = 1  # of the cache; another one is computed anew
@@ -27,7 +27,7 @@ Vectors = dict[Key, np.ndarray]  # float32 (D,) each
 class GalleryIndex:
     """The references as a matcher takes them, sorted by label, then id.
 
-    Where hands are mirrored, a reference with a twin is there twice, as either hand.
+    Where either hand may show a gesture, a reference with a twin is there twice, as either hand.
 
     Attributes:
         labels, ids, sides: (R,).
@@ -54,29 +54,29 @@ def build_index(
         load: reads each reference; one that it gives as None is left out.
         known: embeddings that need no computing; what is computed is added.
     """
-    missing = [
-        i for i, (_, r) in enumerate(records) if not view_keys(r, mirror_hands) <= known.keys()
-    ]
+    keys = [view_keys(record, encoder, mirror_hands) for _, record in records]
+    missing = [i for i, needed in enumerate(keys) if not needed <= known.keys()]
     for start in range(0, len(missing), BATCH):
         views: list[tuple[Key, Reference]] = []
         for i in missing[start : start + BATCH]:
             record, reference = records[i][1], load[i]()
             if reference is not None:
                 views.append((_key(record), reference))
-                if mirror_hands and reference.twin is not None:
+                if _key(record, twin=True) in keys[i]:
                     views.append((_key(record, twin=True), reference.mirror()))
         if views:
             vectors = embed([view for _, view in views], encoder, mirror_hands)
             known.update((key, v) for (key, _), v in zip(views, vectors, strict=True))
-    there, rows = [], []
-    for label, record in records:
-        for key in sorted(view_keys(record, mirror_hands) & known.keys()):
+    there, sides, rows = [], [], []
+    for (label, record), needed in zip(records, keys, strict=True):
+        for key in sorted(needed & known.keys()):
             there.append((label, record))
+            sides.append(record.side if key == _key(record) else other_side(record.side))
             rows.append(known[key])
     return GalleryIndex(
         labels=tuple(label for label, _ in there),
         ids=tuple(record.id for _, record in there),
-        sides=tuple(record.side for _, record in there),
+        sides=tuple(sides),
         embeddings=np.stack(rows) if rows else np.zeros((0, encoder.spec.dim), np.float32),
     )
 
@@ -84,7 +84,8 @@ def build_index(
 def embed(references: Sequence[Reference], encoder: Encoder, mirror_hands: bool) -> np.ndarray:
     """Cut and encode N ≥ 1 references as live hands are. Returns float32 (N, D)."""
     size = encoder.spec.crop_size
-    hands = [cut_hand(r.picture, r.detection(), size, mirror_hands) for r in references]
+    mirror = mirror_hands and not encoder.spec.one_pass
+    hands = [cut_hand(r.picture, r.detection(), size, mirror) for r in references]
     return np.asarray(encoder.encode(*encoder_inputs(hands)), np.float32)
 
 
@@ -129,7 +130,10 @@ def _key(record: ReferenceRecord, twin: bool = False) -> Key:
     return record.id, record.digest + ("-twin" if twin else "")
 
 
-def view_keys(record: ReferenceRecord, mirror_hands: bool) -> set[Key]:
-    """Of all views that the index should have."""
-    both = mirror_hands and record.twin is not None
+def view_keys(record: ReferenceRecord, encoder: Encoder, mirror_hands: bool) -> set[Key]:
+    """Of all views that the index should have.
+
+    One-pass encoders see hands as they are, so each reference has to be there as either hand.
+    """
+    both = mirror_hands and (record.twin is not None or encoder.spec.one_pass)
     return {_key(record), _key(record, twin=both)}

@@ -51,8 +51,8 @@ class Reference:
         label: the gesture, in NFC.
         side: "left" or "right", the person's own.
         score: 0…1, of that side.
-        picture: uint8 (K, K, 3) BGR, the frame around the hand, neither turned nor mirrored, black
-            outside the frame.
+        picture: uint8 (K, K, 3) BGR, the frame around the hand, neither turned nor mirrored;
+            outside the frame it repeats the frame's border, as crops do.
         landmarks: float32 (21, 3) in the picture's pixels.
         world_landmarks: float32 (21, 3) metres.
         recorded_at: ISO 8601, UTC.
@@ -71,14 +71,18 @@ class Reference:
     twin: Points | None = None
 
     def mirror(self) -> Reference:
-        """The same gesture by the other hand. There must be a twin."""
-        assert self.twin is not None
+        """The same gesture by the other hand, with the twin's landmarks or else mirrored ones."""
+        twin = self.twin
+        if twin is None:
+            flip = np.array([-1, 1, 1], np.float32)
+            mirrored = self.landmarks * flip + np.array([len(self.picture), 0, 0], np.float32)
+            twin = mirrored, self.world_landmarks * flip
         return replace(
             self,
-            side="left" if self.side == "right" else "right",
+            side=other_side(self.side),
             picture=cv2.flip(self.picture, 1),
-            landmarks=self.twin[0],
-            world_landmarks=self.twin[1],
+            landmarks=twin[0],
+            world_landmarks=twin[1],
             twin=None,
         )
 
@@ -131,12 +135,12 @@ def make_reference(frame_image: np.ndarray, hand: Hand, label: str) -> Reference
         raise UserError("The hand can't be recorded: it is not all in the frame. Move it inside.")
     half = max(math.ceil(square.width), 8)  # at least 8: room for interpolation around tiny hands
     left, top = round(square.x) - half, round(square.y) - half
-    picture: np.ndarray = np.zeros((2 * half, 2 * half, 3), np.uint8)
     x0, x1 = max(left, 0), min(left + 2 * half, width)
     y0, y1 = max(top, 0), min(top + 2 * half, height)
     if x0 >= x1 or y0 >= y1:
         raise UserError("The hand can't be recorded: it is outside the frame. Move it inside.")
-    picture[y0 - top : y1 - top, x0 - left : x1 - left] = frame_image[y0:y1, x0:x1]
+    around = (y0 - top, top + 2 * half - y1, x0 - left, left + 2 * half - x1)
+    picture = cv2.copyMakeBorder(frame_image[y0:y1, x0:x1], *around, cv2.BORDER_REPLICATE)
     landmarks = hand.landmarks - np.array([left, top, 0], np.float32)
     if len(picture) > LARGEST:
         landmarks = landmarks * np.float32(LARGEST / len(picture))
@@ -152,6 +156,10 @@ def make_reference(frame_image: np.ndarray, hand: Hand, label: str) -> Reference
         world_landmarks=hand.world_landmarks.astype(np.float32),
         recorded_at=moment.isoformat(timespec="microseconds"),
     )
+
+
+def other_side(side: str) -> str:
+    return "left" if side == "right" else "right"
 
 
 def new_id() -> str:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
+from engines.encoder import Encoder, EncoderInputs
 from engines.errors import UserError, short_reason
 from engines.files import explain_errors
 from engines.quiet import silence_native_stderr
@@ -19,6 +20,7 @@ from realtime.hands.geometry import (
     canonical_world,
     crop_landmarks,
     cut,
+    turns_of,
     upright_square,
 )
 from realtime.hands.tracks import Tracker
@@ -202,31 +204,36 @@ def cut_hand(
         track: Number that identifies the hand from frame to frame.
     """
     mirror = mirror_hands and detection.side == "left"
-    square = upright_square(detection.landmarks)
+    look = detection.look
+    square = look.square if look is not None else upright_square(detection.landmarks)
     return Hand(
         box=bounding_box(detection.landmarks),
         landmarks=detection.landmarks,
         world_landmarks=detection.world_landmarks,
         side=detection.side,
         score=detection.score,
-        crop=cut(image, square, crop_size, mirror),
+        crop=look.crop if look is not None else cut(image, square, crop_size, mirror),
         mirrored=mirror,
         track=track,
         square=square,
+        embedding=look.embedding if look is not None else None,
     )
 
 
-def encoder_inputs(hands: list[Hand]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Stack hands as Encoder.encode takes them.
+def embed_hands(encoder: Encoder, hands: list[Hand]) -> np.ndarray:
+    """The embeddings, float32 (N, D), of N ≥ 1 hands that were found and cut for an encoder."""
+    found = [hand.embedding for hand in hands if hand.embedding is not None]
+    return np.stack(found) if len(found) == len(hands) else encoder.encode(*encoder_inputs(hands))
 
-    Returns:
-        Crops, uint8 (N, S, S, 3) RGB; landmarks, float32 (N, 21, 3) in crop widths; world
-        landmarks, float32 (N, 21, 3) metres.
-    """
-    return (
+
+def encoder_inputs(hands: list[Hand]) -> EncoderInputs:
+    """Stack N ≥ 1 hands as Encoder.encode takes them."""
+    return EncoderInputs(
         np.stack([hand.crop for hand in hands]),
         np.stack([crop_landmarks(h.landmarks, h.square, h.mirrored) for h in hands]),
         np.stack([canonical_world(h.world_landmarks, h.mirrored) for h in hands]),
+        turns_of([hand.square for hand in hands])
+        * np.array([(1.0, -1.0 if hand.mirrored else 1.0) for hand in hands], np.float32),
     )
 
 

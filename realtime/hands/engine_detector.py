@@ -1,26 +1,24 @@
-"""Hands in pictures with our own copies of the two networks, run by one of our engines.
+"""Hands in pictures with our own copies of the two networks, run by our engines.
 
 The palm network looks for hands in the whole picture; the hand network looks at a turned square
 around each hand and gives landmarks, and these give the square for the next frame. So while as
-many hands are tracked as there may be, the palm network doesn't run.
+many hands are tracked as there may be, the palm network doesn't run. Where the encoder is a
+one-pass encoder, it is the hand network, and the hands come with their embeddings.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
-import cv2
 import numpy as np
 
-from engines.encoder import MODELS
-from engines.hand_networks import HAND, PALM
+from engines.hand_networks import HAND, HandNetwork, HandOutputs
 from engines.onnx_runtime.network import OnnxNetwork
 from realtime.hands.detector import STILL_LOOKS, cut_hands
-from realtime.hands.geometry import bounding_box, crop_matrix, upright_square
+from realtime.hands.geometry import bounding_box, cut, turns_of, upright_square
 from realtime.hands.palms import box_overlap, decode, in_picture, letterbox, palm_square, suppress
 from realtime.hands.tracks import Tracker
-from realtime.types import Detection, Frame, Hand, Square
+from realtime.types import Detection, Frame, Hand, Look, Square
 
 SEARCH_S = 0.15  # between searches for another hand while one is tracked
 SAME_HAND = 0.5  # overlap of two squares from which on they show one hand
@@ -39,7 +37,8 @@ class EngineDetector:
 
     def __init__(
         self,
-        folder: Path = MODELS,
+        palm: OnnxNetwork,
+        network: HandNetwork,
         *,
         video: bool,
         max_hands: int = 2,
@@ -47,21 +46,19 @@ class EngineDetector:
         mirror_hands: bool = True,
         confidence: float = 0.5,
     ) -> None:
-        """Open the networks.
+        """Take the networks, which the caller closes.
 
         Args:
-            folder: where palm.onnx and hand.onnx are.
+            palm: the palm network.
+            network: what looks at hands.
             video: frames follow one another (hands are tracked); otherwise each stands alone.
             max_hands: how many hands are looked for.
             crop_size: S of Hand.crop.
             mirror_hands: left hands are cut as right ones.
             confidence: least score of a palm, and of a hand's presence, 0…1.
-
-        Raises:
-            UserError: if a network can't be opened.
         """
-        self._palm = OnnxNetwork(folder / f"{PALM.role}.onnx", PALM)
-        self._hand = OnnxNetwork(folder / f"{HAND.role}.onnx", HAND)
+        self._palm = palm
+        self._network = network
         self._video = video
         self._max_hands = max_hands
         self._crop_size = crop_size
@@ -120,26 +117,16 @@ class EngineDetector:
         """What the hand network says of each square that shows a hand."""
         if not squares:
             return []
-        matrices = [crop_matrix(square, HAND.size) for square in squares]
-        crops = [
-            # Whole numbers are read, as in `letterbox`; what lies outside repeats the border.
-            cv2.warpAffine(image, matrix, (HAND.size,) * 2, borderMode=cv2.BORDER_REPLICATE)
-            for matrix in matrices
-        ]
-        outputs = self._hand.run(cv2.dnn.blobFromImages(crops, 1 / 255, swapRB=True))
+        crops = np.stack([cut(image, square, HAND.size, mirror=False) for square in squares])
+        outputs = self._network.look(crops, turns_of(squares))
         return [
-            _detection(
-                outputs["landmarks"][i],
-                outputs["world_landmarks"][i],
-                float(outputs["right"][i]),
-                square,
-            )
+            _detection(outputs, i, square, crops[i])
             for i, square in enumerate(squares)
-            if outputs["presence"][i] > self._confidence
+            if outputs.presence[i] > self._confidence
         ]
 
     def close(self) -> None:
-        """Does nothing: Python frees the networks."""
+        """Does nothing: the networks are the caller's."""
 
     def __enter__(self) -> EngineDetector:
         return self
@@ -148,20 +135,19 @@ class EngineDetector:
         self.close()
 
 
-def _detection(
-    landmarks: np.ndarray, world_landmarks: np.ndarray, right: float, square: Square
-) -> Detection:
-    """The hand network's outputs for one crop → a detection in the picture."""
+def _detection(outputs: HandOutputs, i: int, square: Square, crop: np.ndarray) -> Detection:
+    """The hand network's outputs for crop i → a detection in the picture."""
     cos, sin = np.cos(square.angle), np.sin(square.angle)
     turn = np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]])
-    points = (landmarks - (HAND.size / 2, HAND.size / 2, 0)) * (square.width / HAND.size)
+    points = (outputs.landmarks[i] - (HAND.size / 2, HAND.size / 2, 0)) * (square.width / HAND.size)
     placed = points * (1, 1, DEPTH) @ turn + (square.x, square.y, 0)
-    side = "right" if right > 0.5 else "left"
+    right, embedding = float(outputs.right[i]), outputs.embedding[i]
     return Detection(
         placed.astype(np.float32),
-        (world_landmarks @ turn).astype(np.float32),
-        side,
+        (outputs.world_landmarks[i] @ turn).astype(np.float32),
+        "right" if right > 0.5 else "left",
         max(right, 1 - right),
+        Look(square, crop, embedding) if len(embedding) else None,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -48,7 +50,10 @@ def upright_square(landmarks: np.ndarray) -> Square:
 
 
 def cut(image: np.ndarray, square: Square, size: int, mirror: bool) -> np.ndarray:
-    """Cut a square out of a picture; outside the picture the crop is black.
+    """Cut a square out of a picture; outside the picture the crop repeats its border.
+
+    As MediaPipe does: the corner of the square is mapped to the first pixel's centre, half a pixel
+    off. Its hand network is used to that.
 
     Args:
         image: uint8 (H, W, 3) BGR.
@@ -62,10 +67,7 @@ def cut(image: np.ndarray, square: Square, size: int, mirror: bool) -> np.ndarra
     matrix = crop_matrix(square, size)
     if mirror:
         matrix = np.array([[-1.0, 0, size], [0, 1.0, 0]]) @ np.vstack([matrix, (0, 0, 1)])
-    # Pixel centres are half-integers in `matrix` and integers in OpenCV.
-    matrix = matrix.copy()
-    matrix[:, 2] += matrix[:, :2].sum(axis=1) * 0.5 - 0.5
-    crop = cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR)
+    crop = cv2.warpAffine(image, matrix, (size, size), borderMode=cv2.BORDER_REPLICATE)
     return cv2.cvtColor(crop, cv2.COLOR_BGR2RGB)
 
 
@@ -86,6 +88,12 @@ def crop_landmarks(landmarks: np.ndarray, square: Square, mirror: bool) -> np.nd
 def canonical_world(world_landmarks: np.ndarray, mirror: bool) -> np.ndarray:
     """Negate x of world landmarks, float32 (21, 3) metres, if the hand is mirrored."""
     return world_landmarks * np.array([-1.0 if mirror else 1.0, 1.0, 1.0], np.float32)
+
+
+def turns_of(squares: Sequence[Square]) -> np.ndarray:
+    """Cosine and sine of the squares' angles, float32 (N, 2), as a one-pass encoder takes them."""
+    angles = np.array([square.angle for square in squares])
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
 
 
 def bounding_box(landmarks: np.ndarray) -> np.ndarray:

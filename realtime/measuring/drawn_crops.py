@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from engines.encoder import EncoderInputs
 from realtime.drawn.hand import HandLook, draw_hand, project
 from realtime.drawn.pose import joints, view_rotation
 from realtime.drawn.random_hand import random_pose, random_shape
-from realtime.hands.geometry import crop_landmarks, cut, upright_square
+from realtime.hands.geometry import crop_landmarks, cut, turns_of, upright_square
 
 LOOKS = (
     HandLook(),
@@ -16,27 +17,24 @@ LOOKS = (
 )
 
 
-def drawn_crops(count: int, size: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def drawn_crops(count: int, size: int, seed: int = 0) -> EncoderInputs:
     """Draw random hands as Encoder.encode takes them.
 
     Args:
         count: Number N of hands.
         size: Width S of the crops, px.
         seed: Seed of the hands.
-
-    Returns:
-        Crops, uint8 (N, S, S, 3) RGB; landmarks, float32 (N, 21, 3) in crop widths; world
-        landmarks, float32 (N, 21, 3) metres.
     """
     rng = np.random.default_rng(seed)
-    crops, landmarks, worlds = [], [], []
+    crops, landmarks, worlds, squares = [], [], [], []
     for i in range(count):
         view = view_rotation(*rng.uniform(-0.4, 0.4, 3))
         points = joints(random_pose(rng), random_shape(rng)) @ view.T
         picture = draw_hand(points, LOOKS[i % len(LOOKS)])
         seen = np.column_stack([project(points), points[:, 2] * 1600.0]).astype(np.float32)
         square = upright_square(seen)
+        squares.append(square)
         crops.append(cut(picture, square, size, False))
         landmarks.append(crop_landmarks(seen, square, False))
         worlds.append((points - points.mean(axis=0)).astype(np.float32))
-    return np.stack(crops), np.stack(landmarks), np.stack(worlds)
+    return EncoderInputs(np.stack(crops), np.stack(landmarks), np.stack(worlds), turns_of(squares))

@@ -22,6 +22,7 @@ from calibration.threshold import Calibration
 from engines.encoder import Encoder, open_encoder
 from engines.errors import UserError
 from engines.similarity import similarity
+from realtime.hands.detector import Detector
 from realtime.measuring.folder import PictureHands, embed_folder
 
 FARS = (0.01, 0.05)
@@ -68,7 +69,7 @@ def evaluate(
     folder: Path,
     references: Path | None,
     encoder: Encoder,
-    model: Path,
+    open_detector: Callable[[], Detector],
     mirror_hands: bool = True,
     only: Sequence[str] | None = None,
     calibration: Calibration | None = None,
@@ -80,7 +81,7 @@ def evaluate(
         references: Another folder, whose people give the references; then figures are across
             people only.
         encoder: The encoder.
-        model: MediaPipe's hand model.
+        open_detector: Opens a detector of single pictures.
         mirror_hands: Whether left hands are cut as right ones.
         only: Labels to use; None uses all.
         calibration: The encoder's calibration, to measure its threshold on these people.
@@ -93,8 +94,8 @@ def evaluate(
     if baseline.fingerprint != encoder.fingerprint:
         encoders[f"{baseline.spec.name} (baseline)"] = baseline
     used = list(encoders.values())
-    hands = embed_folder(folder, used, model, mirror_hands, only)
-    pool = embed_folder(references, used, model, mirror_hands, only) if references else None
+    hands = embed_folder(folder, used, open_detector, mirror_hands, only)
+    pool = embed_folder(references, used, open_detector, mirror_hands, only) if references else None
     subjects, labels = subjects_and_labels(hands.paths)
     rows: dict[str, dict[str, Figure]] = {}
     left_out: dict[str, None] = {}  # an ordered set
@@ -171,7 +172,7 @@ def figures(
 def calibrate(
     sources: Sequence[Path],
     encoder: Encoder,
-    model: Callable[[], Path],
+    open_detector: Callable[[], Detector],
     far: float,
     only: Sequence[str] | None = None,
 ) -> Calibration:
@@ -180,7 +181,7 @@ def calibrate(
     Args:
         sources: Folders of pictures, or .npz files of `run.py embed`.
         encoder: The encoder.
-        model: Returns MediaPipe's hand model; called only for folders.
+        open_detector: Opens a detector of single pictures; called only for folders.
         far: The false accept rate to calibrate for, 0…1.
         only: Labels to use; None uses all.
 
@@ -194,7 +195,7 @@ def calibrate(
         if source.suffix == ".npz":
             part = _load_embeddings(source, encoder, only)
         elif source.is_dir():
-            part = label_embeddings(embed_folder(source, [encoder], model(), only=only), 0)
+            part = label_embeddings(embed_folder(source, [encoder], open_detector, only=only), 0)
         else:
             raise UserError(f"calibrate takes folders of pictures, or .npz of embed; got {source}.")
         subjects = np.char.add(f"{i}/", part.subjects)  # equal names in two sets are two people

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from engines.encoder import Encoder
 from engines.errors import UserError
 from engines.files import explain_errors, replace_file
 from engines.say import console, warn
-from realtime.hands.detector import HandDetector, cut_hand, detect_picture, encoder_inputs
+from realtime.hands.detector import Detector, cut_hand, detect_picture, encoder_inputs
 from realtime.hands.geometry import bounding_box
 from realtime.picture_files import list_pictures, read_picture
 from realtime.types import Detection
@@ -50,7 +50,7 @@ class PictureHands:
 def embed_folder(
     folder: Path,
     encoders: Sequence[Encoder],
-    model: Path,
+    open_detector: Callable[[], Detector],
     mirror_hands: bool = True,
     only: Sequence[str] | None = None,
 ) -> PictureHands:
@@ -61,7 +61,7 @@ def embed_folder(
     Args:
         folder: The folder.
         encoders: The encoders.
-        model: MediaPipe's hand model.
+        open_detector: Opens a detector of single pictures.
         mirror_hands: Whether left hands are cut as right ones.
         only: Names of the pictures' folders to use; None uses all.
 
@@ -80,7 +80,7 @@ def embed_folder(
     boxes = np.full((count, 4), np.nan, np.float32)
     sides = np.full(count, "", "<U5")
     embeddings = [np.full((count, e.spec.dim), np.nan, np.float32) for e in encoders]
-    scanned = enumerate(scan(paths, model))
+    scanned = enumerate(scan(paths, open_detector))
     bar = track(scanned, "hands", total=count, console=console, disable=not console.is_terminal)
     for i, seen in bar:
         if isinstance(seen, str):
@@ -97,8 +97,14 @@ def embed_folder(
     return PictureHands(names, sides != "", sides, landmarks, world, boxes, embeddings)
 
 
-def scan(paths: Sequence[Path], model: Path) -> Iterator[tuple[np.ndarray, Detection] | str]:
+def scan(
+    paths: Sequence[Path], open_detector: Callable[[], Detector]
+) -> Iterator[tuple[np.ndarray, Detection] | str]:
     """Find the largest hand of each picture, in order, with one detector per core.
+
+    Args:
+        paths: The pictures.
+        open_detector: Opens a detector of single pictures.
 
     Yields:
         The picture, uint8 (H, W, 3) BGR, and its hand; or, as text, NO_HAND or why the picture
@@ -109,7 +115,7 @@ def scan(paths: Sequence[Path], model: Path) -> Iterator[tuple[np.ndarray, Detec
 
     def look(path: Path) -> tuple[np.ndarray, Detection] | str:
         if not hasattr(local, "detector"):
-            local.detector = HandDetector(model, video=False)
+            local.detector = open_detector()
             detectors.append(local.detector)
         try:
             image = read_picture(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from engines.encoder import Encoder
-from realtime.hands.detector import Detector, encoder_inputs
+from realtime.hands.detector import Detector, embed_hands
 from realtime.recognition.match import Matcher
 from realtime.recognition.smooth import Smoother
 from realtime.types import Frame, FrameResult, GestureEvent, Hand, Match
@@ -28,7 +28,7 @@ class Pipeline:
         started = time.perf_counter()
         hands = self._detector.detect(frame)
         detected = time.perf_counter()
-        embeddings = self._encoder.encode(*encoder_inputs(hands)) if hands else None
+        embeddings = embed_hands(self._encoder, hands) if hands else None
         encoded = time.perf_counter()
         matches: list[Match] = (
             [] if embeddings is None else self.matcher.match(embeddings, [h.side for h in hands])

@@ -14,9 +14,8 @@ from engines.encoder import Encoder, encoder_path, open_encoder
 from engines.errors import UserError
 from engines.say import warn
 from realtime.gallery.gallery import Gallery
-from realtime.hands.detector import Detector, HandDetector, encoder_inputs
-from realtime.hands.engine_detector import EngineDetector
-from realtime.hands.model import hand_model
+from realtime.hands.detector import Detector, embed_hands
+from realtime.hands.opening import open_detector
 from realtime.recognition.match import Matcher
 from realtime.recognition.pipeline import Pipeline
 from realtime.settings import GALLERY, Settings
@@ -67,18 +66,14 @@ class Recognizer:
             video: frames follow one another; False for unrelated pictures.
             max_hands: how many hands are looked for.
         """
-        size, mirror = self.encoder.spec.crop_size, self.settings.mirror_hands
-        kind = self.settings.detector
-        if kind == "engine":
-            return EngineDetector(
-                video=video, max_hands=max_hands, crop_size=size, mirror_hands=mirror
-            )
-        if kind == "mediapipe":
-            model = hand_model(self.settings.hand_model)
-            return HandDetector(
-                model, video=video, max_hands=max_hands, crop_size=size, mirror_hands=mirror
-            )
-        raise UserError(f"--detector takes mediapipe or engine; got {kind!r}.")
+        return open_detector(
+            self.settings.detector,
+            self.encoder,
+            video=video,
+            max_hands=max_hands,
+            mirror_hands=self.settings.mirror_hands,
+            model=self.settings.hand_model,
+        )
 
     def refresh(self) -> None:
         """Take in what changed in the gallery, by whichever program."""
@@ -121,7 +116,7 @@ class Recognizer:
 
     def match(self, hand: Hand, ignore: str | None = None) -> Match:
         """One hand against the gallery as it is now, without the gesture `ignore`."""
-        embedding = self.encoder.encode(*encoder_inputs([hand]))
+        embedding = embed_hands(self.encoder, [hand])
         return self._matcher(ignore).match(embedding, [hand.side])[0]
 
     def _matcher(self, ignore: str | None = None) -> Matcher:
@@ -133,7 +128,7 @@ class Recognizer:
             labels,
             self.index.embeddings[rows],
             self.calibration,
-            None if self.settings.mirror_hands else sides,
+            None if self.settings.mirror_hands and not self.encoder.spec.one_pass else sides,
         )
 
     def close(self) -> None:

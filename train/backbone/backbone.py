@@ -7,7 +7,6 @@ further training.
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,12 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from engines.errors import UserError
-from train.backbone import tflite
+from engines.encoder import MODELS
+from engines.errors import UserError, short_reason
+from engines.hand_networks import HAND
 
-NETWORK_FILE = "hand_landmarks_detector.tflite"  # inside the .task bundle
+REMEDY = "Make it again with: python -m train.backbone.hand_networks"
 FEATURES = 1152
-INPUT_SIZE = 224  # px; the unit of `Landmarks.landmarks`
+INPUT_SIZE = HAND.size  # px; the unit of `Landmarks.landmarks`
 # (kernel, stride, expanded channels, output channels) of each block. 0 leaves a 1 × 1 convolution
 # out: the one before the depthwise convolution, or the one after it.
 BLOCKS = (
@@ -136,19 +136,27 @@ class Backbone(nn.Module):
         )
 
 
-def load_backbone(hand_model: Path) -> Backbone:
-    """Load the network from MediaPipe's hand_landmarker.task.
+def load_backbone(path: Path = MODELS / f"{HAND.role}.onnx") -> Backbone:
+    """Load the network from hand.onnx, which `train.backbone.hand_networks` writes.
 
     Raises:
         UserError: The file is missing, damaged or holds another network.
     """
+    import onnx
+    from onnx import numpy_helper
+
     try:
-        with zipfile.ZipFile(hand_model) as bundle:
-            data = bundle.read(NETWORK_FILE)
-    except Exception as error:  # zipfile and zlib raise half a dozen types on damage
+        graph = onnx.load(path).graph
+        values = {w.name: numpy_helper.to_array(w) for w in graph.initializer}
+        values |= {n.output[0]: values[n.input[0]] for n in graph.node if n.op_type == "Cast"}
+        stored = [
+            [torch.from_numpy(values[name].astype(np.float32)) for name in node.input[1:3]]
+            for node in graph.node
+            if node.op_type in ("Conv", "Gemm")
+        ]
+    except Exception as error:  # OSError, KeyError, protobuf's own unrelated types
         raise UserError(
-            f"{hand_model} is no hand model ({error}): a .task bundle with {NETWORK_FILE} is "
-            f"expected. {tflite.REMEDY}"
+            f"{path} can't be read as the hand network ({short_reason(error)}). {REMEDY}"
         ) from None
     network = Backbone()
     layers = [
@@ -156,26 +164,11 @@ def load_backbone(hand_model: Path) -> Backbone:
         for layer in network.modules()
         if isinstance(layer, (nn.Conv2d, nn.Linear)) and layer.bias is not None
     ]
-    stored = [
-        (torch.from_numpy(_torch_layout(kind, weight)), torch.from_numpy(bias))
-        for kind, weight, bias in tflite.read_weights(data, hand_model)
-    ]
-    expected = [(weight.shape, bias.shape) for weight, bias in layers]
-    if [(weight.shape, bias.shape) for weight, bias in stored] != expected:
-        raise UserError(
-            f"{hand_model} holds another network than hand_landmark_full. {tflite.REMEDY}"
-        )
+    expected = [[weight.shape, bias.shape] for weight, bias in layers]
+    if [[value.shape for value in pair] for pair in stored] != expected:
+        raise UserError(f"{path} holds another network than hand_landmark_full. {REMEDY}")
     with torch.no_grad():
         for own, found in zip(layers, stored, strict=True):
             for parameter, value in zip(own, found, strict=True):
                 parameter.copy_(value)
     return network.eval()
-
-
-def _torch_layout(kind: str, weight: np.ndarray) -> np.ndarray:
-    """Transpose TensorFlow Lite's weights to PyTorch's order of axes."""
-    if kind == "conv":  # (out, h, w, in) → (out, in, h, w)
-        return np.ascontiguousarray(weight.transpose(0, 3, 1, 2))
-    if kind == "depthwise":  # (1, h, w, channels) → (channels, 1, h, w)
-        return np.ascontiguousarray(weight.transpose(3, 0, 1, 2))
-    return weight

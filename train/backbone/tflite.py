@@ -7,7 +7,6 @@ few fields that lead to the network are read, by their position in the schema's 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -184,31 +183,3 @@ def read_network(data: bytes, file: Path) -> Network:
         return Network(data)
     except (struct.error, TypeError, ValueError, LookupError):  # offsets that lead nowhere
         raise UserError(f"{file} is damaged. {REMEDY}") from None
-
-
-def read_weights(data: bytes, file: Path) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Yield the kind, the weights and the bias of each layer, in order.
-
-    Args:
-        data: The .tflite file's content.
-        file: The file that error messages name.
-
-    Yields:
-        "conv", "depthwise" or "dense"; weights, float32 in TensorFlow Lite's layout: conv
-        (out, h, w, in), depthwise (1, h, w, channels), dense (out, in); bias, float32 (out,).
-        Half-precision constants are widened.
-
-    Raises:
-        UserError: The bytes are no .tflite file or a damaged one.
-    """
-    network = read_network(data, file)
-    for operator in network.operators:
-        if operator.kind not in ("conv", "depthwise", "dense"):
-            continue
-        try:
-            weight, bias = (network.constant(tensor) for tensor in operator.inputs[1:3])
-        except (struct.error, TypeError, ValueError, LookupError):
-            raise UserError(f"{file} is damaged. {REMEDY}") from None
-        if weight.ndim != (2 if operator.kind == "dense" else 4):
-            raise UserError(f"{file} is damaged. {REMEDY}")
-        yield operator.kind, weight, bias

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from engines.errors import UserError
-from realtime.commands.options import hand_model_option
+from realtime.commands.options import detector_options, still_detector
 from train.commands.options import name_option, training_packages
 
 NAME = "build"
@@ -58,7 +58,7 @@ def options(parser: argparse.ArgumentParser) -> None:
         metavar="DIR|FILE.npz",
         help="with int8: people to quantise with, see `quantize`",
     )
-    hand_model_option(parser)
+    detector_options(parser)
     add(
         "--portable",
         action="store_true",
@@ -146,7 +146,6 @@ def _encoder(arguments: argparse.Namespace, made: Path) -> Path:
 def _quantize(arguments: argparse.Namespace, plan: Path) -> Path:
     """The encoder in 8 bits, beside the plan: it is another one than the float encoder."""
     from engines.say import tell
-    from realtime.hands.model import hand_model
     from train.evaluation.quantize import lines, quantize_encoder
 
     made = plan.with_suffix(".onnx")
@@ -156,8 +155,7 @@ def _quantize(arguments: argparse.Namespace, plan: Path) -> Path:
             f"that is the one, build from it without --pictures: --onnx {made}"
         )
     exact = _encoder(arguments, plan.with_name(f"{plan.stem}-float.onnx"))
-    model = arguments.hand_model
-    report = quantize_encoder(exact, arguments.pictures, made, lambda: hand_model(model))
+    report = quantize_encoder(exact, arguments.pictures, made, still_detector(arguments))
     tell("\n".join(lines(report)))
     return made
 

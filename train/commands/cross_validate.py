@@ -22,7 +22,6 @@ def run(arguments: argparse.Namespace) -> None:
     from calibration.threshold import calibration_path, save
     from engines.encoder import encoder_path, open_encoder
     from engines.files import check_writable
-    from realtime.hands.model import hand_model
     from realtime.measuring.report import print_calibration
 
     with training_packages():
@@ -44,7 +43,6 @@ def run(arguments: argparse.Namespace) -> None:
             arguments.recipe,
             recipe,
             arguments.data,
-            hand_model(arguments.hand_model),
             arguments.out,
             arguments.features,
         )

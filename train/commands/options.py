@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from engines.errors import UserError
-from realtime.commands.options import hand_model_option
 
 if TYPE_CHECKING:
     from train.encoder.recipes import Recipe
@@ -50,7 +49,6 @@ def training_options(parser: argparse.ArgumentParser) -> None:
         help="where frozen features are kept (beside the data)",
     )
     add("--seed", type=int, help="of everything random (the recipe's)")
-    hand_model_option(parser)
 
 
 def name_option(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from realtime.commands.options import hand_model_option
+from realtime.commands.options import detector_options, still_detector
 
 NAME = "quantize"
 HELP = "make an 8-bit encoder of a float one, with a report"
@@ -36,12 +36,11 @@ def options(parser: argparse.ArgumentParser) -> None:
         help="what `cross-validate` left: measure on people whom no encoder was trained on, and "
         "fit the threshold",
     )
-    hand_model_option(parser)
+    detector_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
     from engines.say import tell
-    from realtime.hands.model import hand_model
     from train.evaluation.quantize import lines, manifest_path, quantize_encoder, report_path
 
     out: Path = arguments.out
@@ -49,7 +48,7 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.onnx,
         arguments.pictures,
         out,
-        lambda: hand_model(arguments.hand_model),
+        still_detector(arguments),
         arguments.folds,
     )
     print("\n".join(lines(report)))

@@ -23,7 +23,6 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     from engines.say import tell
-    from realtime.hands.model import hand_model
 
     with training_packages():
         from train.encoder.fit import train
@@ -41,7 +40,6 @@ def run(arguments: argparse.Namespace) -> None:
                 recipe,
                 arguments.data,
                 arguments.without,
-                hand_model(arguments.hand_model),
                 arguments.out,
                 arguments.features,
             )

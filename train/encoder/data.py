@@ -9,7 +9,13 @@ import numpy as np
 from engines.errors import UserError
 from engines.say import tell
 from train.backbone.backbone import Backbone
-from train.encoder.features import Bank, real_features, synthetic_features
+from train.encoder.features import (
+    SIDES,
+    Bank,
+    join_banks,
+    real_features,
+    synthetic_features,
+)
 from train.encoder.recipes import Recipe
 from train.pictures.prepared import Prepared, load_prepared
 
@@ -78,6 +84,9 @@ def load_banks(
 ) -> tuple[Bank, Bank | None, Bank]:
     """Compute the features that training needs, or read them from a folder.
 
+    Each hand is there twice: the encoder sees hands as they are, so it is trained on every picture
+    as it was shown by a right hand and, mirrored, by a left one.
+
     Args:
         data: The prepared hands.
         recipe: The recipe.
@@ -89,27 +98,22 @@ def load_banks(
         none), and of synthetic gestures for validation, from held-out regions of pose space.
     """
     size = recipe.model.crop_size
-    features = real_features(data, backbone, size, recipe.views, recipe.seed, folder)
     alphabets, labels = alphabets_and_labels(data, recipe)
-    real = Bank(features, alphabets, labels, data.subjects, data.sets)
+
+    def photographs(side: str) -> Bank:
+        views = real_features(data, backbone, size, recipe.views, recipe.seed, folder, side)
+        sides = np.full(len(data), side)
+        return Bank(views, alphabets, labels, data.subjects, data.sets, sides)
+
+    def drawings(classes: int, per_class: int, part: str, seed: int) -> Bank:
+        settings = (backbone, size, classes, per_class, part, seed, folder)
+        return join_banks([synthetic_features(*settings, side) for side in SIDES])
+
     drawn = None
     if recipe.synthetic_share:
-        drawn = synthetic_features(
-            backbone,
-            size,
-            recipe.synthetic_classes,
-            recipe.synthetic_per_class,
-            "train",
-            recipe.seed,
-            folder,
-        )
-    held_out = synthetic_features(
-        backbone,
-        size,
-        HELD_OUT_CLASSES,
-        HELD_OUT_PER_CLASS,
-        "held_out",
-        VALIDATION_SEED,
-        folder,
+        drawn = drawings(recipe.synthetic_classes, recipe.synthetic_per_class, "train", recipe.seed)
+    return (
+        join_banks([photographs(side) for side in SIDES]),
+        drawn,
+        drawings(HELD_OUT_CLASSES, HELD_OUT_PER_CLASS, "held_out", VALIDATION_SEED),
     )
-    return real, drawn, held_out

@@ -16,14 +16,14 @@ from engines.encoder import open_encoder
 from engines.errors import UserError
 from engines.files import explain_errors, replace_path
 from engines.onnx_file import save_encoder
-from engines.spec import INPUTS, EncoderSpec, preprocess
+from engines.spec import EncoderSpec, input_shapes, preprocess
 from train.encoder.checkpoint import load_checkpoint
-from train.encoder.model import ModelConfig
+from train.encoder.model import ModelConfig, Pass
 from train.siamese.live import LiveSiamese, siamese_spec
 from train.siamese.networks import SiameseNetwork
 
 OPSET = 18
-MAX_DIFFERENCE = 1e-4  # of any value of an embedding, between PyTorch and ONNX Runtime
+MAX_DIFFERENCE = 1e-4  # of any output, between PyTorch and ONNX Runtime
 MIN_HALVED_SIZE = 256  # values: smaller constants stay in single precision
 
 
@@ -36,7 +36,8 @@ def export(checkpoint: Path, out: Path, name: str) -> tuple[str, float]:
         name: The encoder's name.
 
     Returns:
-        The encoder's fingerprint, and the largest difference from PyTorch in any embedding.
+        The encoder's fingerprint, and the largest difference from PyTorch in any output, see
+        `measure_difference`.
 
     Raises:
         UserError: The checkpoint can't be read, the difference exceeds MAX_DIFFERENCE, or the file
@@ -48,9 +49,8 @@ def export(checkpoint: Path, out: Path, name: str) -> tuple[str, float]:
         model, spec = LiveSiamese(loaded).eval(), siamese_spec(loaded, name)
     else:
         spec = encoder_spec(loaded.config, name)
-    size = spec.crop_size
-    shapes = {"crop": (2, 3, size, size), "landmarks": (2, 21, 3), "world_landmarks": (2, 21, 3)}
-    example = tuple(torch.rand(shapes[name]) for name in spec.inputs)
+    example = tuple(torch.rand(2, *shape) for shape in input_shapes(spec).values())
+    outputs = list(Pass._fields) if spec.one_pass else ["embedding"]
     batch = torch.export.Dim("N")
     # Silence the exporter's progress on stdout and its deprecation warnings.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -60,7 +60,7 @@ def export(checkpoint: Path, out: Path, name: str) -> tuple[str, float]:
             model,
             example,
             input_names=list(spec.inputs),
-            output_names=["embedding"],
+            output_names=outputs,
             dynamic_shapes=[{0: batch}] * len(example),
             opset_version=OPSET,
             dynamo=True,
@@ -82,7 +82,7 @@ def export(checkpoint: Path, out: Path, name: str) -> tuple[str, float]:
 
 def encoder_spec(config: ModelConfig, name: str) -> EncoderSpec:
     """Describe this project's encoder."""
-    return EncoderSpec(name=name, inputs=INPUTS, dim=config.dim, crop_size=config.crop_size)
+    return EncoderSpec(name, ("crop", "turn"), config.dim, crop_size=config.crop_size)
 
 
 def store_half_precision(model, exactly: bool = False):  # type: ignore[no-untyped-def]
@@ -121,7 +121,7 @@ def measure_difference(model: nn.Module, spec: EncoderSpec, path: Path) -> float
     """Compare ONNX Runtime with PyTorch on random batches of 1, 2 and 5 hands.
 
     Returns:
-        The largest difference in any value of any embedding.
+        The largest difference in any value of any output; of landmarks in crop widths.
     """
     rng = np.random.default_rng(0)
     encoder = open_encoder(str(path), "onnx")
@@ -131,10 +131,17 @@ def measure_difference(model: nn.Module, spec: EncoderSpec, path: Path) -> float
         crops = rng.integers(0, 256, (count, size, size, 3), np.uint8)
         points = rng.random((count, 21, 3), np.float32)
         world = rng.normal(0.0, 0.05, (count, 21, 3)).astype(np.float32)
-        inputs = preprocess(spec, crops, points, world)
+        angles = rng.uniform(-np.pi, np.pi, count)
+        turns = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+        inputs = preprocess(spec, crops, points, world, turns)
         with torch.inference_mode():
-            expected = model(*(torch.from_numpy(inputs[name]) for name in spec.inputs)).numpy()
-        found = encoder.encode(crops, points, world)
-        worst = max(worst, float(np.abs(found - expected).max()))
+            given = model(*(torch.from_numpy(inputs[name]) for name in spec.inputs))
+        expected = given._asdict() if spec.one_pass else {"embedding": given}
+        found = {"embedding": encoder.encode(crops, points, world, turns)}
+        if spec.one_pass:
+            found |= vars(encoder.look(crops, turns))
+        for name, values in expected.items():
+            unit = size if name == "landmarks" else 1.0
+            worst = max(worst, float(np.abs(found[name] - values.numpy()).max()) / unit)
     encoder.close()
     return worst

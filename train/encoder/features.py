@@ -8,7 +8,7 @@ VERSION, so that interrupted runs resume and other recipes reuse the features.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,18 +22,19 @@ from engines.errors import UserError
 from engines.files import explain_errors, replace_file
 from engines.say import console
 from train.backbone.backbone import FEATURES as WIDTH
-from train.backbone.backbone import INPUT_SIZE, Backbone
+from train.backbone.backbone import Backbone
 from train.encoder.model import FEATURES, HandFeatures
 from train.pictures.augment import augment, centre_crop
 from train.pictures.prepared import MARGIN, STORED_SIZE, Prepared
-from train.synthetic.pictures import draw_pictures, to_upright
+from train.synthetic.pictures import draw_pictures
 from train.synthetic.samples import draw_classes
 
-VERSION = 1  # increase it when TAPS, the augmentation or the drawing change
+VERSION = 2  # increase it when TAPS, the augmentation or the drawing change
 BATCH = 64
 CLASSES_AT_ONCE = 32  # synthetic gestures drawn before they are encoded
 MIN_PRESENCE = 1.4  # logit: 80 % that the crop shows a hand
-Inputs = tuple[np.ndarray, np.ndarray, np.ndarray]  # crops, landmarks, world landmarks
+SIDES = ("right", "left")
+Inputs = tuple[np.ndarray, np.ndarray]  # crops, float32 (B, 3, S, S); turns, float32 (B, 2)
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Bank:
         labels: str (N,), the gestures.
         subjects: str (N,), the people.
         sets: str (N,), the data sets.
+        sides: str (N,), the hand that the picture was shown as, "right" or "left".
     """
 
     features: list[np.ndarray]
@@ -53,13 +55,23 @@ class Bank:
     labels: np.ndarray
     subjects: np.ndarray
     sets: np.ndarray
+    sides: np.ndarray
 
     def __len__(self) -> int:
         return len(self.labels)
 
 
+def join_banks(banks: Sequence[Bank]) -> Bank:
+    """Concatenate banks with the same number of views."""
+    names = ("alphabets", "labels", "subjects", "sets", "sides")
+    return Bank(
+        [np.concatenate(views) for views in zip(*(bank.features for bank in banks), strict=True)],
+        *(np.concatenate([getattr(bank, name) for bank in banks]) for name in names),
+    )
+
+
 def real_features(
-    data: Prepared, backbone: Backbone, size: int, views: int, seed: int, folder: Path
+    data: Prepared, backbone: Backbone, size: int, views: int, seed: int, folder: Path, side: str
 ) -> list[np.ndarray]:
     """Compute features of prepared hands, or read them from `folder`.
 
@@ -70,6 +82,7 @@ def real_features(
         views: Number of views: the first is the hand as it is, others are augmented.
         seed: Seed of the augmentation.
         folder: Where features are kept.
+        side: One of SIDES; as a left hand, a picture is shown mirrored.
 
     Returns:
         float16 (N, FEATURES) for each view.
@@ -78,16 +91,16 @@ def real_features(
     parts: list[list[np.ndarray]] = [[] for _ in range(views)]
     names, order = np.unique(data.sets, return_inverse=True)
     with _progress() as progress:
-        task = progress.add_task("features", total=views * len(data))
+        task = progress.add_task(f"features, {side} hands", total=views * len(data))
         for i, name in enumerate(names):
             one = data.where(order == i)
-            base = _hash(one.webp, one.landmarks, one.world_landmarks, _weights(network), size)
+            base = _hash(one.webp, one.angles, _weights(network), size)
             for view in range(views):
-                path = folder / f"{name}-view{view}-{_hash(base, seed if view else 0)}.npy"
+                path = folder / f"{name}-{side}-view{view}-{_hash(base, seed if view else 0)}.npy"
 
                 def compute(one: Prepared = one, view: int = view) -> Iterator[np.ndarray]:
-                    for batch in _load_view(one, view, seed, size):
-                        yield _encode(network, *batch)
+                    for batch in _load_view(one, view, seed, size, side):
+                        yield _encode(network, *batch)[0]
                         progress.advance(task, len(batch[0]))
 
                 if path.is_file():
@@ -108,7 +121,7 @@ def pooled_features(data: Prepared, backbone: Backbone, size: int, folder: Path)
     def compute() -> Iterator[np.ndarray]:
         with _progress() as progress:
             task = progress.add_task("pooled features", total=len(data))
-            for crops, _, _ in _load_view(data, 0, 0, size):
+            for crops, _ in _load_view(data, 0, 0, size, "right"):
                 with torch.inference_mode():
                     yield backbone.pool(_tensor(backbone, crops)).half().cpu().numpy()
                 progress.advance(task, len(crops))
@@ -117,11 +130,18 @@ def pooled_features(data: Prepared, backbone: Backbone, size: int, folder: Path)
 
 
 def synthetic_features(
-    backbone: Backbone, size: int, classes: int, per_class: int, part: str, seed: int, folder: Path
+    backbone: Backbone,
+    size: int,
+    classes: int,
+    per_class: int,
+    part: str,
+    seed: int,
+    folder: Path,
+    side: str,
 ) -> Bank:
-    """Compute features of synthetic gestures with MediaPipe's landmarks, or read them.
+    """Compute features of synthetic gestures, or read them.
 
-    Pictures in which MediaPipe's network finds no right hand are left out, as in the live loop.
+    Pictures in which the network finds no hand of that side are left out, as in the live loop.
 
     Args:
         backbone: MediaPipe's network.
@@ -131,21 +151,22 @@ def synthetic_features(
         part: "train" or "held_out" regions of pose space.
         seed: Seed of gestures and pictures.
         folder: Where features are kept.
+        side: One of SIDES; left hands are the mirror images of right ones.
     """
     network = HandFeatures(backbone).eval()
     key = _hash(f"{_weights(network)} {size} {classes} {per_class} {seed}")
-    path = folder / f"synthetic-{part}-{key}.npz"
+    path = folder / f"synthetic-{part}-{side}-{key}.npz"
     if not path.is_file():
         rng = np.random.default_rng([seed, part == "held_out"])
         drawn = draw_classes(rng, classes, part)
         rows, labels, people = [], [], []
         with _progress() as progress:
-            task = progress.add_task(f"drawn hands, {part}", total=classes * per_class)
+            task = progress.add_task(f"drawn {side} hands, {part}", total=classes * per_class)
             for start in range(0, classes, CLASSES_AT_ONCE):
                 chunk = drawn.take(slice(start, start + CLASSES_AT_ONCE))
                 hands = draw_pictures(rng, chunk, per_class, STORED_SIZE, MARGIN)
-                inputs, sure = detect(backbone, hands.crops, hands.angles, size)
-                rows.append(_encode(network, *inputs)[sure])
+                features, sure = detect(network, hands.crops, hands.angles, size, side)
+                rows.append(features[sure])
                 labels.append((hands.samples.labels + start)[sure])
                 people.append((np.arange(len(sure)) % per_class)[sure])
                 progress.advance(task, len(sure))
@@ -164,61 +185,75 @@ def synthetic_features(
     except Exception:  # zipfile, zlib and numpy raise a dozen types on damage
         raise _damage_error(path) from None
     every = np.full(len(label), "synthetic")
-    return Bank([features], every, label.astype(str), person.astype(str), every)
+    return Bank(
+        [features],
+        every,
+        label.astype(str),
+        person.astype(str),
+        every,
+        np.full(len(label), side),
+    )
 
 
 def detect(
-    backbone: Backbone, crops: np.ndarray, angles: np.ndarray, size: int
-) -> tuple[Inputs, np.ndarray]:
-    """Find landmarks of hands with MediaPipe's network.
+    network: HandFeatures, crops: np.ndarray, angles: np.ndarray, size: int, side: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Compute features of right hands, shown as hands of either side.
 
     Args:
-        backbone: MediaPipe's network.
+        network: The frozen part of the encoder.
         crops: uint8 (N, STORED_SIZE, STORED_SIZE, 3) RGB, stored crops.
         angles: (N,) radians by which the crops' up is turned clockwise from the camera's.
         size: Width of the encoder's crops, px.
+        side: One of SIDES.
 
     Returns:
-        The encoder's inputs, and bool (N,): whether the network finds a right hand.
+        float16 (N, FEATURES), and bool (N,): whether the network finds a hand of that side.
     """
-    landmarks, world, sure = [], [], []
-    for start in range(0, len(crops), BATCH):
-        large = np.stack([centre_crop(crop, INPUT_SIZE) for crop in crops[start : start + BATCH]])
-        with torch.inference_mode():
-            found = backbone.predict_landmarks(backbone.pool(_tensor(backbone, large)))
-        landmarks.append(found.landmarks.cpu().numpy() / INPUT_SIZE)
-        world.append(found.world.cpu().numpy())
-        sure.append(((found.presence > MIN_PRESENCE) & (found.right > 0)).cpu().numpy())
-    # As in the live loop, world landmarks are turned back into the camera's frame.
-    turned = (np.concatenate(world) @ to_upright(angles)).astype(np.float32)
-    small = np.stack([centre_crop(crop, size) for crop in crops])
-    return (small, np.concatenate(landmarks), turned), np.concatenate(sure)
+    shown = [show_as(side, crop, angle) for crop, angle in zip(crops, angles, strict=True)]
+    small = np.stack([centre_crop(crop, size) for crop, _ in shown])
+    features, presence, right = _encode(network, small, _turns([angle for _, angle in shown]))
+    as_shown = right > 0 if side == "right" else right <= 0
+    return features, (presence > MIN_PRESENCE) & as_shown
 
 
-def _load_view(data: Prepared, view: int, seed: int, size: int) -> Iterator[Inputs]:
+def show_as(side: str, crop: np.ndarray, angle: float) -> tuple[np.ndarray, float]:
+    """Show a right hand's crop (S, S, 3) and its angle as a hand of either side."""
+    return (crop, angle) if side == "right" else (np.ascontiguousarray(crop[:, ::-1]), -angle)
+
+
+def _turns(angles: Sequence[float]) -> np.ndarray:
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+
+
+def _load_view(data: Prepared, view: int, seed: int, size: int, side: str) -> Iterator[Inputs]:
     """Yield batches of the encoder's inputs for one view; the same for the same seed."""
 
-    def load(i: int) -> Inputs:
-        crop, points, world = data.crop(i), data.landmarks[i], data.world_landmarks[i]
+    def load(i: int) -> tuple[np.ndarray, float]:
+        crop, angle = show_as(side, data.crop(i), float(data.angles[i]))
         if view == 0:
-            return centre_crop(crop, size), points, world
-        rng = np.random.default_rng([seed, view, i])
-        return augment(rng, crop, points, world, size)
+            return centre_crop(crop, size), angle
+        return augment(np.random.default_rng([seed, view, i]), crop, angle, size)
 
     with ThreadPoolExecutor(2) as pool:
         for start in range(0, len(data), BATCH):
             hands = list(pool.map(load, range(start, min(start + BATCH, len(data)))))
-            yield tuple(np.stack(column) for column in zip(*hands, strict=True))  # type: ignore[misc]
+            crops, angles = zip(*hands, strict=True)
+            yield np.stack(crops), _turns(angles)
 
 
-def _encode(network: HandFeatures, *inputs: np.ndarray) -> np.ndarray:
-    """Compute features, float16 (N, FEATURES), of the encoder's inputs."""
+def _encode(
+    network: HandFeatures, crops: np.ndarray, turns: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Compute features, float16 (N, FEATURES), and the logits of presence and side, (N,) each."""
     rows = []
-    for start in range(0, len(inputs[0]), BATCH):
-        tensors = [_tensor(network, array[start : start + BATCH]) for array in inputs]
+    for start in range(0, len(crops), BATCH):
+        tensors = [_tensor(network, array[start : start + BATCH]) for array in (crops, turns)]
         with torch.inference_mode():
-            rows.append(network(*tensors).half().cpu().numpy())
-    return np.concatenate(rows)
+            found, features = network(*tensors)
+        rows.append([x.cpu().numpy() for x in (features.half(), found.presence, found.right)])
+    features, presence, right = (np.concatenate(column) for column in zip(*rows, strict=True))
+    return features, presence, right
 
 
 def _tensor(network: torch.nn.Module, array: np.ndarray) -> torch.Tensor:
@@ -267,7 +302,7 @@ def _restore_order(parts: list[np.ndarray], back: np.ndarray) -> np.ndarray:
 def digest(data: Prepared, backbone: Backbone) -> str:
     """Hash the data and the backbone that an encoder depends on."""
     names = (data.sets, data.subjects, data.labels)
-    pictures = (data.webp, data.landmarks, data.world_landmarks)
+    pictures = (data.webp, data.angles)
     return _hash(*pictures, *names, _weights(backbone))
 
 

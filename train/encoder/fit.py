@@ -45,7 +45,7 @@ class WhitenedBanks:
 
     Attributes:
         real: float32 (V, N, K), V views of N prepared hands.
-        index: The rows of `real` by alphabet, label and person.
+        index: The rows of `real` by alphabet, label and person (of either hand).
         drawn: float32 (M, K), synthetic gestures for training, or None.
         drawn_labels: int (M,), their classes.
         held_out: float32 (H, K), synthetic gestures for validation.
@@ -144,7 +144,6 @@ def train(
     recipe: Recipe,
     paths: list[Path],
     without: list[str],
-    hand_model: Path,
     out: Path,
     features: Path | None = None,
 ) -> Path:
@@ -155,7 +154,6 @@ def train(
         recipe: The recipe.
         paths: Files of `run.py prepare`.
         without: Names of sets to leave out.
-        hand_model: MediaPipe's hand model.
         out: The folder of the run.
         features: Where features are kept; None: beside the first prepared file.
 
@@ -167,7 +165,7 @@ def train(
     """
     checkpoint = out / "encoder.pt"
     data = load_data(paths, recipe, without)
-    backbone = load_backbone(hand_model)
+    backbone = load_backbone()
     settings = {
         "recipe": recipe_name,
         **json.loads(json.dumps(dataclasses.asdict(recipe))),
@@ -232,13 +230,18 @@ def _whiten_banks(
 ) -> WhitenedBanks:
     return WhitenedBanks(
         real=torch.stack([whiten(view, whitening, within) for view in real.features]),
-        index=index_hands(real.alphabets, real.labels, real.subjects),
+        index=index_hands(real.alphabets, real.labels, _of_either_hand(real)),
         drawn=None if drawn is None else whiten(drawn.features[0], whitening, within),
         drawn_labels=np.zeros(0, int) if drawn is None else drawn.labels.astype(int),
         held_out=whiten(held_out.features[0], whitening, within),
         held_out_labels=held_out.labels,
-        held_out_people=held_out.subjects,
+        held_out_people=_of_either_hand(held_out),
     )
+
+
+def _of_either_hand(bank: Bank) -> np.ndarray:
+    """Tell a person's two hands apart as two people: a gesture's batch has hands of both sides."""
+    return np.char.add(np.char.add(bank.subjects, "/"), bank.sides)
 
 
 def _join_processes() -> bool:

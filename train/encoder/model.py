@@ -1,21 +1,22 @@
-"""The encoder: feature maps of a hand-landmark network read at the joints, and hand geometry.
+"""The encoder: one pass of a hand-landmark network gives landmarks and an embedding.
 
 Pooling a feature map over the whole crop blurs what distinguishes similar gestures: where a
 fingertip touches, whether two fingers lie together. So three maps of MediaPipe's network are
-sampled at the 21 joints instead and concatenated with the geometry of the world landmarks. A small
-head, the only part that is trained, turns that into a unit embedding.
+sampled at the 21 joints that the same pass finds, and concatenated with the geometry of its world
+landmarks. A small head, the only part that is trained, turns that into a unit embedding.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from train.backbone.backbone import Backbone
+from train.backbone.backbone import INPUT_SIZE, Backbone, Landmarks
 from train.backbone.landmark_baseline import BONES, EPSILON, PAIR_WEIGHT, PAIRS, PALM
 
 TAPS = (5, 9, 11)  # layers of the backbone whose output is sampled: strides 8, 16, 16
@@ -37,7 +38,7 @@ class ModelConfig:
         dropout: Dropout rate of the head.
     """
 
-    crop_size: int = 160
+    crop_size: int = INPUT_SIZE
     components: tuple[int, ...] = (200, 300, 300, 100)
     hidden: int = 512
     dim: int = 256
@@ -78,7 +79,7 @@ def sample_at(maps: Tensor, points: Tensor) -> Tensor:
 
 
 class HandFeatures(nn.Module):
-    """The frozen part of the encoder: its inputs, as in EncoderSpec → float32 (N, FEATURES)."""
+    """The frozen part of the encoder: crops and turns, as in EncoderSpec → landmarks, features."""
 
     bones: Tensor
     pairs: Tensor
@@ -86,18 +87,21 @@ class HandFeatures(nn.Module):
 
     def __init__(self, backbone: Backbone | None = None) -> None:
         super().__init__()
-        self.layers = nn.Sequential(*list((backbone or Backbone()).layers)[: TAPS[-1] + 1])
+        self.backbone = backbone or Backbone()
         for name, matrix in (("bones", BONES), ("pairs", PAIRS), ("palm", PALM)):
             self.register_buffer(name, torch.from_numpy(matrix), persistent=False)
 
-    def forward(self, crop: Tensor, landmarks: Tensor, world_landmarks: Tensor) -> Tensor:
-        parts = []
-        x = crop
-        for i, layer in enumerate(self.layers):
+    def forward(self, crop: Tensor, turn: Tensor) -> tuple[Landmarks, Tensor]:
+        """Compute what MediaPipe's network gives, and features (N, FEATURES)."""
+        maps, x = [], crop
+        for i, layer in enumerate(self.backbone.layers):
             x = layer(x)
             if i in TAPS:
-                parts.append(sample_at(x, landmarks[..., :2]).flatten(1))
-        return torch.cat([*parts, self.geometry(world_landmarks)], 1)
+                maps.append(x)
+        found = self.backbone.predict_landmarks(x.mean(dim=(2, 3)))
+        at = found.landmarks[..., :2] / INPUT_SIZE
+        parts = [sample_at(each, at).flatten(1) for each in maps]
+        return found, torch.cat([*parts, self.geometry(turn_upright(found.world, turn))], 1)
 
     def geometry(self, world_landmarks: Tensor) -> Tensor:
         """Compute the landmark baseline's bone directions and pair distances, (N, 270)."""
@@ -106,6 +110,18 @@ class HandFeatures(nn.Module):
         distances = (self.pairs @ world_landmarks).norm(dim=2)  # (N, 210)
         palm = (self.palm @ world_landmarks).norm(dim=2).mean(1, keepdim=True)  # (N, 1)
         return torch.cat([directions.flatten(1), PAIR_WEIGHT * distances / (palm + EPSILON)], 1)
+
+
+def turn_upright(world: Tensor, turn: Tensor) -> Tensor:
+    """Turn world landmarks (N, 21, 3) of a crop into the camera's frame.
+
+    Args:
+        world: In the crop's orientation.
+        turn: (N, 2), cosine and sine of the angle by which its up is turned clockwise.
+    """
+    x, y, z = world.unbind(-1)
+    cos, sin = turn[:, :1], turn[:, 1:]
+    return torch.stack([x * cos - y * sin, x * sin + y * cos, z], -1)
 
 
 class Whitening(nn.Module):
@@ -150,10 +166,20 @@ class Head(nn.Module):
         return functional.normalize(y, dim=1)
 
 
-class GestureEncoder(nn.Module):
-    """Crops, landmarks and world landmarks → unit embeddings (N, D)."""
+class Pass(NamedTuple):
+    """Outputs of the encoder, named and shaped as `engines.hand_networks.HandOutputs`."""
 
-    kind = "gesture"  # in a checkpoint
+    landmarks: Tensor
+    presence: Tensor
+    right: Tensor
+    world_landmarks: Tensor
+    embedding: Tensor
+
+
+class GestureEncoder(nn.Module):
+    """Crops and turns → landmarks, presence, side and unit embeddings (N, D)."""
+
+    kind = "one-pass"  # in a checkpoint
 
     def __init__(self, config: ModelConfig, backbone: Backbone | None = None) -> None:
         super().__init__()
@@ -162,5 +188,12 @@ class GestureEncoder(nn.Module):
         self.whitening = Whitening(config.components)
         self.head = Head(config)
 
-    def forward(self, crop: Tensor, landmarks: Tensor, world_landmarks: Tensor) -> Tensor:
-        return self.head(self.whitening(self.features(crop, landmarks, world_landmarks)))
+    def forward(self, crop: Tensor, turn: Tensor) -> Pass:
+        found, features = self.features(crop, turn)
+        return Pass(
+            found.landmarks,
+            found.presence.sigmoid(),
+            found.right.sigmoid(),
+            found.world,
+            self.head(self.whitening(features)),
+        )

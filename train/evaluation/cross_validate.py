@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from calibration import threshold
 from calibration.episodes import LabelledEmbeddings, Scores, across, within
 from calibration.metrics import Figure
 from calibration.threshold import Calibration
+from engines.bundles import join
 from engines.errors import UserError
 from engines.files import write_file
 from engines.say import tell
@@ -31,7 +32,7 @@ from train.backbone.landmark_baseline import mean_features
 from train.encoder.checkpoint import load_checkpoint
 from train.encoder.data import alphabets_and_labels, load_data
 from train.encoder.export import export
-from train.encoder.features import pooled_features, real_features
+from train.encoder.features import SIDES, pooled_features, real_features
 from train.encoder.fit import train
 from train.encoder.model import GEOMETRY, GestureEncoder
 from train.encoder.recipes import Recipe
@@ -39,7 +40,12 @@ from train.encoder.whitening import whiten
 from train.evaluation.confusions import count_confusions
 from train.pictures.prepared import Prepared, load_prepared
 
-ENCODERS = ("landmark baseline", "frozen backbone", "trained without this set")
+ENCODERS = (
+    "landmark baseline",
+    "frozen backbone",
+    "trained without this set",
+    "the same, shown left hands",
+)
 FAR = 0.01
 DRAWS = 20  # of references per person, for the calibration
 
@@ -53,8 +59,8 @@ class Fold:
         references: Name of a set of one-shot references to test it with, too, or None.
         without: Names of the sets that this fold isn't trained on.
         rows: Figure → encoder → value.
-        scores: Scores within a person by the encoder trained without the set; None if it shows too
-            few gestures.
+        scores: Scores within a person by the encoder trained without the set, of right and of left
+            hands; None if it shows too few gestures.
         confused: (shown label, recognised label, share), most frequent first.
     """
 
@@ -70,7 +76,6 @@ def cross_validate(
     recipe_name: str,
     recipe: Recipe,
     paths: list[Path],
-    hand_model: Path,
     out: Path,
     features: Path | None = None,
 ) -> list[Fold]:
@@ -80,7 +85,6 @@ def cross_validate(
         recipe_name: Name of the recipe, for the checkpoints and the report.
         recipe: The recipe.
         paths: Files of `run.py prepare`.
-        hand_model: MediaPipe's hand model.
         out: The folder of the results, with a run's folder for each fold.
         features: Where features are kept; None: beside the first prepared file.
 
@@ -100,16 +104,17 @@ def cross_validate(
         load_data(paths, recipe, fold.without)
     folder = features or paths[0].with_suffix(".features")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    backbone = load_backbone(hand_model).to(device)
-    views = real_features(data, backbone, recipe.model.crop_size, 1, recipe.seed, folder)
-    pooled = pooled_features(data, backbone, recipe.model.crop_size, folder)
+    backbone = load_backbone().to(device)
+    size = recipe.model.crop_size
+    by_side = {
+        side: real_features(data, backbone, size, 1, recipe.seed, folder, side)[0] for side in SIDES
+    }
+    pooled = pooled_features(data, backbone, size, folder)
     done = []
     for fold in plan:
         tell(f"Without {', '.join(fold.without)}:")
-        checkpoint = train(
-            recipe_name, recipe, paths, fold.without, hand_model, out / fold.test, features
-        )
-        done.append(_test_fold(fold, data, recipe, views[0], pooled, checkpoint))
+        checkpoint = train(recipe_name, recipe, paths, fold.without, out / fold.test, features)
+        done.append(_test_fold(fold, data, recipe, by_side, pooled, checkpoint))
         _write_reports(done, recipe_name, out)
     _export_folds(done, out)
     return done
@@ -145,7 +150,7 @@ def _test_fold(
     fold: Fold,
     data: Prepared,
     recipe: Recipe,
-    features: np.ndarray,
+    features: Mapping[str, np.ndarray],
     pooled: np.ndarray,
     checkpoint: Path,
 ) -> Fold:
@@ -155,7 +160,8 @@ def _test_fold(
 
     def embed(name: str, encoder: str) -> LabelledEmbeddings:
         mask = data.sets == name
-        rows = np.asarray(features[mask])
+        side = SIDES[encoder == ENCODERS[3]]
+        rows = np.asarray(features[side][mask])
         if encoder == ENCODERS[0]:
             values = torch.from_numpy(rows[:, -GEOMETRY:].astype(np.float32) - mean_features())
         elif encoder == ENCODERS[1]:
@@ -177,9 +183,15 @@ def _test_fold(
             for row, figure in figures(queries, episodes, _cosine, None):
                 if isinstance(figure, Figure):
                     rows.setdefault(f"{mode}: {row}", {})[encoder] = figure
-    scores = within(queries, _cosine, known=threshold.GALLERY_SIZE, draws=DRAWS)
+    trained = [embed(fold.test, encoder) for encoder in ENCODERS[2:]]
+    scores = join(
+        [within(hands, _cosine, known=threshold.GALLERY_SIZE, draws=DRAWS) for hands in trained]
+    )
     return dataclasses.replace(
-        fold, rows=rows, scores=scores if len(scores) else None, confused=count_confusions(queries)
+        fold,
+        rows=rows,
+        scores=scores if len(scores) else None,
+        confused=count_confusions(trained[0]),
     )
 
 

@@ -23,6 +23,7 @@ from engines.encoder import open_encoder
 from engines.errors import UserError
 from engines.files import check_writable, explain_errors
 from engines.onnx_file import load_encoder, save_encoder
+from realtime.hands.detector import Detector
 from train.evaluation.int8_folds import calibration_of, evaluate_folds
 from train.pictures.prepared import load_prepared
 from train.pictures.sources import open_source
@@ -44,7 +45,7 @@ def quantize_encoder(
     onnx: Path,
     pictures: Path,
     out: Path,
-    hand_model: Callable[[], Path],
+    open_detector: Callable[[], Detector],
     folds: Path | None = None,
     crops: int = CROPS,
 ) -> dict[str, Any]:
@@ -54,7 +55,8 @@ def quantize_encoder(
     pictures: FILE.npz of `prepare`, or a folder <subject>/<label>/<image>. Every second person
     calibrates, the others measure. folds: what `cross-validate` left; then people whom no encoder
     was trained on measure, too, and fit the threshold, which goes beside `out` as well (pictures
-    must be a FILE.npz for that). hand_model: gives MediaPipe's, asked only for a folder.
+    must be a FILE.npz for that). open_detector: opens a detector
+    of single pictures, only for a folder.
     Raises UserError.
     """
     if out.suffix != ".onnx" or out.resolve() == onnx.resolve():
@@ -70,7 +72,7 @@ def quantize_encoder(
         tempfile.TemporaryDirectory(prefix=".", dir=out.parent) as folder,
     ):
         made = Path(folder) / out.name
-        report = _quantize_into(onnx, pictures, made, hand_model, folds, crops)
+        report = _quantize_into(onnx, pictures, made, open_detector, folds, crops)
         for path in sorted(Path(folder).iterdir(), key=lambda path: path.suffix == ".onnx"):
             os.replace(path, out.with_name(path.name))
     return report
@@ -80,13 +82,13 @@ def _quantize_into(
     onnx: Path,
     pictures: Path,
     out: Path,
-    hand_model: Callable[[], Path],
+    open_detector: Callable[[], Detector],
     folds: Path | None,
     crops: int,
 ) -> dict[str, Any]:
     model, spec, mark = load_encoder(onnx)
     graph = FloatGraph(model, str(onnx))
-    shown = open_source(pictures, spec.crop_size, hand_model)
+    shown = open_source(pictures, spec.crop_size, open_detector)
     first, second = split_people(shown.subjects)
 
     def pick(among: np.ndarray, count: int) -> np.ndarray:

@@ -7,12 +7,10 @@ import numpy as np
 
 from train.pictures.prepared import MARGIN, STORED_SIZE
 
-# Standard deviations from frame to frame, of a tracker's square and of a detector's joints.
+# Standard deviations of a tracker's square from frame to frame.
 TURN_SD = 0.07  # radians
 ZOOM_SD = 0.05  # of the logarithm
 SHIFT_SD = 0.02  # crop widths
-JOINT_SD = 0.006  # crop widths
-WORLD_SD = 0.0015  # metres
 
 
 def centre_crop(crop: np.ndarray, size: int) -> np.ndarray:
@@ -29,38 +27,24 @@ def centre_crop(crop: np.ndarray, size: int) -> np.ndarray:
 
 
 def augment(
-    rng: np.random.Generator,
-    crop: np.ndarray,
-    landmarks: np.ndarray,
-    world_landmarks: np.ndarray,
-    size: int,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng: np.random.Generator, crop: np.ndarray, angle: float, size: int
+) -> tuple[np.ndarray, float]:
     """Turn, zoom, shift and relight a stored hand a little.
 
     Args:
         rng: Source of randomness.
         crop: uint8 (STORED_SIZE, STORED_SIZE, 3) RGB.
-        landmarks: float32 (21, 3), in widths of the encoder's crop.
-        world_landmarks: float32 (21, 3), metres.
+        angle: Radians by which the crop's up is turned clockwise from the camera's.
         size: Width of the resulting crop, px.
 
     Returns:
-        The crop, float32 (3, size, size) RGB 0…1, and its landmarks and world landmarks, float32
-        (21, 3) each.
+        The crop, float32 (3, size, size) RGB 0…1, and its angle.
     """
     turn, zoom = rng.normal(0.0, TURN_SD), np.exp(rng.normal(0.0, ZOOM_SD))
     shift = rng.normal(0.0, SHIFT_SD, 2)
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     to_old = rotation * zoom  # old = ½ + to_old (new − ½) + shift
-    picture = _relight(rng, _warp(crop, to_old, shift, size))
-    points = landmarks.astype(np.float64)
-    points[:, :2] = (points[:, :2] - 0.5 - shift) @ np.linalg.inv(to_old).T + 0.5
-    points[:, 2] /= zoom
-    points[:, :2] += rng.normal(0.0, JOINT_SD, (21, 2))
-    world = world_landmarks.astype(np.float64)
-    world[:, :2] = world[:, :2] @ rotation  # the inverse turn
-    world += rng.normal(0.0, WORLD_SD, (21, 3))
-    return picture, points.astype(np.float32), world.astype(np.float32)
+    return _relight(rng, _warp(crop, to_old, shift, size)), angle + turn
 
 
 def _warp(crop: np.ndarray, to_old: np.ndarray, shift: np.ndarray, size: int) -> np.ndarray:

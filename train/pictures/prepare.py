@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from rich.text import Text
 from engines.errors import UserError
 from engines.files import explain_errors, replace_file
 from engines.say import console, tell
+from realtime.hands.detector import Detector
 from realtime.hands.geometry import canonical_world, crop_landmarks, cut, upright_square
 from realtime.measuring.evaluate import subjects_and_labels
 from realtime.measuring.folder import NO_HAND, scan
@@ -56,7 +57,7 @@ class PictureFile:
         path: Its path below the set's folder, with "/".
         subject: Who is in it.
         label: The gesture it shows.
-        key: Identifies it in a shard; changes with the picture and with the hand model.
+        key: Identifies it in a shard; changes with the picture and with the detector.
     """
 
     file: Path
@@ -67,12 +68,19 @@ class PictureFile:
     key: str
 
 
-def prepare(folders: Sequence[Path], model: Path, out: Path, shard_size: int = SHARD_SIZE) -> None:
+def prepare(
+    folders: Sequence[Path],
+    open_detector: Callable[[], Detector],
+    seen_with: str,
+    out: Path,
+    shard_size: int = SHARD_SIZE,
+) -> None:
     """Store the largest hand of each <folder>/<subject>/<label>/<image>, and print a summary.
 
     Args:
         folders: The data sets, each named after its folder.
-        model: MediaPipe's hand model.
+        open_detector: Opens a detector of single pictures.
+        seen_with: What identifies the detector and its networks.
         out: The .npz file to write.
         shard_size: Pictures per shard: the most that a killed run loses.
 
@@ -81,14 +89,14 @@ def prepare(folders: Sequence[Path], model: Path, out: Path, shard_size: int = S
     """
     if out.suffix != ".npz" or out.is_dir():
         raise UserError(f"--out takes the name of a file that ends in .npz; got {out}.")
-    pictures = _collect_pictures(folders, model)
+    pictures = _collect_pictures(folders, seen_with)
     shards = out.with_name(f".{out.name}.part")
     hands = _read_shards(shards)
     left = [picture for picture in pictures if picture.key not in hands]
     if len(left) < len(pictures):
         tell(f"Resuming: {len(pictures) - len(left)} of {len(pictures)} pictures are done already.")
     try:
-        unreadable = _find_hands(left, model, hands, shards, shard_size)
+        unreadable = _find_hands(left, open_detector, hands, shards, shard_size)
     except KeyboardInterrupt:
         tell("The pictures done so far are kept: the same command goes on from there.")
         raise
@@ -124,10 +132,8 @@ def prepare(folders: Sequence[Path], model: Path, out: Path, shard_size: int = S
     print_summary(out)
 
 
-def _collect_pictures(folders: Sequence[Path], model: Path) -> list[PictureFile]:
+def _collect_pictures(folders: Sequence[Path], seen_with: str) -> list[PictureFile]:
     """List the pictures of all sets, sorted by path within each set."""
-    with explain_errors(f"The hand model {model} can't be read"):
-        seen_with = hashlib.sha256(model.read_bytes()).hexdigest()
     sets: dict[str, Path] = {}
     pictures = []
     for folder in folders:
@@ -158,7 +164,7 @@ def _collect_pictures(folders: Sequence[Path], model: Path) -> list[PictureFile]
 
 def _find_hands(
     pictures: Sequence[PictureFile],
-    model: Path,
+    open_detector: Callable[[], Detector],
     hands: dict[str, StoredHand],
     shards: Path,
     shard_size: int,
@@ -171,7 +177,7 @@ def _find_hands(
     unreadable: dict[str, str] = {}
     fresh: dict[str, StoredHand] = {}
     results = track(
-        scan([picture.file for picture in pictures], model),
+        scan([picture.file for picture in pictures], open_detector),
         "hands",
         total=len(pictures),
         console=console,
@@ -208,6 +214,7 @@ def encode_hand(image: np.ndarray, detection: Detection) -> StoredHand:
         cv2.imencode(".webp", bgr, [cv2.IMWRITE_WEBP_QUALITY, WEBP_QUALITY])[1].tobytes(),
         crop_landmarks(detection.landmarks, square, mirror).astype(np.float16),
         canonical_world(detection.world_landmarks, mirror).astype(np.float16),
+        -square.angle if mirror else square.angle,
     )
 
 

@@ -15,9 +15,9 @@ import numpy as np
 from engines.bundles import Bundle, join
 from engines.errors import UserError
 
-VERSION = 1  # of the file format
+VERSION = 2  # of the file format
 MARGIN = 1.25  # width of a stored crop over the encoder's: training turns and shifts within it
-STORED_SIZE = 200  # px; the encoder's crop is the inner 160
+STORED_SIZE = 280  # px; the encoder's crop is the inner 224
 REMEDY = "Make it with: python run.py prepare DIR… --out FILE.npz"
 
 
@@ -30,15 +30,18 @@ class StoredHand:
         webp: The crop as a WebP file.
         landmarks: float16 (21, 3), in widths of the encoder's crop.
         world_landmarks: float16 (21, 3), metres.
+        angle: Radians by which the stored crop's up is turned clockwise from the camera's.
     """
 
     side: str
     webp: bytes
     landmarks: np.ndarray
     world_landmarks: np.ndarray
+    angle: float
 
 
-WITHOUT_HAND = StoredHand("", b"", np.zeros((21, 3), np.float16), np.zeros((21, 3), np.float16))
+NO_POINTS = np.zeros((21, 3), np.float16)
+WITHOUT_HAND = StoredHand("", b"", NO_POINTS, NO_POINTS, 0.0)
 
 
 def to_arrays(hands: Sequence[StoredHand]) -> dict[str, np.ndarray]:
@@ -49,6 +52,7 @@ def to_arrays(hands: Sequence[StoredHand]) -> dict[str, np.ndarray]:
         "offsets": ends([len(hand.webp) for hand in hands]),
         "landmarks": np.stack([hand.landmarks for hand in hands]),
         "world_landmarks": np.stack([hand.world_landmarks for hand in hands]),
+        "angle": np.array([hand.angle for hand in hands], np.float32),
     }
 
 
@@ -56,8 +60,9 @@ def from_arrays(arrays: Mapping[str, np.ndarray]) -> list[StoredHand]:
     """Turn the arrays of a file into hands: the inverse of `to_arrays`."""
     webp, offsets = arrays["webp"].tobytes(), arrays["offsets"].tolist()
     crops = [webp[a:b] for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
-    sides, points = arrays["side"].tolist(), (arrays["landmarks"], arrays["world_landmarks"])
-    return [StoredHand(*row) for row in zip(sides, crops, *points, strict=True)]
+    points = arrays["landmarks"], arrays["world_landmarks"]
+    rows = zip(arrays["side"].tolist(), crops, *points, arrays["angle"].tolist(), strict=True)
+    return [StoredHand(*row) for row in rows]
 
 
 def ends(sizes: Sequence[int] | np.ndarray) -> np.ndarray:
@@ -75,6 +80,7 @@ class Prepared(Bundle):
         landmarks: float32 (N, 21, 3), in widths of the encoder's crop, which is the middle of
             the stored one.
         world_landmarks: float32 (N, 21, 3), metres.
+        angles: float32 (N,), radians by which the crops' up is turned clockwise from the camera's.
         sets: str (N,), names of the data sets.
         subjects: str (N,), the people, as "set/subject".
         labels: str (N,), the gestures.
@@ -85,6 +91,7 @@ class Prepared(Bundle):
     offsets: np.ndarray
     landmarks: np.ndarray
     world_landmarks: np.ndarray
+    angles: np.ndarray
     sets: np.ndarray
     subjects: np.ndarray
     labels: np.ndarray
@@ -99,6 +106,10 @@ class Prepared(Bundle):
         image = cv2.imdecode(data, cv2.IMREAD_COLOR)
         assert image is not None  # the checksum of the .npz covers these bytes
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+    def turns(self) -> np.ndarray:
+        """Cosine and sine of the angles, float32 (N, 2), as a one-pass encoder takes them."""
+        return np.stack([np.cos(self.angles), np.sin(self.angles)], axis=1)
 
     def where(self, mask: np.ndarray) -> Prepared:
         """Return the hands where the mask, bool (N,), is true."""
@@ -131,27 +142,34 @@ def _load(path: Path) -> Prepared:
     try:
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             form = int(file["version"]), float(file["margin"]), int(file["stored"])
+            if form != (VERSION, MARGIN, STORED_SIZE):
+                raise UserError(
+                    f"{path} was written by another version of this program, with crops of "
+                    f"{form[2]} px instead of {STORED_SIZE}. Make it again with: python run.py "
+                    "prepare DIR… --out FILE.npz"
+                )
             subjects = np.char.add(np.char.add(file["set"], "/"), file["subject"])
             part = Prepared(
                 file["webp"],
                 file["offsets"],
                 file["landmarks"].astype(np.float32),
                 file["world_landmarks"].astype(np.float32),
+                file["angle"],
                 file["set"],
                 subjects,
                 file["label"],
                 file["path"],
             )
+    except UserError:
+        raise
     except Exception as error:  # zipfile, zlib and numpy raise a dozen types on damage
         # NumPy takes other files for pickles and recommends loading them unsafely.
         reason = "it is no .npz" if "pickle" in str(error) else error
         raise UserError(f"{path} isn't what `run.py prepare` writes ({reason}). {REMEDY}") from None
-    if form != (VERSION, MARGIN, STORED_SIZE):
-        raise UserError(f"{path} was written by another version of this program. {REMEDY}")
     count = part.labels.size
     if not count:
         raise UserError(f"{path} holds no pictures. {REMEDY}")
-    names = (part.labels, part.sets, part.subjects, part.paths)
+    names = (part.labels, part.sets, part.subjects, part.paths, part.angles)
     if (
         any(array.shape != (count,) for array in names)
         or any(array.shape != (count, 21, 3) for array in (part.landmarks, part.world_landmarks))

@@ -10,9 +10,10 @@ import numpy as np
 from rich.progress import track
 
 from calibration.int8.crops import HandCrops
+from engines.encoder import EncoderInputs
 from engines.errors import UserError
 from engines.say import console, warn
-from realtime.hands.detector import cut_hand, encoder_inputs
+from realtime.hands.detector import Detector, cut_hand, encoder_inputs
 from realtime.measuring.evaluate import subjects_and_labels
 from realtime.measuring.folder import NO_HAND, scan
 from realtime.picture_files import list_pictures
@@ -37,13 +38,15 @@ class HandSource:
     fetch: Callable[[np.ndarray], HandCrops]
 
 
-def open_source(pictures: Path, crop_size: int, hand_model: Callable[[], Path]) -> HandSource:
+def open_source(
+    pictures: Path, crop_size: int, open_detector: Callable[[], Detector]
+) -> HandSource:
     """Open a file of `run.py prepare` or a folder of pictures.
 
     Args:
         pictures: FILE.npz, or a folder <subject>/<label>/<image>.
         crop_size: Width of the crops, px.
-        hand_model: Returns MediaPipe's hand model; called only for a folder.
+        open_detector: Opens a detector of single pictures; called only for a folder.
 
     Raises:
         UserError: `pictures` is neither, or holds no pictures.
@@ -51,7 +54,7 @@ def open_source(pictures: Path, crop_size: int, hand_model: Callable[[], Path]) 
     if pictures.suffix == ".npz":
         return open_prepared(load_prepared([pictures]), crop_size)
     if pictures.is_dir():
-        return _open_folder(pictures, crop_size, hand_model)
+        return _open_folder(pictures, crop_size, open_detector)
     raise UserError(
         f"--pictures takes a folder of pictures, <subject>/<label>/<image>, or FILE.npz of "
         f"`run.py prepare`; {pictures} is neither."
@@ -69,12 +72,13 @@ def open_prepared(data: Prepared, crop_size: int) -> HandSource:
             crop = centre_crop(data.crop(row), crop_size)
             crops[i] = np.rint(crop.transpose(1, 2, 0) * 255)
         points, world = data.landmarks[rows], data.world_landmarks[rows]
-        return HandCrops(crops, points, world, labels[rows], data.subjects[rows], names[rows])
+        inputs = EncoderInputs(crops, points, world, data.turns()[rows])
+        return HandCrops(*inputs, labels[rows], data.subjects[rows], names[rows])
 
     return HandSource(labels, data.subjects, names, fetch)
 
 
-def _open_folder(folder: Path, crop_size: int, hand_model: Callable[[], Path]) -> HandSource:
+def _open_folder(folder: Path, crop_size: int, open_detector: Callable[[], Detector]) -> HandSource:
     paths = list_pictures(folder, recursive=True)
     if not paths:
         raise UserError(f"There are no pictures (jpg, png, …) in or below {folder}.")
@@ -84,7 +88,7 @@ def _open_folder(folder: Path, crop_size: int, hand_model: Callable[[], Path]) -
     def fetch(rows: np.ndarray) -> HandCrops:
         chosen = [paths[row] for row in rows.tolist()]
         hands, found = [], []
-        scanned = zip(rows.tolist(), scan(chosen, hand_model()), strict=True)
+        scanned = zip(rows.tolist(), scan(chosen, open_detector), strict=True)
         quiet = not console.is_terminal
         for row, result in track(scanned, "hands", len(rows), console=console, disable=quiet):
             if isinstance(result, str):

@@ -1,0 +1,76 @@
+"""Open what finds hands: MediaPipe's detector, or its networks on our own engines."""
+
+from __future__ import annotations
+
+import hashlib
+
+from engines.encoder import MODELS, Encoder
+from engines.errors import UserError
+from engines.files import explain_errors
+from engines.hand_networks import HAND, PALM
+from engines.onnx_runtime.network import OnnxHandNetwork, OnnxNetwork
+from realtime.hands.detector import Detector, HandDetector
+from realtime.hands.engine_detector import EngineDetector
+from realtime.hands.model import hand_model
+
+DETECTORS = ("engine", "mediapipe")
+PALM_FILE, HAND_FILE = (MODELS / f"{spec.role}.onnx" for spec in (PALM, HAND))
+
+
+def open_detector(
+    kind: str,
+    encoder: Encoder | None = None,
+    *,
+    video: bool,
+    max_hands: int = 2,
+    mirror_hands: bool = True,
+    model: str | None = None,
+) -> Detector:
+    """Open a detector.
+
+    Args:
+        kind: One of DETECTORS.
+        encoder: What the hands are cut for. A one-pass encoder takes them unmirrored, and is the
+            engine's hand network. None: for hand.onnx.
+        video: Whether frames follow one another; otherwise each picture stands alone.
+        max_hands: The most hands to find.
+        mirror_hands: Whether left hands are cut as right ones, for encoders that aren't one-pass.
+        model: MediaPipe's hand model, where it isn't the cached one.
+
+    Raises:
+        UserError: There is no such detector, or a network can't be opened.
+    """
+    one_pass = encoder is not None and encoder.spec.one_pass
+    size = HAND.size if encoder is None else encoder.spec.crop_size
+    mirror = mirror_hands and not one_pass
+    if kind == "mediapipe":
+        return HandDetector(
+            hand_model(model), video=video, max_hands=max_hands, crop_size=size, mirror_hands=mirror
+        )
+    if kind != "engine":
+        raise UserError(f"--detector takes {' or '.join(DETECTORS)}; got {kind!r}.")
+    network = encoder if one_pass else OnnxHandNetwork(HAND_FILE)
+    assert network is not None
+    if one_pass and size != HAND.size:
+        raise UserError(
+            f"The encoder looks at crops of {size} px, but hands are found in {HAND.size} px. "
+            "Use --detector mediapipe, or export an encoder of that size."
+        )
+    return EngineDetector(
+        OnnxNetwork(PALM_FILE, PALM),
+        network,
+        video=video,
+        max_hands=max_hands,
+        crop_size=size,
+        mirror_hands=mirror,
+    )
+
+
+def networks_mark(kind: str, model: str | None = None) -> str:
+    """What identifies a detector and its networks, whatever the encoder. Raises UserError."""
+    files = [hand_model(model)] if kind == "mediapipe" else [PALM_FILE, HAND_FILE]
+    digest = hashlib.sha256(kind.encode())
+    for file in files:
+        with explain_errors(f"The hand model {file} can't be read"):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
