@@ -52,15 +52,18 @@ KILL_AT = "KILL_AT"  # environment variable, "2 1 SIGKILL": before step 1 of epo
 
 
 def stored(
-    crop: np.ndarray, landmarks: np.ndarray | None = None, world: np.ndarray | None = None
+    crop: np.ndarray,
+    landmarks: np.ndarray | None = None,
+    world: np.ndarray | None = None,
+    angle: float = 0.0,
 ) -> StoredHand:
     """A right hand, from a crop uint8 (STORED_SIZE, STORED_SIZE, 3) RGB."""
     webp = cv2.imencode(".webp", crop[:, :, ::-1], [cv2.IMWRITE_WEBP_QUALITY, 90])[1].tobytes()
-    points = [
+    points, metres = (
         np.zeros((21, 3), np.float16) if p is None else p.astype(np.float16)
         for p in (landmarks, world)
-    ]
-    return StoredHand("right", webp, *points)
+    )
+    return StoredHand("right", webp, points, metres, angle)
 
 
 GREY = stored(np.full((STORED_SIZE, STORED_SIZE, 3), 128, np.uint8))
@@ -74,7 +77,7 @@ def drawn_hands(people: int, labels: int, each: int, seed: int = 0) -> list[Stor
         drawn = draw_pictures(
             np.random.default_rng([seed, person]), classes, each, STORED_SIZE, MARGIN
         )
-        rows = zip(drawn.crops, drawn.landmarks, drawn.samples.joints, strict=True)
+        rows = zip(drawn.crops, drawn.landmarks, drawn.samples.joints, drawn.angles, strict=True)
         hands += [stored(*row) for row in rows]
     return hands
 
