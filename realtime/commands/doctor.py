@@ -57,7 +57,9 @@ def _examine(arguments: argparse.Namespace) -> bool:
             "--engine takes the name of an engine, such as onnx or onnx:cuda)."
         )
     fine = True
-    for finding in examine(arguments.encoder, arguments.engine, arguments.hand_model):
+    for finding in examine(
+        arguments.encoder, arguments.engine, arguments.detector, arguments.hand_model
+    ):
         print_finding(finding)
         fine = fine and finding.ok is not False
     return fine

@@ -92,13 +92,25 @@ def gallery_option(parser: argparse.ArgumentParser, default: str | None = None) 
     )
 
 
-def mirror_hands_option(parser: argparse.ArgumentParser) -> None:
+def mirror_hands_option(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--no-mirror-hands",
         dest="mirror_hands",
         action="store_false",
         help="keep left and right hands apart",
     )
+
+
+def shown_hands_options(parser: argparse.ArgumentParser) -> None:
+    """As which hand pictures show their hands to the encoder: --hand, --no-mirror-hands."""
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument(
+        "--hand",
+        choices=("left", "right"),
+        default="right",
+        help="show all hands as this one, mirrored where need be (%(default)s)",
+    )
+    mirror_hands_option(group)
 
 
 def far_option(parser: argparse.ArgumentParser) -> None:

@@ -192,7 +192,12 @@ def cut_hands(
 
 
 def cut_hand(
-    image: np.ndarray, detection: Detection, crop_size: int, mirror_hands: bool, track: int = 0
+    image: np.ndarray,
+    detection: Detection,
+    crop_size: int,
+    mirror_hands: bool,
+    track: int = 0,
+    shown: str = "right",
 ) -> Hand:
     """Cut a detected hand out of its picture; live hands and references are cut alike.
 
@@ -202,8 +207,9 @@ def cut_hand(
         crop_size: Width S of the crop, px.
         mirror_hands: Whether a left hand is cut as a right one.
         track: Number that identifies the hand from frame to frame.
+        shown: With mirror_hands, as which hand either hand is cut.
     """
-    mirror = mirror_hands and detection.side == "left"
+    mirror = mirror_hands and detection.side != shown
     look = detection.look
     square = look.square if look is not None else upright_square(detection.landmarks)
     return Hand(
