@@ -8,7 +8,9 @@ one-pass encoder, it is the hand network, and the hands come with their embeddin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -33,6 +35,10 @@ class EngineDetector:
     """Finds hands as `HandDetector` does, without MediaPipe.
 
     Use it as a context manager, or call close().
+
+    Attributes:
+        stages_ms: Milliseconds of the last frame by stage: "palm" is the search for new hands,
+            "cut" and "pass" the crops of hands and the network's pass over them.
     """
 
     def __init__(
@@ -57,6 +63,7 @@ class EngineDetector:
             mirror_hands: left hands are cut as right ones.
             confidence: least score of a palm, and of a hand's presence, 0…1.
         """
+        self.stages_ms: dict[str, float] = {}
         self._palm = palm
         self._network = network
         self._video = video
@@ -81,6 +88,7 @@ class EngineDetector:
 
         A picture that stands alone is looked at STILL_LOOKS times, see `HandDetector.detections`.
         """
+        self.stages_ms = {}
         if not self._video:
             self._squares = []
             found = self._look(image, search=True)
@@ -108,22 +116,33 @@ class EngineDetector:
 
     def _find_hands(self, image: np.ndarray) -> list[Square]:
         """Squares around the hands whose palms the palm network sees, surest first."""
-        picture, side, corner = letterbox(image)
-        outputs = self._palm.run(picture)
-        palms = suppress(decode(outputs["boxes"][0], outputs["scores"][0], self._confidence))
-        return [palm_square(in_picture(palm, side, corner)) for palm in palms[: self._max_hands]]
+        with self._timed("palm"):
+            picture, side, corner = letterbox(image)
+            outputs = self._palm.run(picture)
+            palms = suppress(decode(outputs["boxes"][0], outputs["scores"][0], self._confidence))
+            placed = [in_picture(palm, side, corner) for palm in palms[: self._max_hands]]
+            return [palm_square(palm) for palm in placed]
 
     def _read_hands(self, image: np.ndarray, squares: Sequence[Square]) -> list[Detection]:
         """What the hand network says of each square that shows a hand."""
         if not squares:
             return []
-        crops = np.stack([cut(image, square, HAND.size, mirror=False) for square in squares])
-        outputs = self._network.look(crops, turns_of(squares))
+        with self._timed("cut"):
+            crops = np.stack([cut(image, square, HAND.size, mirror=False) for square in squares])
+        with self._timed("pass"):
+            outputs = self._network.look(crops, turns_of(squares))
         return [
             _detection(outputs, i, square, crops[i])
             for i, square in enumerate(squares)
             if outputs.presence[i] > self._confidence
         ]
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        took_ms = 1000 * (time.perf_counter() - began)
+        self.stages_ms[stage] = self.stages_ms.get(stage, 0.0) + took_ms
 
     def close(self) -> None:
         """Does nothing: the networks are the caller's."""
