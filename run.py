@@ -32,6 +32,7 @@ COMMANDS = {
     "build": "train.commands.build",
     "study": "train.commands.study",
     "doctor": "realtime.commands.doctor",
+    "bench": "realtime.commands.bench",
     "bench-engines": "realtime.commands.bench_engines",
 }
 

@@ -28,6 +28,7 @@ DEPTH = 2.5  # the hand network's z to the scale of its x and y: MediaPipe's nor
 DOUBLES_BOX = 0.2  # two hands are one where their boxes overlap by more than this
 DOUBLES_REACH = 0.2  # and where many joints are nearer to each other than this, in palm lengths
 DOUBLES_JOINTS = 10  # how many are many
+STAGES = ("palm", "cut", "pass")
 PALM_SIDES = ((0, 5), (5, 17), (17, 0))  # wrist, index finger's knuckle, little finger's knuckle
 
 
@@ -37,8 +38,9 @@ class EngineDetector:
     Use it as a context manager, or call close().
 
     Attributes:
-        stages_ms: Milliseconds of the last frame by stage: "palm" is the search for new hands,
-            "cut" and "pass" the crops of hands and the network's pass over them.
+        stages_ms: Milliseconds of the last frame by stage, 0 for one that it didn't need: "palm" is
+            the search for new hands, "cut" and "pass" the crops of hands and the network's pass
+            over them.
     """
 
     def __init__(
@@ -63,7 +65,7 @@ class EngineDetector:
             mirror_hands: left hands are cut as right ones.
             confidence: least score of a palm, and of a hand's presence, 0…1.
         """
-        self.stages_ms: dict[str, float] = {}
+        self.stages_ms = dict.fromkeys(STAGES, 0.0)
         self._palm = palm
         self._network = network
         self._video = video
@@ -88,7 +90,7 @@ class EngineDetector:
 
         A picture that stands alone is looked at STILL_LOOKS times, see `HandDetector.detections`.
         """
-        self.stages_ms = {}
+        self.stages_ms = dict.fromkeys(STAGES, 0.0)
         if not self._video:
             self._squares = []
             found = self._look(image, search=True)
@@ -141,8 +143,7 @@ class EngineDetector:
     def _timed(self, stage: str) -> Iterator[None]:
         began = time.perf_counter()
         yield
-        took_ms = 1000 * (time.perf_counter() - began)
-        self.stages_ms[stage] = self.stages_ms.get(stage, 0.0) + took_ms
+        self.stages_ms[stage] += 1000 * (time.perf_counter() - began)
 
     def close(self) -> None:
         """Does nothing: the networks are the caller's."""

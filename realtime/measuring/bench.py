@@ -9,39 +9,22 @@ one contender works at a time.
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from engines.errors import UserError
-from engines.quiet import silence_native_stderr
 from engines.selftest.bench import Ratio, ratio_of
-from realtime.hands.detector import BLANK, open_landmarker, run_landmarker
-from realtime.hands.model import hand_model
-from realtime.live.opening import open_session
-from realtime.live.session import Session
-from realtime.settings import Settings
+from realtime.measuring.contenders import BARE_ONE, BARE_TWO, OURS, WRAPPED, Step
 from realtime.types import Frame
 
 TURN = 30  # frames
-OURS, WRAPPED, BARE_TWO, BARE_ONE = CONTENDERS = (
-    "ours, engine",
-    "ours, mediapipe",
-    "bare MediaPipe, 2 hands",
-    "bare MediaPipe, 1 hand",
-)
 # Hands in view, the baseline, and the most that our loop may take of its time.
 GATES = {(1, BARE_TWO): 0.5, (1, BARE_ONE): 1.0, (2, BARE_TWO): 1.0, (0, BARE_TWO): 1.0}
-
-# A frame → how many hands were found, and milliseconds by stage.
-Step = Callable[[Frame], tuple[int, dict[str, float]]]
 
 
 @dataclass(frozen=True)
@@ -136,68 +119,6 @@ class SceneBench:
     comparisons: tuple[Comparison, ...]
 
 
-@contextmanager
-def open_contenders(settings: Settings) -> Iterator[tuple[dict[str, Step], str | None]]:
-    """Open all contenders that can run here, fresh, with the demo's ten gestures in the gallery.
-
-    Args:
-        settings: Encoder, engine and MediaPipe's model.
-
-    Yields:
-        The contenders by name, and a sentence on what is left out.
-
-    Raises:
-        UserError: Our own loop can't be opened.
-    """
-    settings = dataclasses.replace(settings, camera="demo", gallery=None)
-    with ExitStack() as stack:
-
-        def open_loop(detector: str) -> Step:
-            wanted = dataclasses.replace(settings, detector=detector)
-            return _loop(stack.enter_context(open_session(wanted)))
-
-        contenders = {OURS: open_loop("engine")}
-        left_out = None
-        try:
-            contenders[WRAPPED] = open_loop("mediapipe")
-            for name, hands in ((BARE_TWO, 2), (BARE_ONE, 1)):
-                with silence_native_stderr():
-                    landmarker = open_landmarker(hand_model(settings.hand_model), hands)
-                    stack.callback(landmarker.close)
-                    run_landmarker(landmarker, BLANK, 0)
-                contenders[name] = _bare(landmarker)
-        except ModuleNotFoundError as error:
-            left_out = f"Only our own engine is timed: the package {error.name} is missing."
-        except UserError as error:
-            left_out = f"Only our own engine is timed: {error}"
-        if left_out:
-            contenders = {OURS: contenders[OURS]}
-        yield contenders, left_out
-
-
-def _loop(session: Session) -> Step:
-    """The whole loop as it runs live, without a view."""
-
-    def step(frame: Frame) -> tuple[int, dict[str, float]]:
-        result = session.step(frame)
-        inside = session.recognizer.detector.stages_ms
-        return len(result.hands), result.timings_ms | {f"hands: {k}": v for k, v in inside.items()}
-
-    return step
-
-
-def _bare(landmarker: Any) -> Step:
-    """MediaPipe alone, on pictures as OpenCV gives them."""
-    last_ms = 0
-
-    def step(frame: Frame) -> tuple[int, dict[str, float]]:
-        nonlocal last_ms
-        last_ms = max(last_ms + 1, round(frame.time_s * 1000))
-        return len(run_landmarker(landmarker, frame.image, last_ms).handedness), {}
-
-    return step
-
-
 def measure(
     contenders: Mapping[str, Step],
     frames: Iterator[Frame],
@@ -210,7 +131,7 @@ def measure(
 
     Args:
         contenders: By name.
-        frames: Where the frames come from, in order; what is left of them isn't read.
+        frames: In order; what is left of them isn't read.
         rounds: The most turns of each; fewer where the frames end before.
         seed: Of the order within rounds.
         clocks: Give seconds of processor time and of wall time.
@@ -248,14 +169,14 @@ def _timed(
 
 
 def _samples(turns: list[list[tuple[int, float, float, dict[str, float]]]]) -> Samples:
-    names = {name: None for turn in turns for *_, stages in turn for name in stages}
-    return Samples(
-        *(np.array([[sample[i] for sample in turn] for turn in turns]) for i in range(3)),
-        {
-            name: np.array([[sample[3].get(name, 0.0) for sample in turn] for turn in turns])
-            for name in names
-        },
+    found, processor_ms, wall_ms = (
+        np.array([[sample[i] for sample in turn] for turn in turns]) for i in range(3)
     )
+    stages_ms = {
+        name: np.array([[sample[3][name] for sample in turn] for turn in turns])
+        for name in turns[0][0][3]
+    }
+    return Samples(found, processor_ms, wall_ms, stages_ms)
 
 
 def summarise(scene: str, samples: Mapping[str, Samples], seed: int = 0) -> SceneBench:
@@ -307,14 +228,17 @@ def _compare(
     """Of mean times, so that the frames with a search count by how many there are."""
     chosen = at.any(axis=1)  # rounds
 
-    def ratio(of: Callable[[Samples], np.ndarray]) -> Ratio:
-        sums = [
-            np.where(at, of(samples[each]), 0.0).sum(axis=1, keepdims=True)[chosen]
-            for each in (name, base)
-        ]
-        return ratio_of(*sums, seed=seed, typical=np.mean)
+    def sums(times: np.ndarray) -> np.ndarray:
+        return np.where(at, times, 0.0).sum(axis=1, keepdims=True)[chosen]
 
-    processor, wall = ratio(lambda s: s.processor_ms), ratio(lambda s: s.wall_ms)
+    ours, theirs = samples[name], samples[base]
+    processor, wall = (
+        ratio_of(sums(one), sums(other), seed, typical=np.mean)
+        for one, other in (
+            (ours.processor_ms, theirs.processor_ms),
+            (ours.wall_ms, theirs.wall_ms),
+        )
+    )
     most = GATES.get((hands, base)) if name == OURS else None
     holds = None if most is None else processor.value <= most and wall.value <= most
     return Comparison(name, base, hands, processor, wall, most, holds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -57,3 +58,9 @@ def play(picture: Callable[[int], np.ndarray]) -> Iterator[Frame]:
     """A scene's frames without end, at FPS."""
     for index in itertools.count():
         yield Frame(picture(index), index, index / FPS)
+
+
+def after(frames: Iterator[Frame], time_s: float) -> Iterator[Frame]:
+    """The same frames, the first of them at `time_s`."""
+    for frame in frames:
+        yield replace(frame, time_s=time_s + frame.time_s)
