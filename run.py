@@ -34,6 +34,7 @@ COMMANDS = {
     "doctor": "realtime.commands.doctor",
     "bench": "realtime.commands.bench",
     "bench-engines": "realtime.commands.bench_engines",
+    "compare-detectors": "realtime.commands.compare_detectors",
 }
 
 
