@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engines.errors import UserError
 from realtime.commands.options import encoder_option, engine_option, hand_model_option
 
 if TYPE_CHECKING:
@@ -71,10 +72,13 @@ def run(arguments: argparse.Namespace) -> None:
     from engines.say import tell
     from realtime.hands.opening import open_detector
     from realtime.measuring.detectors import compare, find_material
+    from realtime.picture_files import is_picture
     from realtime.views.contact_sheet import ContactSheet
 
     check_writable(arguments.json)
     check_writable(arguments.sheet)
+    if arguments.sheet and not is_picture(arguments.sheet):
+        raise UserError(f"--sheet takes the name of a picture, as FILE.jpg; got {arguments.sheet}.")
     material = [find_material(source, arguments.pictures) for source in arguments.sources]
     sheet, made = ContactSheet(), []
     with closing(open_encoder(arguments.encoder, arguments.engine)) as encoder:

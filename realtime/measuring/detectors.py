@@ -18,7 +18,7 @@ from realtime.measuring.agreement import Agreement, agreement
 from realtime.measuring.appearances import Trial, choose_trials, try_all
 from realtime.measuring.scenes import SCENES, play
 from realtime.measuring.side_by_side import Show, leaf_through, watch
-from realtime.picture_files import list_pictures
+from realtime.picture_files import is_picture, list_pictures
 from realtime.sources.demo import FPS
 from realtime.sources.source import PICTURE_FPS
 from realtime.sources.video import Video
@@ -69,8 +69,8 @@ def find_material(source: str, most: int) -> list[Film | Album]:
             for name, picture in SCENES.items()
         ]
     path = Path(source)
-    if path.is_dir():
-        paths = list_pictures(path, recursive=True)
+    if path.is_dir() or is_picture(path):
+        paths = list_pictures(path, recursive=True) if path.is_dir() else [path]
         count = min(most, len(paths))
         if count < 1:
             raise UserError(f"{source} holds no pictures, or --pictures asks for none.")
