@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> None:
 def _examine(arguments: argparse.Namespace) -> bool:
     """Examine the machine; → whether nothing is wrong."""
     from engines.encoder import engine_kind
-    from realtime.commands.examine import examine
+    from realtime.doctor.examine import examine
     from realtime.measuring.report import print_finding
 
     if engine_kind(arguments.engine)[0] in ("plan", "encoder"):
@@ -71,7 +71,7 @@ def _test_engine(arguments: argparse.Namespace) -> bool:
     from engines.files import check_writable
     from engines.say import tell
     from engines.selftest.trials import Effort
-    from realtime.commands.selftest import self_test
+    from realtime.doctor.selftest import self_test
 
     if engine_kind(arguments.file.name)[0] not in ("plan", "encoder"):
         raise UserError(f"doctor engine takes FILE.onnx or FILE.plan; got {arguments.file}.")
