@@ -14,7 +14,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from engines.encoder import open_encoder
+from engines.encoder import EncoderInputs, open_encoder
 from engines.errors import UserError
 from engines.onnx_file import save_encoder
 from engines.onnx_runtime.encoder import OnnxEncoder
@@ -40,11 +40,13 @@ DISTANCE = EncoderSpec(
 MATRIX = np.random.default_rng(0).normal(size=(63, 5)).astype(np.float32)
 
 
-def hands(count: int, size: int = 12) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def hands(count: int, size: int = 12) -> EncoderInputs:
     rng = np.random.default_rng(count)
     crops = rng.integers(0, 256, (count, size, size, 3), np.uint8)
     points = rng.normal(size=(2, count, 21, 3)).astype(np.float32)
-    return crops, points[0], points[1]
+    angles = rng.uniform(-np.pi, np.pi, count)
+    turns = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    return EncoderInputs(crops, points[0], points[1], turns)
 
 
 def model_of(
@@ -116,8 +118,8 @@ def test_the_spec_comes_back_from_the_file(model, spec, tmp_path: Path) -> None:
 
 def test_an_encoder_of_pictures_and_landmarks_runs(tmp_path: Path) -> None:
     save_encoder(picture_model(), PICTURE, tmp_path / "e.onnx")
-    crops, landmarks, world = hands(3)
-    got = OnnxEncoder(tmp_path / "e.onnx").encode(crops, landmarks, world)
+    crops, landmarks, world, turns = hands(3)
+    got = OnnxEncoder(tmp_path / "e.onnx").encode(crops, landmarks, world, turns)
     assert got.shape == (3, 8) and got.dtype == np.float32
     for n in range(3):
         colour = [
@@ -175,18 +177,19 @@ def test_a_hopeless_distance_is_zero_without_a_warning() -> None:
 
 
 def test_preprocessing_pixel_by_pixel() -> None:
-    crops, landmarks, world = hands(2)
-    got = preprocess(PICTURE, crops, landmarks.astype(np.float64), world)
+    crops, landmarks, world, turns = hands(2)
+    got = preprocess(PICTURE, crops, landmarks.astype(np.float64), world, turns)
     assert set(got) == {"crop", "landmarks"}
     assert got["crop"].shape == (2, 3, 12, 12) and got["crop"].dtype == np.float32
     assert got["landmarks"].dtype == np.float32 and np.array_equal(got["landmarks"], landmarks)
     for n, y, x, c in np.ndindex(2, 12, 12, 3):
         value = (int(crops[n, y, x, c]) / 255 - PICTURE.crop_mean[c]) / PICTURE.crop_std[c]
         assert abs(got["crop"][n, c, y, x] - value) < 1e-5
-    assert list(preprocess(DISTANCE, np.zeros(()), np.zeros(()), world)) == ["world_landmarks"]
+    nothing = np.zeros(())
+    assert list(preprocess(DISTANCE, nothing, nothing, world, nothing)) == ["world_landmarks"]
 
 
-CROPS, LANDMARKS, WORLD = hands(2)
+CROPS, LANDMARKS, WORLD, TURNS = hands(2)
 
 
 @pytest.mark.parametrize(
@@ -201,7 +204,7 @@ CROPS, LANDMARKS, WORLD = hands(2)
 )
 def test_wrong_shapes_are_told(crops, landmarks, sentence) -> None:
     with pytest.raises(UserError, match=f"picture-1 takes .*{sentence}|{sentence}"):
-        preprocess(PICTURE, crops, landmarks, WORLD)
+        preprocess(PICTURE, crops, landmarks, WORLD, TURNS)
 
 
 @pytest.mark.parametrize(

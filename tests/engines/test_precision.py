@@ -79,7 +79,9 @@ def test_dense_layers_are_half_and_norms_and_geometry_single(cast) -> None:
         by_op.setdefault(node.op_type, Counter())[kind[node.output[0]]] += 1
     assert set(by_op["Conv"]) == set(by_op["Gemm"]) == {HALF}
     assert set(by_op["ReduceL2"]) == set(by_op["ReduceMean"]) == {SINGLE}
-    readers = [n for n in cast.graph.node if {"landmarks", "world_landmarks"} & set(n.input)]
+    readers = [
+        n for n in cast.graph.node if {"landmarks", "world_landmarks", "turn"} & set(n.input)
+    ]
     assert readers and all(kind[n.output[0]] != HALF for n in readers)
     weights = {w.name: w.data_type for w in cast.graph.initializer}
     convolved = {w for n in cast.graph.node if n.op_type == "Conv" for w in n.input[1:]}

@@ -197,12 +197,12 @@ def test_no_more_hands_at_once_than_a_provider_takes(picture: Path, monkeypatch)
     session = Session()
     session.both.abort()
     encoder = encoder_on("tensorrt", session, picture, monkeypatch)
-    crops, landmarks, world = hands(2 * MOST_HANDS + 3)
-    found = encoder.encode(crops, landmarks, world)
+    many = hands(2 * MOST_HANDS + 3)
+    found = encoder.encode(*many)
     assert session.counts == [MOST_HANDS, MOST_HANDS, 3]
-    assert np.array_equal(found[:, 0], landmarks[:, 0, 0])
-    assert encoder.encode(crops[:0], landmarks[:0], world[:0]).shape == (0, PICTURE.dim)
-    encoder_on("cuda", session, picture, monkeypatch).encode(crops, landmarks, world)
+    assert np.array_equal(found[:, 0], many.landmarks[:, 0, 0])
+    assert encoder.encode(*many.rows(slice(0))).shape == (0, PICTURE.dim)
+    encoder_on("cuda", session, picture, monkeypatch).encode(*many)
     assert session.counts[3:] == [2 * MOST_HANDS + 3]
 
 

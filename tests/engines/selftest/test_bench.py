@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 import run
-from engines.encoder import ENCODERS, Encoder
+from engines.encoder import ENCODERS, Encoder, EncoderInputs
 from engines.errors import UserError
+from engines.hand_networks import HandOutputs
 from engines.onnx_file import save_encoder
 from engines.selftest import candidates
 from engines.selftest.bench import BURN_IN, CALLS, Bench, Row, bench, ratio_of
@@ -22,7 +23,12 @@ from realtime.commands import bench_engines as bench_command
 from tests.engines.onnx_runtime.test_providers import quantised
 from tests.engines.test_engines import PICTURE, picture_model
 
-HANDS = (np.zeros((8, 4, 4, 3), np.uint8), *np.zeros((2, 8, 21, 3), np.float32))
+HANDS = EncoderInputs(
+    np.zeros((8, 4, 4, 3), np.uint8),
+    np.zeros((8, 21, 3), np.float32),
+    np.zeros((8, 21, 3), np.float32),
+    np.zeros((8, 2), np.float32),
+)
 
 
 class World:
@@ -45,7 +51,11 @@ class Engine:
         self.gpu_ms: float | None = None
 
     def encode(
-        self, crops: np.ndarray, landmarks: np.ndarray, world_landmarks: np.ndarray
+        self,
+        crops: np.ndarray,
+        landmarks: np.ndarray,
+        world_landmarks: np.ndarray,
+        turns: np.ndarray,
     ) -> np.ndarray:
         if len(crops) > self.most:
             raise UserError(f"It takes {self.most} hands at most; got {len(crops)}.")
@@ -54,6 +64,9 @@ class Engine:
         self.world.calls.append((self.name, len(crops)))
         self.gpu_ms = taken / 4 if self.gpu else None
         return np.zeros((len(crops), 2))
+
+    def look(self, crops: np.ndarray, turns: np.ndarray) -> HandOutputs:
+        raise NotImplementedError
 
     def close(self) -> None:
         self.closed = True
@@ -104,10 +117,14 @@ def test_a_machine_that_slows_down_changes_no_ratio() -> None:
 
     class Tiring(Engine):
         def encode(
-            self, crops: np.ndarray, landmarks: np.ndarray, world_landmarks: np.ndarray
+            self,
+            crops: np.ndarray,
+            landmarks: np.ndarray,
+            world_landmarks: np.ndarray,
+            turns: np.ndarray,
         ) -> np.ndarray:
             self.ms *= 1.003
-            return super().encode(crops, landmarks, world_landmarks)
+            return super().encode(crops, landmarks, world_landmarks, turns)
 
     engines = {name: Tiring(world, name, 1.0) for name in "ab"}
     row = row_of(bench(engines, HANDS, (1,), 100, clock=world.clock), "b", 1)

@@ -13,6 +13,7 @@ import pytest
 from engines.encoder import EncoderInputs
 from engines.errors import UserError
 from engines.finding import Finding, run_check
+from engines.hand_networks import HandOutputs
 from engines.selftest import trials
 from engines.selftest.trials import (
     FRAME_MS,
@@ -32,7 +33,8 @@ EFFORT = Effort(hands=12, encodes=48, repeats=20, patience_s=PATIENCE_S)
 
 def drawn(count: int = 12) -> EncoderInputs:
     points = np.random.default_rng(0).normal(size=(2, count, 21, 3)).astype(np.float32)
-    return np.zeros((count, 4, 4, 3), np.uint8), points[0], points[1]
+    crops, turns = np.zeros((count, 4, 4, 3), np.uint8), np.ones((count, 2), np.float32)
+    return EncoderInputs(crops, points[0], points[1], turns)
 
 
 def unit(landmarks: np.ndarray) -> np.ndarray:
@@ -49,16 +51,23 @@ class Stub:
         self.spoil, self.closed, self.counts = spoil, False, set[int]()
 
     def encode(
-        self, crops: np.ndarray, landmarks: np.ndarray, world_landmarks: np.ndarray
+        self,
+        crops: np.ndarray,
+        landmarks: np.ndarray,
+        world_landmarks: np.ndarray,
+        turns: np.ndarray,
     ) -> np.ndarray:
         self.counts.add(len(landmarks))
         return self.spoil(unit(landmarks))
+
+    def look(self, crops: np.ndarray, turns: np.ndarray) -> HandOutputs:
+        raise NotImplementedError
 
     def close(self) -> None:
         self.closed = True
 
 
-EXPECTED = unit(drawn()[1])
+EXPECTED = unit(drawn().landmarks)
 
 
 def tried(encoder: Stub, **options) -> dict[str, Finding]:
@@ -130,7 +139,11 @@ class Shared(Stub):
         self.buffer = np.zeros((1, 21, 3), np.float32)
 
     def encode(
-        self, crops: np.ndarray, landmarks: np.ndarray, world_landmarks: np.ndarray
+        self,
+        crops: np.ndarray,
+        landmarks: np.ndarray,
+        world_landmarks: np.ndarray,
+        turns: np.ndarray,
     ) -> np.ndarray:
         self.buffer = landmarks.copy()
         if threading.current_thread() is not threading.main_thread():
@@ -146,11 +159,15 @@ def test_threads_that_mix_up_hands_are_found() -> None:
 
 class Failing(Stub):
     def encode(
-        self, crops: np.ndarray, landmarks: np.ndarray, world_landmarks: np.ndarray
+        self,
+        crops: np.ndarray,
+        landmarks: np.ndarray,
+        world_landmarks: np.ndarray,
+        turns: np.ndarray,
     ) -> np.ndarray:
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError("invalid device context")
-        return super().encode(crops, landmarks, world_landmarks)
+        return super().encode(crops, landmarks, world_landmarks, turns)
 
 
 def test_an_exception_in_a_thread_is_told_and_the_rest_goes_on() -> None:
@@ -212,12 +229,16 @@ def test_each_thread_has_another_hand() -> None:
 
     class Noting(Stub):
         def encode(
-            self, crops: np.ndarray, landmarks: np.ndarray, world_landmarks: np.ndarray
+            self,
+            crops: np.ndarray,
+            landmarks: np.ndarray,
+            world_landmarks: np.ndarray,
+            turns: np.ndarray,
         ) -> np.ndarray:
             if threading.current_thread() is not threading.main_thread():
                 which = int(np.argmax(np.all(np.isclose(unit(landmarks), EXPECTED), axis=1)))
                 seen.setdefault(threading.get_ident(), []).append(which)
-            return super().encode(crops, landmarks, world_landmarks)
+            return super().encode(crops, landmarks, world_landmarks, turns)
 
     assert check_threads("it", Noting(), drawn(), EFFORT).ok
     a, b = seen.values()

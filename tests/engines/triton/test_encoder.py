@@ -34,7 +34,7 @@ def test_embeddings_are_onnx_runtime_s(count: int, place: Place, encoder) -> Non
     got = encoder.encode(*batch)
     assert got.shape == (count, 8) and got.dtype == np.float32
     # Not the whole at once: other batch sizes may round otherwise.
-    parts = [here.encode(*(values[i : i + 4] for values in batch)) for i in range(0, count, 4)]
+    parts = [here.encode(*batch.rows(slice(i, i + 4))) for i in range(0, count, 4)]
     assert np.array_equal(got, np.concatenate([np.zeros((0, 8), np.float32), *parts]))
     assert place.triton.batches == [4] * (count // 4) + ([count % 4] if count % 4 else [])
     got += 1  # the caller's own
@@ -48,7 +48,7 @@ def test_the_shipped_encoder(tmp_path: Path) -> None:
         encoder = open_triton(f"triton://{address}/default", here.fingerprint)
         got = encoder.encode(*crops)
         encoder.close()
-    wanted = [here.encode(*(values[i : i + 2] for values in crops)) for i in (0, 2)]
+    wanted = [here.encode(*crops.rows(slice(i, i + 2))) for i in (0, 2)]
     assert np.array_equal(got, np.concatenate(wanted))
 
 
@@ -80,9 +80,9 @@ def test_closing_twice(place: Place) -> None:
 
 
 def test_wrong_shapes_are_told_before_anything_is_sent(place: Place, encoder) -> None:
-    crops, landmarks, world = hands(2)
+    crops, landmarks, world, turns = hands(2)
     with pytest.raises(UserError, match="picture-1 takes uint8 crops"):
-        encoder.encode(crops[:, :11], landmarks, world)
+        encoder.encode(crops[:, :11], landmarks, world, turns)
     assert place.triton.batches == []
 
 

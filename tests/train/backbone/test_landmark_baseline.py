@@ -42,7 +42,8 @@ def world(count: int, seed: int = 0) -> np.ndarray:
 
 
 def encode(encoder: OnnxEncoder, points: np.ndarray) -> np.ndarray:
-    return encoder.encode(np.zeros(0), np.zeros(0), points)
+    nothing = np.zeros(0)
+    return encoder.encode(nothing, nothing, points, nothing)
 
 
 def slow_features(points: np.ndarray) -> list[float]:
