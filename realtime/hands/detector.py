@@ -12,7 +12,6 @@ import numpy as np
 from engines.encoder import Encoder, EncoderInputs
 from engines.errors import UserError, short_reason
 from engines.files import explain_errors
-from engines.quiet import silence_native_stderr
 from realtime.drawn.hand import draw_hand
 from realtime.drawn.pose import HandPose, joints
 from realtime.hands.geometry import (
@@ -23,6 +22,7 @@ from realtime.hands.geometry import (
     turns_of,
     upright_square,
 )
+from realtime.hands.quiet import silence_native_stderr
 from realtime.hands.tracks import Tracker
 from realtime.types import Detection, Frame, Hand
 

@@ -14,8 +14,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from engines.hand_networks import HAND, HandNetwork, HandOutputs
-from engines.onnx_runtime.network import OnnxNetwork
+from engines.hand_networks import HAND, HandNetwork, HandOutputs, PalmNetwork
 from realtime.hands.detector import STILL_LOOKS, cut_hands
 from realtime.hands.geometry import bounding_box, cut, turns_of, upright_square
 from realtime.hands.palms import box_overlap, decode, in_picture, letterbox, palm_square, suppress
@@ -45,7 +44,7 @@ class EngineDetector:
 
     def __init__(
         self,
-        palm: OnnxNetwork,
+        palm: PalmNetwork,
         network: HandNetwork,
         *,
         video: bool,
@@ -54,11 +53,11 @@ class EngineDetector:
         mirror_hands: bool = True,
         confidence: float = 0.5,
     ) -> None:
-        """Take the networks, which the caller closes.
+        """Take the networks.
 
         Args:
-            palm: the palm network.
-            network: what looks at hands.
+            palm: the palm network, closed with the detector.
+            network: what looks at hands; the caller closes it.
             video: frames follow one another (hands are tracked); otherwise each stands alone.
             max_hands: how many hands are looked for.
             crop_size: S of Hand.crop.
@@ -146,7 +145,8 @@ class EngineDetector:
         self.stages_ms[stage] += 1000 * (time.perf_counter() - began)
 
     def close(self) -> None:
-        """Does nothing: the networks are the caller's."""
+        """Close the palm network."""
+        self._palm.close()
 
     def __enter__(self) -> EngineDetector:
         return self

@@ -5,18 +5,16 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from engines.encoder import MODELS, Encoder
+from engines.encoder import HAND_FILE, PALM_FILE, Encoder, open_hand_networks
 from engines.errors import UserError
 from engines.files import explain_errors
-from engines.hand_networks import HAND, PALM
-from engines.onnx_runtime.network import OnnxHandNetwork, OnnxNetwork
+from engines.hand_networks import HAND
 from realtime.hands.detector import Detector, HandDetector
 from realtime.hands.engine_detector import EngineDetector
 from realtime.hands.model import hand_model
 from realtime.hands.package import check_package
 
 DETECTORS = ("engine", "mediapipe")
-PALM_FILE, HAND_FILE = (MODELS / f"{spec.role}.onnx" for spec in (PALM, HAND))
 
 
 def open_detector(
@@ -33,7 +31,8 @@ def open_detector(
     Args:
         kind: One of DETECTORS.
         encoder: What the hands are cut for. A one-pass encoder takes them unmirrored, and is the
-            engine's hand network. None: for hand.onnx.
+            engine's hand network. None: for hand.onnx. What runs it runs the engine's networks, see
+            `open_hand_networks`.
         video: Whether frames follow one another; otherwise each picture stands alone.
         max_hands: The most hands to find.
         mirror_hands: Whether left hands are cut as right ones, for encoders that aren't one-pass.
@@ -60,16 +59,13 @@ def open_detector(
             f"--hand-model {model} is for MediaPipe's detector, and --detector engine doesn't read "
             "it: add --detector mediapipe, or leave it out."
         )
-    network = encoder if one_pass else OnnxHandNetwork(HAND_FILE)
-    assert network is not None
     if one_pass and size != HAND.size:
         raise UserError(
             f"The encoder looks at crops of {size} px, but hands are found in {HAND.size} px. "
             "Use --detector mediapipe, or export an encoder of that size."
         )
     return EngineDetector(
-        OnnxNetwork(PALM_FILE, PALM),
-        network,
+        *open_hand_networks(encoder),
         video=video,
         max_hands=max_hands,
         crop_size=size,

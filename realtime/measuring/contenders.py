@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from engines.errors import UserError
 from engines.quiet import silence_native_stderr
+
+from engines.errors import UserError
 from realtime.hands.detector import BLANK, open_landmarker, run_landmarker
 from realtime.hands.model import hand_model
 from realtime.live.opening import open_session
