@@ -8,14 +8,16 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from engines.errors import UserError
-from engines.hand_networks import HandOutputs
-from engines.say import warn
+from engines.hand_networks import HAND, PALM, HandNetwork, HandOutputs, PalmNetwork
+from engines.say import warn, warn_once
 from engines.spec import EncoderSpec
 
 MODELS = Path(__file__).resolve().parent.parent / "models"
 
 # "default" is the best encoder shipped; "landmarks" is the untrained baseline.
 ENCODERS = {"default": MODELS / "default.onnx", "landmarks": MODELS / "landmarks.onnx"}
+PALM_FILE, HAND_FILE = (MODELS / f"{spec.role}.onnx" for spec in (PALM, HAND))
+PALM_PLAN = f"{PALM.role}.plan"  # beside the plan of a one-pass encoder
 ENGINES = "auto, onnx, onnx:cuda and the like, FILE.plan or triton://HOST:PORT/MODEL"
 
 
@@ -39,11 +41,13 @@ class Encoder(Protocol):
         spec: what the encoder takes and gives.
         fingerprint: SHA-256 (hex) of its spec and weights.
         engine: what runs it, for people: "ONNX Runtime, cpu".
+        engine_name: what `--engine` calls that: "onnx:cpu".
     """
 
     spec: EncoderSpec
     fingerprint: str
     engine: str
+    engine_name: str
 
     def encode(
         self,
@@ -158,4 +162,42 @@ def _open_plan_beside(path: Path) -> Encoder | None:
         return open_plan(plan, _open_onnx(path).fingerprint)
     except UserError as error:
         warn(f"{error} The encoder runs on ONNX Runtime instead.")
+        return None
+
+
+def open_hand_networks(encoder: Encoder | None) -> tuple[PalmNetwork, HandNetwork]:
+    """Open the networks that find hands for an encoder.
+
+    A one-pass encoder is its own hand network. The palm network runs on the same provider of ONNX
+    Runtime, or as the plan beside the encoder's plan; without that plan, and beside a model on
+    Triton, on ONNX Runtime's CPU. Other encoders have both networks on ONNX Runtime, on their
+    provider or on the CPU.
+
+    Args:
+        encoder: what the hands are found for; None for any.
+
+    Returns:
+        The palm network, for the caller to close, and the hand network.
+
+    Raises:
+        UserError: if a network's file is missing or damaged, or can't run on the provider.
+    """
+    from engines.onnx_runtime.network import OnnxHandNetwork, OnnxNetwork
+
+    kind, value = engine_kind(encoder.engine_name if encoder else "onnx")
+    provider = value if kind == "onnx" else "cpu"
+    if encoder is None or not encoder.spec.one_pass:
+        return OnnxNetwork(PALM_FILE, PALM, provider), OnnxHandNetwork(HAND_FILE, provider)
+    palm = _open_palm_plan(Path(value).with_name(PALM_PLAN)) if kind == "plan" else None
+    return palm or OnnxNetwork(PALM_FILE, PALM, provider), encoder
+
+
+def _open_palm_plan(plan: Path) -> PalmNetwork | None:
+    """The palm network's plan, opened; None where it doesn't run here."""
+    from engines.tensorrt.encoder import open_palm_plan
+
+    try:
+        return open_palm_plan(plan, PALM_FILE)
+    except UserError as error:
+        warn_once(f"{error} The palm network runs on ONNX Runtime's CPU instead.")
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from engines.bundles import Bundle
 
+Shapes = Mapping[str, tuple[int, ...]]  # tensors by name, without the batch axis
 ROLE_KEY = "hand_network_role"  # of the ONNX files' metadata
 SOURCE_KEY = "hand_network_source"
 
@@ -33,6 +35,11 @@ class NetworkSpec:
     def input_shape(self) -> tuple[int, int, int]:
         """(3, S, S)."""
         return 3, self.size, self.size
+
+    @property
+    def inputs(self) -> Shapes:
+        """Its only input by name."""
+        return {self.input_name: self.input_shape}
 
 
 # boxes: x, y of the centre, width, height, then x, y of seven joints, in pixels from the anchor's
@@ -65,6 +72,25 @@ class HandOutputs(Bundle):
     right: np.ndarray
     world_landmarks: np.ndarray
     embedding: np.ndarray
+
+
+class PalmNetwork(Protocol):
+    """What looks for palms in pictures: `palm.onnx`. Threads may share it."""
+
+    def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+        """Look at N pictures, float32 (N, 3, S, S) RGB, 0…1, with S = PALM.size.
+
+        Returns:
+            PALM's outputs by name, each float32 (N, …).
+
+        Raises:
+            UserError: if the engine fails.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free what the engine holds. Closing again does nothing."""
+        ...
 
 
 class HandNetwork(Protocol):

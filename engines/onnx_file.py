@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engines.errors import UserError, short_reason
 from engines.files import explain_errors, write_file
-from engines.spec import FINGERPRINT_KEY, SPEC_KEY, EncoderSpec, fingerprint, input_shapes
+from engines.hand_networks import PALM, ROLE_KEY, Shapes
+from engines.spec import (
+    FINGERPRINT_KEY,
+    SPEC_KEY,
+    EncoderSpec,
+    fingerprint,
+    input_shapes,
+    output_shapes,
+)
 
 if TYPE_CHECKING:
     import onnx
@@ -21,7 +30,9 @@ QUANTISED = {
     "ConvInteger",
     "MatMulInteger",
 }
-Shapes = dict[str, tuple[int | None, ...]]  # None stands for any number of hands
+EXPORT = "Export it again from its checkpoint: python run.py export"
+CONVERT = "Make it again with: python -m train.backbone.hand_networks"
+Stated = dict[str, tuple[int | None, ...]]  # shapes with the batch axis: None, for any number
 
 
 def save_encoder(model: onnx.ModelProto, spec: EncoderSpec, path: Path) -> str:
@@ -52,11 +63,28 @@ def load_encoder(path: Path) -> tuple[onnx.ModelProto, EncoderSpec, str]:
         UserError: if the file is no encoder, or its inputs and outputs aren't those of its spec
             for any number of hands.
     """
+    model, spec, mark = load_network(path)
+    if spec is None:
+        raise UserError(f"{path} is the palm network, and no encoder: name an encoder's file.")
+    return model, spec, mark
+
+
+def load_network(path: Path) -> tuple[onnx.ModelProto, EncoderSpec | None, str]:
+    """Read an encoder, or the palm network.
+
+    Returns:
+        The graph; the encoder's spec, None for the palm network; and what identifies the network:
+        the encoder's fingerprint, the SHA-256 of the palm network's file (hex).
+
+    Raises:
+        UserError: if the file is neither, or takes or gives other arrays than it should.
+    """
     import onnx
 
     with explain_errors(f"{path} can't be read"):
         try:
-            model = onnx.load(path)
+            data = path.read_bytes()
+            model = onnx.load_from_string(data)
             onnx.checker.check_model(model)
         except OSError:
             raise
@@ -66,23 +94,31 @@ def load_encoder(path: Path) -> tuple[onnx.ModelProto, EncoderSpec, str]:
                 "export CHECKPOINT --out FILE.onnx"
             ) from None
     metadata = {entry.key: entry.value for entry in model.metadata_props}
+    if metadata.get(ROLE_KEY) == PALM.role:
+        _check_shapes(path, model, PALM.inputs, PALM.outputs, CONVERT)
+        return model, None, hashlib.sha256(data).hexdigest()
     if SPEC_KEY not in metadata or FINGERPRINT_KEY not in metadata:
         raise UserError(
             f"{path} is an ONNX file without an encoder spec: it was not exported by this "
-            "project. Export it again from its checkpoint: python run.py export"
+            f"project. {EXPORT}"
         )
     spec = EncoderSpec.from_json(metadata[SPEC_KEY])
-    inputs: Shapes = {name: (None, *shape) for name, shape in input_shapes(spec).items()}
-    outputs: Shapes = {"embedding": (None, spec.dim)}
-    for expected, values in ((inputs, model.graph.input), (outputs, model.graph.output)):
+    _check_shapes(path, model, input_shapes(spec), output_shapes(spec), EXPORT)
+    return model, spec, metadata[FINGERPRINT_KEY]
+
+
+def _check_shapes(
+    path: Path, model: onnx.ModelProto, inputs: Shapes, outputs: Shapes, remedy: str
+) -> None:
+    """Check that a graph takes and gives what it should, for any number of rows."""
+    for shapes, values in ((inputs, model.graph.input), (outputs, model.graph.output)):
+        expected: Stated = {name: (None, *shape) for name, shape in shapes.items()}
         found = {value.name: _shape(value) for value in values}
         if found != expected:
             raise UserError(
                 f"{path} has {_format_shapes(found)} where its spec says "
-                f"{_format_shapes(expected)}. Export it again from its checkpoint: python run.py "
-                "export"
+                f"{_format_shapes(expected)}. {remedy}"
             )
-    return model, spec, metadata[FINGERPRINT_KEY]
 
 
 def is_quantised(model: onnx.ModelProto) -> bool:
@@ -95,7 +131,7 @@ def _shape(value: onnx.ValueInfoProto) -> tuple[int | None, ...]:
     return tuple(d.dim_value if d.HasField("dim_value") else None for d in sizes)
 
 
-def _format_shapes(shapes: Shapes) -> str:
+def _format_shapes(shapes: Stated) -> str:
     """Such as "landmarks (N, 21, 3), crop (N, 3, 224, 224)"."""
     return ", ".join(
         f"{name} ({', '.join('N' if size is None else str(size) for size in shape)})"

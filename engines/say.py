@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from rich.console import Console
 from rich.progress import Progress, ProgressColumn
 from rich.text import Text
@@ -12,6 +14,12 @@ console = Console(stderr=True, highlight=False)
 def warn(sentence: str) -> None:
     """Print a warning; the program goes on."""
     console.print(Text.assemble(("warning: ", "yellow"), sentence), soft_wrap=True)
+
+
+@functools.cache
+def warn_once(sentence: str) -> None:
+    """Print a warning, unless this process has printed it before."""
+    warn(sentence)
 
 
 def tell(sentence: str) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from engines.errors import UserError
-from engines.hand_networks import HAND
+from engines.hand_networks import HAND, Shapes
 
 SPEC_KEY = "gesture_encoder_spec"
 FINGERPRINT_KEY = "gesture_encoder_fingerprint"
@@ -116,7 +116,7 @@ def fingerprint(spec: EncoderSpec, weights: Mapping[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def input_shapes(spec: EncoderSpec) -> dict[str, tuple[int, ...]]:
+def input_shapes(spec: EncoderSpec) -> Shapes:
     """The encoder's inputs by name, each with its shape without the batch axis."""
     side = spec.crop_size
     shapes = {
@@ -128,7 +128,7 @@ def input_shapes(spec: EncoderSpec) -> dict[str, tuple[int, ...]]:
     return {name: shapes[name] for name in spec.inputs}
 
 
-def output_shapes(spec: EncoderSpec) -> dict[str, tuple[int, ...]]:
+def output_shapes(spec: EncoderSpec) -> Shapes:
     """The encoder's outputs by name, each with its shape without the batch axis."""
     return {"embedding": (spec.dim,), **(HAND.outputs if spec.one_pass else {})}
 

@@ -1,4 +1,4 @@
-"""The networks that find hands, in ONNX Runtime on the CPU."""
+"""The networks that find hands, in ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import numpy as np
 
 from engines.errors import UserError
 from engines.hand_networks import HAND, ROLE_KEY, HandOutputs, NetworkSpec
-from engines.onnx_runtime.session import open_on_cpu, reason
+from engines.onnx_runtime.graph import OnnxGraph
+from engines.onnx_runtime.providers import CPU
 from engines.spec import to_floats
 
 REMEDY = "Make it again with: python -m train.backbone.hand_networks"
@@ -17,34 +18,37 @@ REMEDY = "Make it again with: python -m train.backbone.hand_networks"
 class OnnxNetwork:
     """A network's ONNX file in ONNX Runtime. Threads may share it."""
 
-    def __init__(self, path: Path, spec: NetworkSpec) -> None:
+    def __init__(self, path: Path, spec: NetworkSpec, provider: str = CPU) -> None:
         """Open the file.
 
         Args:
             path: the ONNX file.
             spec: what it has to take and give.
+            provider: a key of PROVIDERS.
 
         Raises:
-            UserError: if the file is missing, damaged or another network.
+            UserError: if the file is missing, damaged or another network, or the provider can't be
+                used here.
         """
-        self._session = open_on_cpu(path, REMEDY)
-        role = self._session.get_modelmeta().custom_metadata_map.get(ROLE_KEY)
+        self._spec = spec
+        self._graph = OnnxGraph(path, provider, f"the {spec.role} network", REMEDY)
+        role = self._graph.metadata.get(ROLE_KEY)
         if role != spec.role:
             raise UserError(f"{path} is not the {spec.role} network ({role=}). {REMEDY}")
-        inputs = {i.name: tuple(i.shape[1:]) for i in self._session.get_inputs()}
-        outputs = {o.name: tuple(o.shape[1:]) for o in self._session.get_outputs()}
-        if inputs != {spec.input_name: spec.input_shape} or outputs != spec.outputs:
+        inputs = {name: shape[1:] for name, shape in self._graph.inputs.items()}
+        outputs = {name: shape[1:] for name, shape in self._graph.outputs.items()}
+        if inputs != spec.inputs or outputs != spec.outputs:
             raise UserError(
-                f"{path} takes {inputs} and gives {outputs}; expected "
-                f"{ {spec.input_name: spec.input_shape} } and {spec.outputs}. {REMEDY}"
+                f"{path} takes {inputs} and gives {outputs}; expected {spec.inputs} and "
+                f"{spec.outputs}. {REMEDY}"
             )
-        self._spec = spec
+        self._graph.accelerate(spec.inputs)
 
     def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
         """Run the network.
 
         Args:
-            batch: float32 (N, 3, S, S), N ≥ 1.
+            batch: float32 (N, 3, S, S).
 
         Returns:
             Its outputs by name, each float32 (N, …).
@@ -52,22 +56,18 @@ class OnnxNetwork:
         Raises:
             UserError: if ONNX Runtime fails.
         """
-        names = list(self._spec.outputs)
-        try:
-            values = self._session.run(names, {self._spec.input_name: batch})
-        except Exception as error:  # out of memory
-            raise UserError(
-                f"ONNX Runtime can't run the {self._spec.role} network ({reason(error)}). {REMEDY}"
-            ) from None
-        return dict(zip(names, values, strict=True))
+        return self._graph.run({self._spec.input_name: batch}, self._spec.outputs)
+
+    def close(self) -> None:
+        """Does nothing: Python frees the session."""
 
 
 class OnnxHandNetwork:
     """The hand network by itself, for encoders that don't find landmarks. Threads may share it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, provider: str = CPU) -> None:
         """Open hand.onnx. Raises UserError, as OnnxNetwork does."""
-        self._network = OnnxNetwork(path, HAND)
+        self._network = OnnxNetwork(path, HAND, provider)
 
     def look(self, crops: np.ndarray, turns: np.ndarray) -> HandOutputs:
         """See HandNetwork.look."""

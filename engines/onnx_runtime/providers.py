@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engines.errors import UserError
-from engines.spec import EncoderSpec, input_shapes
+from engines.hand_networks import Shapes
 
 CPU = "cpu"
 MOST_HANDS = 8  # in one run of the TensorRT provider, whose engine is built for a range
 PACKAGES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml")  # all bring onnxruntime
 
-Options = Callable[[EncoderSpec], dict[str, str]]
+Options = Callable[[Shapes], dict[str, str]]
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Provider:
         package: the package whose build has it.
         systems: the systems with such a build, as `sys.platform` begins.
         needs: what else has to be on the machine, for people.
-        options: the options to pass for an encoder.
+        options: the options to pass for a network with these inputs.
         most_hands: the largest batch of one run; None for any number.
         single: whether only one run at a time is allowed.
     """
@@ -35,7 +35,7 @@ class Provider:
     package: str
     systems: tuple[str, ...]
     needs: str
-    options: Options = lambda spec: {}
+    options: Options = lambda inputs: {}
     most_hands: int | None = None
     single: bool = False
 
@@ -47,12 +47,11 @@ def cache_folder() -> Path:
     return Path(platformdirs.user_cache_dir("one-shot-gestures", appauthor=False)) / "tensorrt"
 
 
-def _tensorrt_options(spec: EncoderSpec) -> dict[str, str]:
+def _tensorrt_options(inputs: Shapes) -> dict[str, str]:
     """One engine for 1 to MOST_HANDS hands, fastest at 2, cached between starts."""
     profile = {
         f"trt_profile_{which}_shapes": ",".join(
-            f"{name}:{'x'.join(map(str, (hands, *shape)))}"
-            for name, shape in input_shapes(spec).items()
+            f"{name}:{'x'.join(map(str, (hands, *shape)))}" for name, shape in inputs.items()
         )
         for which, hands in (("min", 1), ("opt", 2), ("max", MOST_HANDS))
     }
@@ -68,7 +67,7 @@ PROVIDERS = {
         ("linux", "win32"),
         "an NVIDIA GPU with its driver, CUDA and cuDNN",
         # By default it times all algorithms again for each number of hands.
-        lambda spec: {"cudnn_conv_algo_search": "HEURISTIC"},
+        lambda inputs: {"cudnn_conv_algo_search": "HEURISTIC"},
     ),
     "tensorrt": Provider(
         "TensorrtExecutionProvider",
@@ -83,7 +82,7 @@ PROVIDERS = {
         "onnxruntime",
         ("darwin",),
         "macOS 12 or later",
-        lambda spec: {"ModelFormat": "MLProgram", "MLComputeUnits": "ALL"},
+        lambda inputs: {"ModelFormat": "MLProgram", "MLComputeUnits": "ALL"},
     ),
     "directml": Provider(
         "DmlExecutionProvider",

@@ -16,6 +16,7 @@ from typing import Any
 
 from engines.cpu import multiplies_8_bits
 from engines.errors import UserError, short_reason
+from engines.hand_networks import Shapes
 from engines.onnx_runtime.providers import (
     CPU,
     PROVIDERS,
@@ -24,7 +25,6 @@ from engines.onnx_runtime.providers import (
     missing_error,
     unusable_error,
 )
-from engines.spec import EncoderSpec
 
 ERRORS, NOTHING = 3, 4  # least severity that ONNX Runtime logs to stderr
 
@@ -81,13 +81,13 @@ def open_on_cpu(path: Path, remedy: str) -> Any:
         ) from None
 
 
-def accelerated_session(path: Path, name: str, spec: EncoderSpec) -> Any:
+def accelerated_session(path: Path, name: str, inputs: Shapes) -> Any:
     """Open an ONNX file on a provider; nodes that it doesn't support run on the CPU.
 
     Args:
         path: the ONNX file.
         name: a key of PROVIDERS.
-        spec: the encoder's, for the provider's options.
+        inputs: the network's, for the provider's options.
 
     Raises:
         UserError: if the installed build lacks the provider, or it can't be used here.
@@ -105,7 +105,7 @@ def accelerated_session(path: Path, name: str, spec: EncoderSpec) -> Any:
         session = module.InferenceSession(
             str(path),
             options,
-            providers=[(PROVIDERS[each].name, PROVIDERS[each].options(spec)) for each in chain],
+            providers=[(PROVIDERS[each].name, PROVIDERS[each].options(inputs)) for each in chain],
             enable_fallback=0,  # else it prints to stdout and falls back to the CPU
         )
     except Exception as error:

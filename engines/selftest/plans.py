@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from engines.encoder import Encoder, EncoderInputs
+from engines.errors import UserError
 from engines.files import explain_errors
 from engines.finding import Finding, run_check
 from engines.selftest.baseline import Baseline, try_engine
@@ -97,6 +98,8 @@ def try_plan(
 
     def look() -> Finding:
         beside = sidecar.load(plan)
+        if beside.spec is None:
+            raise UserError(f"{plan} holds the palm network: name the encoder's plan beside it.")
         with explain_errors(f"{plan} can't be read"):
             data = plan.read_bytes()
         # Without a GPU, everything else that the plan was built for is compared.
@@ -121,12 +124,13 @@ def try_plan(
         limit = LIMITS[beside.precision]
         yield from try_engine("plan", partial(_open_plan, plan), baseline, limit, effort, most)
     else:
+        assert beside.spec is not None
         yield from _try_alone(plan, draw, beside.spec.crop_size, effort, most)
 
 
 def _same_encoder(beside: sidecar.Sidecar, baseline: Baseline) -> bool:
     """Whether plan and baseline are one encoder. Quantising gives it another fingerprint."""
-    if beside.precision == "int8":
+    if beside.precision == "int8" and beside.spec is not None:
         named = dataclasses.replace(beside.spec, name=baseline.spec.name)
         return named == baseline.spec
     return beside.fingerprint == baseline.fingerprint

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from engines.errors import UserError
+from engines.hand_networks import PALM
 from engines.tensorrt.runtimes import BUILDERS, RUNTIMES, InstalledRuntime, pip_install
 from engines.tensorrt.sidecar import Sidecar, sidecar_path, this_system
 
 LEAN = "tensorrt-lean"
+ENCODER_ONNX, PALM_ONNX = "FILE.onnx", f"models/{PALM.role}.onnx"  # in commands that build a plan
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Machine:
     Attributes:
         installed: the TensorRT runtimes, by name.
         gpu: such as "sm89"; None where there is none, or no driver for it.
-        fingerprint: of the encoder that is asked for; None for any.
+        fingerprint: of the network that is asked for, see `Sidecar`; None for any.
         system: see `this_system`.
     """
 
@@ -39,7 +41,7 @@ def check_plan(sidecar: Sidecar, path: Path, plan: bytes, here: Machine) -> str:
         sidecar: what the plan was built for.
         path: its file.
         plan: its bytes.
-        here: this machine, and the encoder that is asked for.
+        here: this machine, and the network that is asked for.
 
     Returns:
         The name of the installed runtime that runs it.
@@ -59,6 +61,11 @@ def check_plan(sidecar: Sidecar, path: Path, plan: bytes, here: Machine) -> str:
             f"together, or build it again: {rebuild_command(sidecar, path)}"
         )
     if here.fingerprint not in (None, sidecar.fingerprint):
+        if sidecar.role == PALM.role:
+            raise UserError(
+                f"{path} was built from another file than {PALM_ONNX}; build it again: "
+                f"{rebuild_command(sidecar, path)}"
+            )
         raise UserError(
             f"{path} holds the encoder {sidecar.fingerprint[:12]} and not the one asked for, "
             f"{here.fingerprint[:12]}; name its own ONNX file with --encoder, or build it from "
@@ -138,8 +145,9 @@ def rebuild_command(
     targets = target or ",".join(sidecar.targets)
     batches = ",".join(map(str, sidecar.batches))
     precision = "fp16" if rtx and sidecar.precision == "int8" else sidecar.precision
+    onnx = PALM_ONNX if sidecar.role == PALM.role else ENCODER_ONNX
     return (
-        f"python run.py build --onnx FILE.onnx --engine {shlex.quote(str(path))} --precision "
+        f"python run.py build --onnx {onnx} --engine {shlex.quote(str(path))} --precision "
         f"{precision} --runtime {runtime} --batch {batches}"
         # Classic TensorRT builds for the GPU it finds.
         + (f" --target {targets}" if rtx else "")

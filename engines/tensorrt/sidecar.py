@@ -16,7 +16,8 @@ from typing import Any
 
 from engines.errors import UserError
 from engines.files import explain_errors, write_file
-from engines.spec import EncoderSpec
+from engines.hand_networks import PALM, Shapes
+from engines.spec import EncoderSpec, input_shapes, output_shapes
 from engines.tensorrt.runtimes import BUILDERS
 
 FORMAT = 1
@@ -36,9 +37,10 @@ class Sidecar:
         precision: "fp32", "fp16" or "int8".
         portable: whether newer releases of the runtime, and the lean one, run it as well.
         onnx_sha256: of the ONNX file that it was built from (hex).
-        fingerprint: the encoder's.
-        spec: the encoder's.
-        batches: ascending numbers of hands, each with an optimisation profile, see `ranges`.
+        fingerprint: the encoder's; of the palm network, the SHA-256 of its ONNX file (hex).
+        spec: the encoder's; None for the palm network.
+        batches: ascending numbers of hands, or of pictures for the palm network, each with an
+            optimisation profile, see `ranges`.
         build_s: how long the build took, seconds.
         plan_bytes: the plan's size.
         plan_sha256: the plan's SHA-256 (hex).
@@ -54,12 +56,29 @@ class Sidecar:
     portable: bool
     onnx_sha256: str
     fingerprint: str
-    spec: EncoderSpec
+    spec: EncoderSpec | None
     batches: tuple[int, ...]
     build_s: float
     plan_bytes: int
     plan_sha256: str
     format: int = FORMAT
+
+    @property
+    def role(self) -> str:
+        """What the plan does: "palm", "hand pass" (a one-pass encoder) or "encoder"."""
+        if self.spec is None:
+            return PALM.role
+        return "hand pass" if self.spec.one_pass else "encoder"
+
+    @property
+    def inputs(self) -> Shapes:
+        """What it takes."""
+        return PALM.inputs if self.spec is None else input_shapes(self.spec)
+
+    @property
+    def outputs(self) -> Shapes:
+        """What it gives."""
+        return PALM.outputs if self.spec is None else output_shapes(self.spec)
 
 
 def ranges(batches: Sequence[int]) -> Iterator[tuple[int, int]]:
@@ -82,7 +101,8 @@ def sidecar_path(plan: Path) -> Path:
 
 def save(sidecar: Sidecar, plan: Path) -> None:
     """Write a plan's sidecar, whole or not at all. Raises OSError."""
-    fields = dataclasses.asdict(sidecar) | {"spec": json.loads(sidecar.spec.to_json())}
+    spec = sidecar.spec and json.loads(sidecar.spec.to_json())
+    fields = {"role": sidecar.role, **dataclasses.asdict(sidecar), "spec": spec}
     write_file(sidecar_path(plan), json.dumps(fields, indent=2) + "\n")
 
 
@@ -109,8 +129,10 @@ def load(plan: Path) -> Sidecar:
 
 def _parse(fields: dict[str, Any]) -> Sidecar:
     values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+    role = values.pop("role", "encoder")  # plans that were built before there were others
     try:
-        values["spec"] = EncoderSpec.from_json(json.dumps(fields["spec"]))
+        spec = fields["spec"]
+        values["spec"] = None if spec is None else EncoderSpec.from_json(json.dumps(spec))
     except UserError as error:
         raise ValueError from error
     sidecar = Sidecar(**values)
@@ -123,7 +145,8 @@ def _parse(fields: dict[str, Any]) -> Sidecar:
         *sidecar.targets,
     )
     sound = (
-        sidecar.runtime in BUILDERS
+        sidecar.role == role
+        and sidecar.runtime in BUILDERS
         and sidecar.precision in PRECISIONS
         and all(isinstance(text, str) for text in texts)
         and (sidecar.cuda is None or isinstance(sidecar.cuda, str))

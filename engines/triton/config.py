@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from engines.errors import UserError
-from engines.spec import FINGERPRINT_KEY, SPEC_KEY, EncoderSpec, input_shapes
+from engines.hand_networks import Shapes
+from engines.spec import FINGERPRINT_KEY, SPEC_KEY, EncoderSpec, input_shapes, output_shapes
 
 NAME = "[A-Za-z0-9_][A-Za-z0-9_.-]*"  # of a model, as a regular expression
 AGAIN = "python run.py build --onnx FILE.onnx --triton DIR"
@@ -60,14 +61,15 @@ def format_config(name: str, served: ServedEncoder, version: int, delay_us: int)
     """
     platform, backend = PLATFORMS[served.kind]
     preferred = _preferred_sizes(served)
+    takes, gives = input_shapes(served.spec), output_shapes(served.spec)
     lines = [
         f"name: {_quote(name)}",
         f"platform: {_quote(platform)}",
         f"backend: {_quote(backend)}",
         f"max_batch_size: {served.batches[-1]}",
         # Shapes without the batch axis, which Triton adds.
-        *(_format_tensor("input", key, shape) for key, shape in input_shapes(served.spec).items()),
-        _format_tensor("output", "embedding", (served.spec.dim,)),
+        *(_format_tensor("input", key, shape) for key, shape in takes.items()),
+        *(_format_tensor("output", key, shape) for key, shape in gives.items()),
         f"version_policy {{ specific {{ versions: [ {version} ] }} }}",
         f"dynamic_batching {{{preferred} max_queue_delay_microseconds: {delay_us} }}",
     ]
@@ -93,14 +95,25 @@ def parse_config(url: str, config: Any) -> TritonModel:
         )
     spec = EncoderSpec.from_json(parameters[SPEC_KEY])
     takes = {tensor.name: tuple(tensor.dims) for tensor in config.input}
-    if config.max_batch_size < 1 or takes != input_shapes(spec):
+    if config.max_batch_size < 1 or takes != served_shapes(input_shapes(spec)):
         raise UserError(
             f"{url} takes {takes} in batches of {config.max_batch_size} where its spec says "
             f"{input_shapes(spec)} in batches; write its repository again: {AGAIN}"
         )
+    gives = {tensor.name: tuple(tensor.dims) for tensor in config.output}
+    if gives != served_shapes(output_shapes(spec)):
+        raise UserError(
+            f"{url} gives {gives} where its spec says {output_shapes(spec)}; write its repository "
+            f"again: {AGAIN}"
+        )
     versions = config.version_policy.specific.versions
     version = str(versions[0]) if len(versions) == 1 else ""
     return TritonModel(spec, parameters[FINGERPRINT_KEY], config.max_batch_size, version)
+
+
+def served_shapes(shapes: Shapes) -> dict[str, tuple[int, ...]]:
+    """The shapes that clients see: Triton allows no empty ones, so a single number is (1,)."""
+    return {name: shape or (1,) for name, shape in shapes.items()}
 
 
 def _preferred_sizes(served: ServedEncoder) -> str:
@@ -114,8 +127,9 @@ def _preferred_sizes(served: ServedEncoder) -> str:
 
 
 def _format_tensor(field: str, name: str, shape: tuple[int, ...]) -> str:
-    dims = ", ".join(map(str, shape))
-    return f"{field} {{ name: {_quote(name)} data_type: TYPE_FP32 dims: [ {dims} ] }}"
+    dims = ", ".join(map(str, shape)) or "1"
+    reshape = "" if shape else " reshape { shape: [ ] }"
+    return f"{field} {{ name: {_quote(name)} data_type: TYPE_FP32 dims: [ {dims} ]{reshape} }}"
 
 
 def _quote(text: str) -> str:

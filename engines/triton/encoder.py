@@ -1,18 +1,20 @@
 """An encoder on NVIDIA's Triton Inference Server. The only file that imports tritonclient.
 
-Crops and landmarks are sent unencrypted to the host in the address.
+What the encoder takes is sent unencrypted to the host in the address: crops, and landmarks.
 """
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Any
 
 import numpy as np
 
 from engines.errors import UserError, first_line
-from engines.spec import preprocess
-from engines.triton.config import AGAIN, NAME, TritonModel, parse_config
+from engines.hand_networks import Shapes
+from engines.network import Arrays, NetworkEncoder, run_in_batches
+from engines.triton.config import AGAIN, NAME, TritonModel, parse_config, served_shapes
 
 PREFIX = "triton://"
 URL = re.compile(rf"{PREFIX}(\[[0-9a-fA-F:.]+\]|[^/:@\s\[\]]+):([0-9]{{1,5}})/({NAME})")
@@ -21,12 +23,12 @@ CONNECT_S = 5.0  # timeout of a request about the model
 ENCODE_S = 10.0  # timeout of a batch; a slower server is of no use live
 
 
-class TritonEncoder:
+class TritonEncoder(NetworkEncoder):
     """A model that `write_repository` wrote, used over gRPC. Threads may share it."""
 
     def __init__(self, url: str) -> None:
         """Raises UserError, as `open_triton` does."""
-        self._url = self.engine = url
+        self._url = self.engine = self.engine_name = url
         host, self._name = _parse_url(url)
         self._grpc = _load_client()
         # No proxy: crops go to the address that was named, and nowhere else.
@@ -46,18 +48,11 @@ class TritonEncoder:
         self.spec = self._model.spec
         self.fingerprint = self._model.fingerprint
 
-    def encode(
-        self,
-        crops: np.ndarray,
-        landmarks: np.ndarray,
-        world_landmarks: np.ndarray,
-        turns: np.ndarray,
-    ) -> np.ndarray:
-        """See Encoder.encode. Raises UserError, too, where the model has become another encoder."""
-        inputs = preprocess(self.spec, crops, landmarks, world_landmarks, turns)
+    def _run(self, inputs: Arrays, outputs: Shapes) -> dict[str, np.ndarray]:
+        """Raises UserError, too, where the model has become another encoder."""
         model = self._model
         try:
-            return self._embed(inputs, model)
+            return self._send(inputs, outputs, model)
         except self._grpc.InferenceServerException as error:
             fault = error
         # The version may be gone because a newer one of the same encoder replaced it.
@@ -71,7 +66,7 @@ class TritonEncoder:
             if now.version != model.version:
                 self._model = now
                 try:
-                    return self._embed(inputs, now)
+                    return self._send(inputs, outputs, now)
                 except self._grpc.InferenceServerException as error:
                     fault = error
         raise UserError(
@@ -83,15 +78,14 @@ class TritonEncoder:
         """End the connection. Closing again does nothing."""
         self._client.close()
 
-    def _embed(self, inputs: dict[str, np.ndarray], model: TritonModel) -> np.ndarray:
-        """Embed N hands in requests of at most `model.most`: (N, D)."""
-        parts = [np.zeros((0, self.spec.dim), np.float32)]
-        for start in range(0, len(next(iter(inputs.values()))), model.most):
-            batch = {name: values[start : start + model.most] for name, values in inputs.items()}
-            parts.append(self._infer(batch, model.version))
-        return np.concatenate(parts)
+    def _send(self, inputs: Arrays, outputs: Shapes, model: TritonModel) -> dict[str, np.ndarray]:
+        """Send N hands in requests of at most `model.most`."""
+        infer = functools.partial(self._infer, outputs, model.version)
+        return run_in_batches(infer, inputs, outputs, model.most)
 
-    def _infer(self, batch: dict[str, np.ndarray], version: str) -> np.ndarray:
+    def _infer(
+        self, outputs: Shapes, version: str, batch: dict[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
         tensors = []
         for name, values in batch.items():
             tensor = self._grpc.InferInput(name, list(values.shape), "FP32")
@@ -101,21 +95,27 @@ class TritonEncoder:
             self._name,
             tensors,
             model_version=version,
-            outputs=[self._grpc.InferRequestedOutput("embedding")],
+            outputs=[self._grpc.InferRequestedOutput(name) for name in outputs],
             client_timeout=ENCODE_S,
         )
+        return {
+            name: self._read(answer, name, (len(values), *shape)).reshape(-1, *outputs[name])
+            for name, shape in served_shapes(outputs).items()
+        }
+
+    def _read(self, answer: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        """One output of an answer. Raises UserError where it has another shape or type."""
         try:
-            found = answer.as_numpy("embedding")
+            found = answer.as_numpy(name)
         except ValueError:  # fewer bytes than the shape needs
             found = None
-        wanted = (len(values), self.spec.dim)
-        if found is None or found.dtype != np.float32 or found.shape != wanted:
-            got = "no embeddings" if found is None else f"{found.dtype} {found.shape}"
+        if found is None or found.dtype != np.float32 or found.shape != shape:
+            got = f"no {name}" if found is None else f"{found.dtype} {found.shape}"
             raise UserError(
-                f"{self._url} answered with {got} where its spec says float32 {wanted}; write its "
+                f"{self._url} answered with {got} where its spec says float32 {shape}; write its "
                 f"repository again: {AGAIN}"
             )
-        return found
+        return found.copy()  # the client's own can't be written
 
     def _query_model(self) -> TritonModel:
         """Ask the server for the model. Raises UserError where it has none, or not one of ours."""

@@ -97,6 +97,11 @@ def _read_source(source: Path, batches: tuple[int, ...]) -> ServedEncoder:
     if source.suffix != ".plan":
         raise UserError(f"Triton serves an encoder's FILE.onnx or FILE.plan; got {source}.")
     sidecar = load(source)
+    if sidecar.spec is None:
+        raise UserError(
+            f"{source} holds the palm network, which runs beside the program and not on Triton; "
+            "give it an encoder's plan."
+        )
     if sidecar.runtime != "tensorrt":
         raise UserError(
             f"{source} was built by TensorRT for RTX, and Triton runs the plans of the classic "

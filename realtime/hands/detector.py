@@ -12,7 +12,6 @@ import numpy as np
 from engines.encoder import Encoder, EncoderInputs
 from engines.errors import UserError, short_reason
 from engines.files import explain_errors
-from engines.quiet import silence_native_stderr
 from realtime.drawn.hand import draw_hand
 from realtime.drawn.pose import HandPose, joints
 from realtime.hands.geometry import (
@@ -23,6 +22,7 @@ from realtime.hands.geometry import (
     turns_of,
     upright_square,
 )
+from realtime.hands.quiet import silence_native_stderr
 from realtime.hands.tracks import Tracker
 from realtime.types import Detection, Frame, Hand
 
@@ -33,7 +33,13 @@ BLANK = np.zeros((64, 64, 3), np.uint8)
 
 
 class Detector(Protocol):
-    """What finds hands. Use it as a context manager, or call close()."""
+    """What finds hands. Use it as a context manager, or call close().
+
+    Attributes:
+        stages_ms: Milliseconds of the last frame by stage, where it is known.
+    """
+
+    stages_ms: dict[str, float]
 
     def detect(self, frame: Frame) -> list[Hand]:
         """Hands in one frame, the larger first."""
@@ -78,6 +84,7 @@ class HandDetector:
         mirror_hands: bool = True,
         confidence: float = 0.5,
     ) -> None:
+        self.stages_ms: dict[str, float] = {}  # MediaPipe's graph doesn't say
         self._video = video
         self._crop_size = crop_size
         self._mirror_hands = mirror_hands
@@ -85,7 +92,7 @@ class HandDetector:
         self._last_ms = -1
         self._tracking = False
         with silence_native_stderr():  # MediaPipe logs at its first start and its first hand
-            self._landmarker = _open_landmarker(model, max_hands, confidence)
+            self._landmarker = open_landmarker(model, max_hands, confidence)
             self._look(draw_hand(joints(HandPose())), STEP_MS)
             self._look(BLANK, 2 * STEP_MS)
 
@@ -117,15 +124,9 @@ class HandDetector:
         return found
 
     def _look(self, image: np.ndarray, time_ms: int) -> list[Detection]:
-        import mediapipe
-
         self._last_ms = time_ms
         height, width = image.shape[:2]
-        picture = mediapipe.Image(
-            image_format=mediapipe.ImageFormat.SRGB,
-            data=cv2.cvtColor(image, cv2.COLOR_BGR2RGB),
-        )
-        result = self._landmarker.detect_for_video(picture, time_ms)
+        result = run_landmarker(self._landmarker, image, time_ms)
         self._tracking = bool(result.handedness)
         # In an unmirrored picture, MediaPipe Tasks label the person's own hand.
         return [
@@ -160,16 +161,20 @@ def detect_picture(detector: Detector, image: np.ndarray) -> Detection | None:
     Returns:
         The hand, in the picture's pixels, or None.
     """
+    found = detect_all(detector, image)
+    return max(found, key=lambda d: upright_square(d.landmarks).width, default=None)
+
+
+def detect_all(detector: Detector, image: np.ndarray) -> list[Detection]:
+    """As `detect_picture`, with all hands that are found at once."""
     for border in BORDERS:
         pad = round(border * max(image.shape[:2]))
         padded = cv2.copyMakeBorder(image, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
         found = detector.detections(padded)
         if found:
-            largest = max(found, key=lambda d: upright_square(d.landmarks).width)
-            return replace(
-                largest, landmarks=largest.landmarks - np.array([pad, pad, 0], np.float32)
-            )
-    return None
+            shift = np.array([pad, pad, 0], np.float32)
+            return [replace(each, landmarks=each.landmarks - shift) for each in found]
+    return []
 
 
 def cut_hands(
@@ -192,7 +197,12 @@ def cut_hands(
 
 
 def cut_hand(
-    image: np.ndarray, detection: Detection, crop_size: int, mirror_hands: bool, track: int = 0
+    image: np.ndarray,
+    detection: Detection,
+    crop_size: int,
+    mirror_hands: bool,
+    track: int = 0,
+    shown: str = "right",
 ) -> Hand:
     """Cut a detected hand out of its picture; live hands and references are cut alike.
 
@@ -202,8 +212,9 @@ def cut_hand(
         crop_size: Width S of the crop, px.
         mirror_hands: Whether a left hand is cut as a right one.
         track: Number that identifies the hand from frame to frame.
+        shown: With mirror_hands, as which hand either hand is cut.
     """
-    mirror = mirror_hands and detection.side == "left"
+    mirror = mirror_hands and detection.side != shown
     look = detection.look
     square = look.square if look is not None else upright_square(detection.landmarks)
     return Hand(
@@ -237,7 +248,8 @@ def encoder_inputs(hands: list[Hand]) -> EncoderInputs:
     )
 
 
-def _open_landmarker(model: Path, max_hands: int, confidence: float) -> Any:
+def open_landmarker(model: Path, max_hands: int, confidence: float = 0.5) -> Any:
+    """MediaPipe's own HandLandmarker in video mode. Raises UserError; see HandDetector."""
     from mediapipe.tasks.python import BaseOptions, vision
 
     with explain_errors(f"The hand model {model} can't be read"):
@@ -258,3 +270,13 @@ def _open_landmarker(model: Path, max_hands: int, confidence: float) -> Any:
             "Pass another with --hand-model; delete a cached one, and the next start fetches it "
             "anew."
         ) from None
+
+
+def run_landmarker(landmarker: Any, image: np.ndarray, time_ms: int) -> Any:
+    """MediaPipe's own result for a frame, uint8 (H, W, 3) BGR; times must strictly increase."""
+    import mediapipe
+
+    picture = mediapipe.Image(
+        image_format=mediapipe.ImageFormat.SRGB, data=cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    )
+    return landmarker.detect_for_video(picture, time_ms)

@@ -8,12 +8,13 @@ one-pass encoder, it is the hand network, and the hands come with their embeddin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
-from engines.hand_networks import HAND, HandNetwork, HandOutputs
-from engines.onnx_runtime.network import OnnxNetwork
+from engines.hand_networks import HAND, HandNetwork, HandOutputs, PalmNetwork
 from realtime.hands.detector import STILL_LOOKS, cut_hands
 from realtime.hands.geometry import bounding_box, cut, turns_of, upright_square
 from realtime.hands.palms import box_overlap, decode, in_picture, letterbox, palm_square, suppress
@@ -26,6 +27,7 @@ DEPTH = 2.5  # the hand network's z to the scale of its x and y: MediaPipe's nor
 DOUBLES_BOX = 0.2  # two hands are one where their boxes overlap by more than this
 DOUBLES_REACH = 0.2  # and where many joints are nearer to each other than this, in palm lengths
 DOUBLES_JOINTS = 10  # how many are many
+STAGES = ("palm", "cut", "pass")
 PALM_SIDES = ((0, 5), (5, 17), (17, 0))  # wrist, index finger's knuckle, little finger's knuckle
 
 
@@ -33,11 +35,16 @@ class EngineDetector:
     """Finds hands as `HandDetector` does, without MediaPipe.
 
     Use it as a context manager, or call close().
+
+    Attributes:
+        stages_ms: Milliseconds of the last frame by stage, 0 for one that it didn't need: "palm" is
+            the search for new hands, "cut" and "pass" the crops of hands and the network's pass
+            over them.
     """
 
     def __init__(
         self,
-        palm: OnnxNetwork,
+        palm: PalmNetwork,
         network: HandNetwork,
         *,
         video: bool,
@@ -46,17 +53,18 @@ class EngineDetector:
         mirror_hands: bool = True,
         confidence: float = 0.5,
     ) -> None:
-        """Take the networks, which the caller closes.
+        """Take the networks.
 
         Args:
-            palm: the palm network.
-            network: what looks at hands.
+            palm: the palm network, closed with the detector.
+            network: what looks at hands; the caller closes it.
             video: frames follow one another (hands are tracked); otherwise each stands alone.
             max_hands: how many hands are looked for.
             crop_size: S of Hand.crop.
             mirror_hands: left hands are cut as right ones.
             confidence: least score of a palm, and of a hand's presence, 0…1.
         """
+        self.stages_ms = dict.fromkeys(STAGES, 0.0)
         self._palm = palm
         self._network = network
         self._video = video
@@ -81,6 +89,7 @@ class EngineDetector:
 
         A picture that stands alone is looked at STILL_LOOKS times, see `HandDetector.detections`.
         """
+        self.stages_ms = dict.fromkeys(STAGES, 0.0)
         if not self._video:
             self._squares = []
             found = self._look(image, search=True)
@@ -108,25 +117,36 @@ class EngineDetector:
 
     def _find_hands(self, image: np.ndarray) -> list[Square]:
         """Squares around the hands whose palms the palm network sees, surest first."""
-        picture, side, corner = letterbox(image)
-        outputs = self._palm.run(picture)
-        palms = suppress(decode(outputs["boxes"][0], outputs["scores"][0], self._confidence))
-        return [palm_square(in_picture(palm, side, corner)) for palm in palms[: self._max_hands]]
+        with self._timed("palm"):
+            picture, side, corner = letterbox(image)
+            outputs = self._palm.run(picture)
+            palms = suppress(decode(outputs["boxes"][0], outputs["scores"][0], self._confidence))
+            placed = [in_picture(palm, side, corner) for palm in palms[: self._max_hands]]
+            return [palm_square(palm) for palm in placed]
 
     def _read_hands(self, image: np.ndarray, squares: Sequence[Square]) -> list[Detection]:
         """What the hand network says of each square that shows a hand."""
         if not squares:
             return []
-        crops = np.stack([cut(image, square, HAND.size, mirror=False) for square in squares])
-        outputs = self._network.look(crops, turns_of(squares))
+        with self._timed("cut"):
+            crops = np.stack([cut(image, square, HAND.size, mirror=False) for square in squares])
+        with self._timed("pass"):
+            outputs = self._network.look(crops, turns_of(squares))
         return [
             _detection(outputs, i, square, crops[i])
             for i, square in enumerate(squares)
             if outputs.presence[i] > self._confidence
         ]
 
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self.stages_ms[stage] += 1000 * (time.perf_counter() - began)
+
     def close(self) -> None:
-        """Does nothing: the networks are the caller's."""
+        """Close the palm network."""
+        self._palm.close()
 
     def __enter__(self) -> EngineDetector:
         return self

@@ -24,6 +24,7 @@ from engines.onnx_runtime.encoder import OnnxEncoder
 from engines.onnx_runtime.providers import MOST_HANDS, PROVIDERS, missing_error
 from engines.onnx_runtime.session import list_providers, reason
 from engines.selftest.machine import _onnx_runtime
+from engines.spec import input_shapes
 from tests.cli import PATIENCE_S
 from tests.engines.test_engines import MATRIX, PICTURE, hands, picture_model
 
@@ -41,11 +42,11 @@ def test_cpu_is_one_of_the_providers(picture: Path) -> None:
     assert list_providers()[0] == "cpu"
     named, plain = OnnxEncoder(picture, "cpu"), OnnxEncoder(picture)
     assert np.array_equal(named.encode(*hands(3)), plain.encode(*hands(3)))
-    assert named._session.get_providers() == ["CPUExecutionProvider"]
+    assert named._graph._session.get_providers() == ["CPUExecutionProvider"]
 
 
 def test_one_thread_that_does_not_spin(picture: Path) -> None:
-    options = OnnxEncoder(picture)._session.get_session_options()
+    options = OnnxEncoder(picture)._graph._session.get_session_options()
     assert options.intra_op_num_threads == options.inter_op_num_threads == 1
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
 
@@ -151,7 +152,7 @@ def test_a_gpu_that_does_not_answer_is_told(monkeypatch, capfd) -> None:
     module = Runtime()
     monkeypatch.setattr(onnx_session, "load_onnxruntime", lambda: module)
     with pytest.raises(UserError) as caught:
-        onnx_session.accelerated_session(Path("e.onnx"), "cuda", PICTURE)
+        onnx_session.accelerated_session(Path("e.onnx"), "cuda", input_shapes(PICTURE))
     assert str(caught.value) == (
         "ONNX Runtime's cuda provider can't be used here (CUDA failure 100: no CUDA-capable device "
         "is detected); it needs an NVIDIA GPU with its driver, CUDA and cuDNN. For the CPU: "
@@ -189,7 +190,7 @@ class Session:
 
 
 def encoder_on(name: str, session: Session, picture: Path, monkeypatch) -> OnnxEncoder:
-    monkeypatch.setattr("engines.onnx_runtime.encoder.accelerated_session", lambda *_: session)
+    monkeypatch.setattr("engines.onnx_runtime.graph.accelerated_session", lambda *_: session)
     return OnnxEncoder(picture, name)
 
 
@@ -223,14 +224,14 @@ def test_a_provider_that_fails_while_it_runs_is_told(picture: Path, monkeypatch)
     with pytest.raises(UserError, match=r"cuda provider failed while it ran \(out of memory\)"):
         encoder.encode(*hands(1))
     plain = OnnxEncoder(picture)
-    plain._session = Session("no such thing")
-    with pytest.raises(UserError, match=r"can't run picture-1 \(no such thing\)"):
+    plain._graph._session = Session("no such thing")
+    with pytest.raises(UserError, match=r"can't run .*e.onnx \(no such thing\). Export"):
         plain.encode(*hands(1))
 
 
 def test_tensorrt_is_told_what_shapes_will_come(monkeypatch) -> None:
     monkeypatch.setattr(onnx_providers, "cache_folder", lambda: Path("cache"))
-    options = PROVIDERS["tensorrt"].options(PICTURE)
+    options = PROVIDERS["tensorrt"].options(input_shapes(PICTURE))
     assert options == {
         "trt_engine_cache_enable": "1",
         "trt_engine_cache_path": "cache",

@@ -43,7 +43,8 @@ class World:
 
 
 class Engine:
-    spec, fingerprint, engine = EncoderSpec("stub-1", ("landmarks",), 2), "ab" * 32, "stub"
+    spec, fingerprint = EncoderSpec("stub-1", ("landmarks",), 2), "ab" * 32
+    engine = engine_name = "stub"
 
     def __init__(self, world: World, name: str, ms: float, most: int = 99, gpu: bool = False):
         self.world, self.name, self.ms, self.most = world, name, ms, most

@@ -45,7 +45,7 @@ def unit(landmarks: np.ndarray) -> np.ndarray:
 class Stub:
     """An encoder that is right; `spoil` makes something else of what it gives."""
 
-    spec, fingerprint, engine = SPEC, "ab" * 32, "stub"
+    spec, fingerprint, engine, engine_name = SPEC, "ab" * 32, "stub", "stub"
 
     def __init__(self, spoil: Callable[[np.ndarray], np.ndarray] = lambda rows: rows) -> None:
         self.spoil, self.closed, self.counts = spoil, False, set[int]()

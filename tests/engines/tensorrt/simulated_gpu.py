@@ -2,7 +2,7 @@
 
 It is strict where CUDA is: nothing works without a current context on the calling thread; what is
 queued on a stream happens at its synchronisation, from the memory as it is then; memory freed twice
-or never shows. A "plan" is an encoder's ONNX file, run by ONNX Runtime from device memory.
+or never shows. A "plan" is a network's ONNX file, run by ONNX Runtime from device memory.
 """
 
 from __future__ import annotations
@@ -205,8 +205,9 @@ def tensorrt(gpu: Gpu, graphs: bool) -> Any:
                     name: gpu.at(self._addresses[name], int(np.prod(shape))).reshape(shape)
                     for name, shape in shapes.items()
                 }
-                (out,) = self._engine.session.run(["embedding"], inputs)
-                gpu.at(self._addresses["embedding"], out.size)[:] = out.reshape(-1)
+                given = self._engine.session.run(self._engine.outputs, inputs)
+                for name, out in zip(self._engine.outputs, given, strict=True):
+                    gpu.at(self._addresses[name], out.size)[:] = out.reshape(-1)
 
             gpu.streams[stream].queue.append(happen)
             return True
@@ -217,8 +218,8 @@ def tensorrt(gpu: Gpu, graphs: bool) -> Any:
         def __init__(self, plan: bytes, logger: Any) -> None:
             self.logger = logger
             self.session = onnxruntime.InferenceSession(plan, providers=["CPUExecutionProvider"])
-            values = (*self.session.get_inputs(), *self.session.get_outputs())
-            self.names = [value.name for value in values]
+            self.outputs = [value.name for value in self.session.get_outputs()]
+            self.names = [value.name for value in self.session.get_inputs()] + self.outputs
             self.num_io_tensors = len(self.names)
             self.num_optimization_profiles = len(self.profiles)
 

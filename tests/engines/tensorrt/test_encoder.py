@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-import hashlib
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,68 +16,21 @@ from engines.encoder import open_encoder
 from engines.errors import UserError
 from engines.onnx_file import save_encoder
 from engines.onnx_runtime.encoder import OnnxEncoder
-from engines.tensorrt import cuda_buffers
-from engines.tensorrt import encoder as tensorrt_encoder
-from engines.tensorrt.encoder import TensorRTEncoder, cache_path, open_plan
-from engines.tensorrt.runtimes import InstalledRuntime
-from engines.tensorrt.sidecar import Sidecar, ranges, save, this_system
-from tests.engines.tensorrt import simulated_gpu
+from engines.tensorrt import plan as tensorrt_plan
+from engines.tensorrt.encoder import TensorRTEncoder, open_plan
+from engines.tensorrt.plan import cache_path
+from engines.tensorrt.sidecar import save
+from tests.engines.tensorrt.played import CLASSIC, RTX, play
 from tests.engines.tensorrt.simulated_gpu import Gpu
 from tests.engines.test_engines import PICTURE, hands, picture_model
 
-CLASSIC, RTX = "tensorrt", "tensorrt-rtx"
-
-
-@pytest.fixture
-def gpu(monkeypatch: Any) -> Iterator[Gpu]:
-    there = simulated_gpu.plug_in(monkeypatch)
-    versions = {
-        RTX: InstalledRuntime("1.7.1.116", "13"),
-        CLASSIC: InstalledRuntime("10.16.1.11", "13"),
-    }
-    monkeypatch.setattr(tensorrt_encoder, "compute_capability", lambda: "sm89")
-    monkeypatch.setattr(tensorrt_encoder, "find_installed", lambda: versions)
-    yield there
-    cuda_buffers._primary_context.cache_clear()
-
 
 def made(
-    folder: Path,
-    gpu: Gpu,
-    monkeypatch: Any,
-    runtime: str = RTX,
-    portable: bool = False,
-    batches: tuple[int, ...] = (1, 2, 8),
+    folder: Path, gpu: Gpu, monkeypatch: Any, runtime: str = RTX, portable: bool = False
 ) -> Path:
     """A plan, its sidecar, and e.onnx beside it."""
-    mark = save_encoder(picture_model(), PICTURE, folder / "e.onnx")
-    plan = folder / "e.plan"
-    data = (folder / "e.onnx").read_bytes()
-    plan.write_bytes(data)
-    version = "1.7.1.116" if runtime == RTX else "10.16.1.11"
-    save(
-        Sidecar(
-            runtime=runtime,
-            runtime_version=version,
-            cuda="13",
-            system=this_system(),
-            targets=("sm89",),
-            precision="fp16",
-            portable=portable,
-            onnx_sha256="0" * 64,
-            fingerprint=mark,
-            spec=PICTURE,
-            batches=batches,
-            build_s=1.0,
-            plan_bytes=len(data),
-            plan_sha256=hashlib.sha256(data).hexdigest(),
-        ),
-        plan,
-    )
-    module = simulated_gpu.tensorrt(gpu, graphs=runtime == RTX)
-    module.Engine.profiles = list(ranges(batches))
-    monkeypatch.setattr(tensorrt_encoder, "load", lambda name: module)
-    return plan
+    save_encoder(picture_model(), PICTURE, folder / "e.onnx")
+    return play(folder / "e.onnx", folder / "e.plan", gpu, monkeypatch, runtime, portable)
 
 
 @pytest.mark.parametrize("runtime", [CLASSIC, RTX])
@@ -156,8 +107,8 @@ def test_what_rtx_compiled_is_kept_for_the_next_time(gpu: Gpu, tmp_path: Path, m
 def test_only_a_portable_plan_may_bring_code(gpu: Gpu, tmp_path: Path, monkeypatch) -> None:
     for portable in (False, True):
         encoder = open_plan(made(tmp_path, gpu, monkeypatch, CLASSIC, portable))
-        assert encoder._execution is not None
-        assert encoder._execution._runtime.engine_host_code_allowed is portable
+        assert encoder._plan._execution is not None
+        assert encoder._plan._execution._runtime.engine_host_code_allowed is portable
         encoder.close()
 
 
@@ -189,8 +140,8 @@ def test_a_plan_that_cannot_be_opened_leaves_nothing_behind(
 
 def test_a_fault_in_closing_still_frees_everything(gpu: Gpu, tmp_path: Path, monkeypatch) -> None:
     encoder = open_plan(made(tmp_path, gpu, monkeypatch))
-    assert encoder._execution is not None
-    monkeypatch.setattr(encoder._execution, "compiled_kernels", lambda: 1 / 0)
+    assert encoder._plan._execution is not None
+    monkeypatch.setattr(encoder._plan._execution, "compiled_kernels", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         encoder.close()
     gc.collect()
@@ -245,7 +196,7 @@ def test_auto_takes_the_plan_beside_the_encoder_or_says_why_not(
     named = open_encoder(name, str(plan))
     assert isinstance(named, TensorRTEncoder)
     named.close()
-    monkeypatch.setattr(tensorrt_encoder, "compute_capability", lambda: "sm75")
+    monkeypatch.setattr(tensorrt_plan, "compute_capability", lambda: "sm75")
     assert isinstance(open_encoder(name, "auto"), OnnxEncoder)
     [said] = capsys.readouterr().err.splitlines()
     assert "was built for sm89 and the GPU here is sm75; build it for this one" in said

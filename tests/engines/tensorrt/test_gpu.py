@@ -122,11 +122,11 @@ def test_a_plan_embeds_as_onnx_runtime_does_and_leaks_nothing(
     one = [rows[:1] for rows in crops]
     for _ in range(100):
         encoder.encode(*one)
-    with encoder._buffers.current():
+    with encoder._plan._buffers.current():
         before = free_memory()
     for _ in range(10_000):
         encoder.encode(*one)
-    with encoder._buffers.current():
+    with encoder._plan._buffers.current():
         assert free_memory() >= before - 1_000_000
     encoder.close()
     encoder.close()

@@ -63,16 +63,22 @@ class Served:
                 providers=["CPUExecutionProvider"],
             )
 
-    def run(self, request: service_pb2.ModelInferRequest) -> tuple[str, np.ndarray]:
+    def run(self, request: service_pb2.ModelInferRequest) -> tuple[str, dict[str, np.ndarray]]:
+        """→ the version that ran, and the outputs that were asked for, in the client's shapes."""
         version = request.model_version or max(self.sessions, key=int)
         if version not in self.sessions:
             raise unknown(f"'{request.model_name}' version {version} is not found")
-        assert [output.name for output in request.outputs] == ["embedding"]
-        (embeddings,) = self.sessions[version].run(["embedding"], self._inputs(request))
-        (output,) = self.config.output
-        assert (output.name, output.data_type) == ("embedding", model_config_pb2.TYPE_FP32)
-        assert embeddings.shape[1:] == tuple(output.dims)
-        return version, embeddings
+        there = {output.name: output for output in self.config.output}
+        names = [output.name for output in request.outputs]
+        given = self.sessions[version].run(names, self._inputs(request))
+        answer = {}
+        for name, values in zip(names, given, strict=True):
+            output = there[name]
+            assert output.data_type == model_config_pb2.TYPE_FP32 and output.dims
+            inside = output.reshape.shape if output.HasField("reshape") else output.dims
+            assert list(values.shape[1:]) == list(inside)
+            answer[name] = values.reshape(len(values), *output.dims)
+        return version, answer
 
     def _inputs(self, request: service_pb2.ModelInferRequest) -> dict[str, np.ndarray]:
         wrong = grpc.StatusCode.INVALID_ARGUMENT
@@ -139,12 +145,13 @@ class Triton(service_pb2_grpc.GRPCInferenceServiceServicer):
         with answering(context):
             self.before(request)
             self.batches.append(request.inputs[0].shape[0])
-            version, embeddings = self.model(request.model_name).run(request)
+            version, outputs = self.model(request.model_name).run(request)
             answer = service_pb2.ModelInferResponse(
                 model_name=request.model_name, model_version=version
             )
-            answer.outputs.add(name="embedding", datatype="FP32", shape=embeddings.shape)
-            answer.raw_output_contents.append(embeddings.tobytes()[: self.bytes])
+            for name, values in outputs.items():
+                answer.outputs.add(name=name, datatype="FP32", shape=values.shape)
+                answer.raw_output_contents.append(values.tobytes()[: self.bytes])
             return answer
 
 

@@ -136,14 +136,15 @@ def test_a_request_that_takes_too_long_is_told(place: Place, encoder, monkeypatc
 
 def test_an_answer_of_another_shape_is_told(place: Place, encoder, monkeypatch) -> None:
     session = place.triton.models["hands"]
-    monkeypatch.setattr(session, "run", lambda request: ("1", np.zeros((2, 5), np.float32)))
+    other = {"embedding": np.zeros((2, 5), np.float32)}
+    monkeypatch.setattr(session, "run", lambda request: ("1", other))
     assert "answered with float32 (2, 5) where its spec says float32 (2, 8)" in failure(encoder)
 
 
 @pytest.mark.parametrize("count", [0, 8])
 def test_an_answer_without_its_bytes_is_told(count: int, place: Place, encoder) -> None:
     place.triton.bytes = count
-    assert "answered with no embeddings where its spec says float32 (2, 8)" in failure(encoder)
+    assert "answered with no embedding where its spec says float32 (2, 8)" in failure(encoder)
 
 
 def test_a_batch_beyond_the_server_s_is_told(place: Place, encoder) -> None:

@@ -55,7 +55,7 @@ def a_reference(label: str, seed: int = 0, side: str = "right") -> Reference:
 class CountingEncoder:
     """An Encoder: a fixed projection of the world landmarks and the crop's mean colour."""
 
-    engine = "counting"
+    engine = engine_name = "counting"
 
     def __init__(self, fingerprint: str = "f" * 64) -> None:
         self.spec = EncoderSpec("counting-1", ("crop", "world_landmarks"), 8, crop_size=CROP)
