@@ -8,10 +8,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from engines.encoder import HAND_FILE
 from engines.hand_networks import HAND
 from engines.onnx_file import save_encoder
 from engines.spec import EncoderSpec
-from realtime.hands.opening import HAND_FILE
 
 SPEC = EncoderSpec("one-pass-1", ("crop", "turn"), 63, crop_size=HAND.size)
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from engines.encoder import MODELS
+from engines import encoder
+from engines.encoder import HAND_FILE, MODELS, PALM_FILE
 from engines.errors import UserError
 from engines.hand_networks import HAND, PALM
-from realtime.hands import opening
-from realtime.hands.opening import HAND_FILE, PALM_FILE, open_detector
+from realtime.hands.opening import open_detector
 from realtime.recognition.recognizer import Recognizer
 from realtime.settings import Settings
 
@@ -25,7 +25,7 @@ def test_another_detector_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("role", [PALM.role, HAND.role])
 def test_a_missing_or_wrong_network(tmp_path: Path, role: str, monkeypatch) -> None:
     path = tmp_path / f"{role}.onnx"
-    monkeypatch.setattr(opening, f"{role.upper()}_FILE", path)
+    monkeypatch.setattr(encoder, f"{role.upper()}_FILE", path)
     with pytest.raises(UserError, match=f"{role}.onnx can't be opened.*Make it again with"):
         open_detector("engine", video=False)
     other = {PALM.role: HAND_FILE, HAND.role: PALM_FILE}[role]

@@ -20,14 +20,14 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from engines.encoder import MODELS, EncoderInputs, open_encoder
+from engines.encoder import HAND_FILE, MODELS, EncoderInputs, open_encoder
 from engines.errors import UserError
 from engines.hand_networks import HAND
 from engines.onnx_runtime.encoder import OnnxEncoder
 from engines.onnx_runtime.network import OnnxHandNetwork
 from engines.spec import FINGERPRINT_KEY, NO_POINTS, SPEC_KEY, to_floats
 from realtime.hands.geometry import cut, turns_of
-from realtime.hands.opening import HAND_FILE, open_detector
+from realtime.hands.opening import open_detector
 from realtime.measuring.drawn_crops import drawn_crops
 from realtime.types import Frame
 from tests.cli import fault, fine, hand_picture, main_py
