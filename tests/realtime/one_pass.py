@@ -1,4 +1,4 @@
-"""A one-pass encoder without training: hand.onnx, and its world landmarks as an embedding."""
+"""A one-pass encoder that finds hands: hand.onnx, with its world landmarks as an embedding."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from engines.hand_networks import HAND
 from engines.onnx_file import save_encoder
 from engines.spec import EncoderSpec
 
-SPEC = EncoderSpec("one-pass-1", ("crop", "turn"), 63, crop_size=HAND.size)
+SPEC = EncoderSpec("found-1", ("crop", "turn"), 63, crop_size=HAND.size)
 
 
 def one_pass_model() -> onnx.ModelProto:
