@@ -172,9 +172,18 @@ def detect_all(detector: Detector, image: np.ndarray) -> list[Detection]:
         padded = cv2.copyMakeBorder(image, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
         found = detector.detections(padded)
         if found:
-            shift = np.array([pad, pad, 0], np.float32)
-            return [replace(each, landmarks=each.landmarks - shift) for each in found]
+            return [_without_border(each, pad) for each in found]
     return []
+
+
+def _without_border(detection: Detection, pad: int) -> Detection:
+    """A detection in a picture with a border of `pad` pixels → in the picture itself."""
+    look = detection.look
+    if look is not None:
+        square = replace(look.square, x=look.square.x - pad, y=look.square.y - pad)
+        look = replace(look, square=square)
+    landmarks = detection.landmarks - np.array([pad, pad, 0], np.float32)
+    return replace(detection, landmarks=landmarks, look=look)
 
 
 def cut_hands(

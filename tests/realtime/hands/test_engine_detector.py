@@ -12,13 +12,13 @@ import cv2
 import numpy as np
 import pytest
 
+from engines.encoder import HAND_FILE, PALM_FILE
 from engines.hand_networks import PALM, HandOutputs
 from engines.onnx_runtime.network import OnnxHandNetwork, OnnxNetwork
 from realtime.drawn.pose import GESTURES
 from realtime.hands.detector import HandDetector, detect_picture, encoder_inputs
 from realtime.hands.engine_detector import SEARCH_S, EngineDetector
 from realtime.hands.geometry import upright_square
-from realtime.hands.opening import HAND_FILE, PALM_FILE
 from realtime.sources.demo import DEMO_GESTURES, FPS, demo_image, demo_reference
 from realtime.types import Detection, Frame
 from tests.cli import ROOT, environment, hand_picture

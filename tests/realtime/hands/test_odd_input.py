@@ -13,24 +13,24 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
+from engines import encoder as encoder_files
 from engines.encoder import Encoder, open_encoder
 from engines.errors import UserError
 from engines.hand_networks import HAND, PALM, ROLE_KEY, HandOutputs, NetworkSpec
 from engines.spec import EncoderSpec
-from realtime.hands import opening
 from realtime.hands.detector import Detector, embed_hands
 from realtime.hands.opening import open_detector
 from realtime.sources.demo import FPS, demo_image
 from realtime.types import Frame
 from tests.cli import hand_picture
 
-FILES = {PALM.role: "PALM_FILE", HAND.role: "HAND_FILE"}  # in realtime.hands.opening
+FILES = {PALM.role: "PALM_FILE", HAND.role: "HAND_FILE"}  # in engines.encoder
 
 
 class CropEncoder:
     """An encoder that reads crops alone, as the classic Siamese networks do."""
 
-    engine, fingerprint = "test", "f" * 64
+    engine, engine_name, fingerprint = "test", "onnx", "f" * 64
 
     def __init__(self, size: int, inputs: tuple[str, ...] = ("crop",)) -> None:
         self.spec = EncoderSpec("crops-1", inputs, 2, crop_size=size)
@@ -80,7 +80,7 @@ def test_networks_of_another_size_are_refused(
     usual = next(iter(spec.outputs.values()))[0]
     for size, least in ((spec.size // 2, usual), (spec.size, usual - 1)):
         file = write_network(tmp_path / f"{spec.role}.onnx", spec, size, least)
-        monkeypatch.setattr(opening, FILES[spec.role], file)
+        monkeypatch.setattr(encoder_files, FILES[spec.role], file)
         with pytest.raises(UserError, match=f"{spec.role}.onnx takes .*expected .*Make it again"):
             open_detector("engine", video=False)
 

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from realtime.commands.examine import examine
 
 from engines.errors import UserError
+from realtime.doctor.examine import examine
 from realtime.hands import package
 from realtime.hands.opening import open_detector
 from tests.cli import fault, fine, hand_picture, main_py, write_png

@@ -59,8 +59,8 @@ def found(count: int, seed: int = 0) -> Landmarks:
         for _ in range(count)
     ]
     points = torch.from_numpy(rng.uniform(-0.1, 1.1, (count, 21, 3))).float() * INPUT_SIZE
-    logits = torch.from_numpy(rng.normal(0.0, 3.0, (2, count))).float()
-    return Landmarks(points, *logits, torch.from_numpy(np.stack(world)).float())
+    presence, right = torch.from_numpy(rng.normal(0.0, 3.0, (2, count))).float()
+    return Landmarks(points, presence, right, torch.from_numpy(np.stack(world)).float())
 
 
 @pytest.mark.parametrize(("height", "width"), [(20, 20), (7, 5), (1, 3), (1, 1)])
