@@ -20,7 +20,7 @@ from engines.selftest.machine import examine_machine, find_gpu
 from realtime.drawn.hand import draw_hand
 from realtime.drawn.pose import HandPose, joints
 from realtime.hands import model as hand_model
-from realtime.hands.package import VERSION, check_package
+from realtime.hands.package import VERSION, what_is_missing
 from realtime.measuring.drawn_crops import drawn_crops
 from realtime.settings import Settings
 
@@ -73,8 +73,8 @@ def _package(name: str, wanted: str) -> Finding:
 
 def _mediapipe(used: bool) -> Finding:
     """The package, if MediaPipe's detector is used; else only whether it is there."""
-    if used:
-        check_package()
+    if used and (advice := what_is_missing()):
+        return Finding("mediapipe", False, "not installed", advice)
     finding = _package("mediapipe", VERSION)
     if used or finding.ok:
         return finding
