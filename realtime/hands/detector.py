@@ -92,7 +92,7 @@ class HandDetector:
         self._last_ms = -1
         self._tracking = False
         with silence_native_stderr():  # MediaPipe logs at its first start and its first hand
-            self._landmarker = open_landmarker(model, max_hands, confidence)
+            self._landmarker = _open_landmarker(model, max_hands, confidence)
             self._look(draw_hand(joints(HandPose())), STEP_MS)
             self._look(BLANK, 2 * STEP_MS)
 
@@ -257,8 +257,7 @@ def encoder_inputs(hands: list[Hand]) -> EncoderInputs:
     )
 
 
-def open_landmarker(model: Path, max_hands: int, confidence: float = 0.5) -> Any:
-    """MediaPipe's own HandLandmarker in video mode. Raises UserError; see HandDetector."""
+def _open_landmarker(model: Path, max_hands: int, confidence: float) -> Any:
     from mediapipe.tasks.python import BaseOptions, vision
 
     with explain_errors(f"The hand model {model} can't be read"):
@@ -279,6 +278,17 @@ def open_landmarker(model: Path, max_hands: int, confidence: float = 0.5) -> Any
             "Pass another with --hand-model; delete a cached one, and the next start fetches it "
             "anew."
         ) from None
+
+
+def open_bare(model: Path, max_hands: int) -> Any:
+    """MediaPipe's own HandLandmarker by itself, for `run_landmarker` at times above 0 ms.
+
+    Raises UserError, as HandDetector does.
+    """
+    with silence_native_stderr():
+        landmarker = _open_landmarker(model, max_hands, 0.5)
+        run_landmarker(landmarker, BLANK, 0)
+    return landmarker
 
 
 def run_landmarker(landmarker: Any, image: np.ndarray, time_ms: int) -> Any:

@@ -7,10 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from engines.quiet import silence_native_stderr
-
 from engines.errors import UserError
-from realtime.hands.detector import BLANK, open_landmarker, run_landmarker
+from realtime.hands.detector import open_bare, run_landmarker
 from realtime.hands.model import hand_model
 from realtime.live.opening import open_session
 from realtime.live.session import Session
@@ -44,23 +42,19 @@ def open_contenders(settings: Settings) -> Iterator[tuple[dict[str, Step], str |
     settings = dataclasses.replace(settings, camera="demo", gallery=None)
     with ExitStack() as stack:
 
-        def open_loop(detector: str) -> Step:
-            wanted = dataclasses.replace(settings, detector=detector)
+        def open_loop(detector: str, model: str | None) -> Step:
+            wanted = dataclasses.replace(settings, detector=detector, hand_model=model)
             return _loop(stack.enter_context(open_session(wanted)))
 
-        contenders = {OURS: open_loop("engine")}
+        contenders = {OURS: open_loop("engine", None)}
         left_out = None
         try:
-            contenders[WRAPPED] = open_loop("mediapipe")
+            contenders[WRAPPED] = open_loop("mediapipe", settings.hand_model)
             for name, hands in ((BARE_TWO, 2), (BARE_ONE, 1)):
-                with silence_native_stderr():
-                    landmarker = open_landmarker(hand_model(settings.hand_model), hands)
-                    stack.callback(landmarker.close)
-                    run_landmarker(landmarker, BLANK, 0)
+                landmarker = open_bare(hand_model(settings.hand_model), hands)
+                stack.callback(landmarker.close)
                 contenders[name] = _bare(landmarker)
-        except ModuleNotFoundError:
-            left_out = "Only our own engine is timed: the package mediapipe is missing."
-        except UserError as error:
+        except (ModuleNotFoundError, UserError) as error:
             left_out = f"Only our own engine is timed: {error}"
         if left_out:
             contenders = {OURS: contenders[OURS]}
