@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from engines.errors import UserError
-from engines.hand_networks import HAND, PALM, HandNetwork, HandOutputs, PalmNetwork
+from engines.hand_networks import HAND, PALM, PALM_PLAN, HandNetwork, HandOutputs, PalmNetwork
 from engines.say import warn, warn_once
 from engines.spec import EncoderSpec
 
@@ -17,7 +17,6 @@ MODELS = Path(__file__).resolve().parent.parent / "models"
 # "default" is the best encoder shipped; "landmarks" is the untrained baseline.
 ENCODERS = {"default": MODELS / "default.onnx", "landmarks": MODELS / "landmarks.onnx"}
 PALM_FILE, HAND_FILE = (MODELS / f"{spec.role}.onnx" for spec in (PALM, HAND))
-PALM_PLAN = f"{PALM.role}.plan"  # beside the plan of a one-pass encoder
 ENGINES = "auto, onnx, onnx:cuda and the like, FILE.plan or triton://HOST:PORT/MODEL"
 
 

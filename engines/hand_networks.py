@@ -45,6 +45,7 @@ class NetworkSpec:
 # boxes: x, y of the centre, width, height, then x, y of seven joints, in pixels from the anchor's
 # centre; scores: logits.
 PALM = NetworkSpec("palm", "picture", 192, {"boxes": (2016, 18), "scores": (2016,)})
+PALM_PLAN = f"{PALM.role}.plan"  # beside the plan of a one-pass encoder
 # landmarks: pixels of the crop, z on a scale of its own; presence and right: 0…1, the crop shows a
 # hand, and it is a right one; world_landmarks: metres, in the crop's orientation.
 HAND = NetworkSpec(

@@ -3,37 +3,54 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from engines.encoder import Encoder, EncoderInputs
+from engines.encoder import PALM_FILE, EncoderInputs
 from engines.finding import Finding, run_check
+from engines.hand_networks import PALM
 from engines.onnx_runtime.encoder import OnnxEncoder
+from engines.onnx_runtime.network import OnnxNetwork
 from engines.onnx_runtime.providers import CPU
-from engines.selftest.trials import Effort, embed_all, run_trials
-from engines.spec import EncoderSpec
+from engines.selftest.limits import Limits
+from engines.selftest.outputs import Inputs, Network, all_outputs
+from engines.selftest.trials import Effort, run_trials
+from engines.spec import EncoderSpec, to_floats
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """An encoder, and what ONNX Runtime's CPU makes of some hands.
+    """A network, and what ONNX Runtime's CPU makes of some hands or pictures.
 
     Attributes:
-        spec: the encoder's.
-        fingerprint: the encoder's.
-        hands: the N hands.
-        embeddings: float32 (N, D).
-        cpu_ms: median time for one hand, milliseconds; None where it couldn't be measured.
+        spec: the encoder's; None for the palm network.
+        fingerprint: the encoder's; of the palm network, the SHA-256 of its file (hex).
+        inputs: N hands or pictures.
+        outputs: float32 (N, …) by name.
+        cpu_ms: median time for one of them, milliseconds; None where it couldn't be measured.
     """
 
-    spec: EncoderSpec
+    spec: EncoderSpec | None
     fingerprint: str
-    hands: EncoderInputs
-    embeddings: np.ndarray
+    inputs: Inputs
+    outputs: dict[str, np.ndarray]
     cpu_ms: float | None = None
+
+    @property
+    def prefix(self) -> str:
+        """What the names of the network's engines begin with."""
+        return "palm network, " if self.spec is None else ""
+
+
+def open_network(onnx: Path, provider: str = CPU) -> Network:
+    """Open an encoder, or the palm network, in ONNX Runtime. Raises UserError."""
+    if onnx == PALM_FILE:
+        return OnnxNetwork(onnx, PALM, provider)
+    return OnnxEncoder(onnx, provider)
 
 
 def try_cpu(
@@ -42,26 +59,35 @@ def try_cpu(
     """Check ONNX Runtime on the CPU, and append the baseline to `made` if that works.
 
     Args:
-        onnx: the encoder's file.
-        draw: gives the hands for a crop size.
+        onnx: the network's file.
+        draw: gives the hands for a crop size; the palm network sees the crops as pictures.
         effort: how thorough to be.
         made: an empty list.
     """
-    opened: list[Encoder] = []
+    what = "palm network" if onnx == PALM_FILE else "encoder"
+    opened: list[Network] = []
 
     def prepare() -> Finding:
-        encoder = OnnxEncoder(onnx)
-        hands = draw(encoder.spec.crop_size)
-        expected = embed_all(encoder, hands, effort.batches[-1])
-        made.append(Baseline(encoder.spec, encoder.fingerprint, hands, expected))
-        opened.append(encoder)
-        found = f"{encoder.spec.name}, {encoder.fingerprint[:12]}"
-        return Finding("encoder", True, found, "", {"file": onnx.name})
+        network = open_network(onnx)
+        step = effort.batches[-1]
+        if isinstance(network, OnnxEncoder):
+            hands = draw(network.spec.crop_size)
+            outputs = all_outputs(network, hands, step)
+            made.append(Baseline(network.spec, network.fingerprint, hands, outputs))
+            found = f"{network.spec.name}, {network.fingerprint[:12]}"
+        else:
+            pictures = to_floats(draw(PALM.size).crops)
+            mark = hashlib.sha256(onnx.read_bytes()).hexdigest()
+            made.append(Baseline(None, mark, pictures, all_outputs(network, pictures, step)))
+            found = mark[:12]
+        opened.append(network)
+        return Finding(what, True, found, "", {"file": onnx.name})
 
-    yield run_check("encoder", prepare)
+    yield run_check(what, prepare)
     if not opened:
         return
-    for finding in run_trials(f"ONNX Runtime, {CPU}", opened[0], made[0].hands, effort):
+    engine = f"{made[0].prefix}ONNX Runtime, {CPU}"
+    for finding in run_trials(engine, opened[0], made[0].inputs, effort):
         latency = finding.figures.get("latency_ms", {})
         if "1" in latency:
             made[0] = dataclasses.replace(made[0], cpu_ms=latency["1"]["p50"])
@@ -70,9 +96,9 @@ def try_cpu(
 
 def try_engine(
     engine: str,
-    open_it: Callable[[], Encoder],
+    open_it: Callable[[], Network],
     baseline: Baseline,
-    limit: float | None,
+    limits: Limits | None,
     effort: Effort,
     most: int | None = None,
 ) -> Iterator[Finding]:
@@ -82,11 +108,12 @@ def try_engine(
         engine: its name, for people.
         open_it: opens it.
         baseline: what it is compared with.
-        limit: least cosine to the baseline's embeddings; None where those are another encoder's.
+        limits: how near to the baseline's outputs its own have to be; None where those are another
+            encoder's.
         effort: how thorough to be.
         most: hands that the engine takes in one call; None for any number.
     """
-    opened: list[Encoder] = []
+    opened: list[Network] = []
 
     def look() -> Finding:
         opened.append(open_it())
@@ -96,5 +123,7 @@ def try_engine(
     if not opened:
         yield found
         return
-    against = None if limit is None else (baseline.embeddings, limit)
-    yield from run_trials(engine, opened[0], baseline.hands, effort, most, against, baseline.cpu_ms)
+    against = None if limits is None else (baseline.outputs, limits)
+    yield from run_trials(
+        engine, opened[0], baseline.inputs, effort, most, against, baseline.cpu_ms
+    )

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from engines.encoder import Encoder, EncoderInputs
 from engines.errors import UserError
+from engines.selftest.outputs import Inputs, Network, count_of, one_of, outputs_of, take
 
 Turn = tuple[str, int]  # an engine's name and a number of hands
 CALLS = 3  # timed calls in a row, after one that isn't timed
@@ -34,7 +34,7 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Row:
-    """One engine at one number of hands.
+    """One engine at one number of hands, or of pictures for the palm network.
 
     Attributes:
         engine: its name.
@@ -73,8 +73,8 @@ class Bench:
 
 
 def bench(
-    engines: Mapping[str, Encoder],
-    hands: EncoderInputs,
+    engines: Mapping[str, Network],
+    inputs: Inputs,
     batches: Sequence[int] = (1, 2, 8),
     rounds: int = 100,
     seed: int = 0,
@@ -84,8 +84,8 @@ def bench(
     """Time all engines at all numbers of hands.
 
     Args:
-        engines: by name; the first is the baseline.
-        hands: at least as many as the largest batch.
+        engines: one network in several engines, by name; the first is the baseline.
+        inputs: at least as many hands or pictures as the largest batch.
         batches: numbers of hands in a call.
         rounds: 2 or more.
         seed: of the order and the bootstrap.
@@ -100,20 +100,22 @@ def bench(
         raise UserError("There is no engine to time: name one with --engines, as onnx:cpu.")
     if rounds < 2:
         raise UserError(f"An interval takes 2 rounds or more; got {rounds}.")
-    if not batches or min(batches) < 1 or max(batches) > len(hands.crops):
-        raise UserError(f"Batches of 1 to {len(hands.crops)} hands can be timed; got {batches}.")
-    inputs = {batch: hands.rows(slice(batch)) for batch in batches}
+    if not batches or min(batches) < 1 or max(batches) > count_of(inputs):
+        raise UserError(
+            f"Batches of 1 to {count_of(inputs)} {one_of(inputs)}s can be timed; got {batches}."
+        )
+    parts = {batch: take(inputs, slice(batch)) for batch in batches}
     turns: list[Turn] = []
     left_out = []
     for batch in batches:
-        for name, encoder in engines.items():
+        for name, network in engines.items():
             try:
                 for _ in range(BURN_IN):
-                    encoder.encode(*inputs[batch])
+                    outputs_of(network, parts[batch])
                 turns.append((name, batch))
             except UserError as error:
-                left_out.append(f"{name}, {batch} hands: {error}")
-    times, gpu = _measure(engines, turns, inputs, rounds, seed, clock, progress)
+                left_out.append(f"{name}, {batch} {one_of(inputs)}s: {error}")
+    times, gpu = _measure(engines, turns, parts, rounds, seed, clock, progress)
     baseline = next(iter(engines))
     rows = []
     for name, batch in turns:
@@ -135,9 +137,9 @@ def bench(
 
 
 def _measure(
-    engines: Mapping[str, Encoder],
+    engines: Mapping[str, Network],
     turns: Sequence[Turn],
-    inputs: Mapping[int, EncoderInputs],
+    parts: Mapping[int, Inputs],
     rounds: int,
     seed: int,
     clock: Callable[[], float],
@@ -150,13 +152,13 @@ def _measure(
     for done in range(rounds):
         chance.shuffle(order)
         for name, batch in order:
-            encoder, arguments = engines[name], inputs[batch]
-            encoder.encode(*arguments)  # refills the caches that other engines used
+            network, inputs = engines[name], parts[batch]
+            outputs_of(network, inputs)  # refills the caches that other engines used
             for call in range(CALLS):
                 began = clock()
-                encoder.encode(*arguments)
+                outputs_of(network, inputs)
                 times[name, batch][done, call] = (clock() - began) * 1000
-                inside = getattr(encoder, "gpu_ms", None)
+                inside = getattr(network, "gpu_ms", None)
                 gpu[name, batch][done, call] = np.nan if inside is None else inside
         progress(done + 1)
     return times, gpu

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from engines.encoder import Encoder, engine_kind, open_encoder
+from engines.encoder import PALM_FILE, Encoder, engine_kind, open_encoder
 from engines.errors import UserError
+from engines.hand_networks import PALM, PALM_PLAN, PalmNetwork
+from engines.onnx_runtime.network import OnnxNetwork
 from engines.onnx_runtime.session import list_providers
 from engines.say import warn
 
@@ -46,6 +48,37 @@ def open_engines(onnx: Path, names: Sequence[str] | None) -> Iterator[dict[str, 
             stack.callback(encoder.close)
             engines[label(name, engines)] = encoder
         yield engines
+
+
+@contextlib.contextmanager
+def open_palms(engines: Mapping[str, Encoder]) -> Iterator[dict[str, PalmNetwork]]:
+    """Open the palm network in each engine that it may run in beside an encoder.
+
+    Args:
+        engines: of the encoder, opened, by name.
+
+    Yields:
+        The palm network by the engine's name. What can't be opened is left out, with a warning.
+    """
+    palms: dict[str, PalmNetwork] = {}
+    with contextlib.ExitStack() as stack:
+        for engine in dict.fromkeys(encoder.engine_name for encoder in engines.values()):
+            try:
+                palm = _open_palm(*engine_kind(engine))
+            except UserError as error:
+                warn(f"left out – the palm network beside {engine}: {error}")
+                continue
+            stack.callback(palm.close)
+            palms[label(engine, palms)] = palm
+        yield palms
+
+
+def _open_palm(kind: str, value: str) -> PalmNetwork:
+    if kind == "plan":
+        from engines.tensorrt.encoder import open_palm_plan
+
+        return open_palm_plan(Path(value).with_name(PALM_PLAN), PALM_FILE)
+    return OnnxNetwork(PALM_FILE, PALM, value)
 
 
 def find_engines(onnx: Path) -> list[str]:

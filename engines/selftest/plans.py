@@ -7,16 +7,17 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from engines.encoder import Encoder, EncoderInputs
-from engines.errors import UserError
+from engines.encoder import PALM_FILE, Encoder, EncoderInputs
 from engines.files import explain_errors
 from engines.finding import Finding, run_check
+from engines.hand_networks import PalmNetwork
 from engines.selftest.baseline import Baseline, try_engine
+from engines.selftest.limits import LIMITS
 from engines.selftest.machine import Gpu
-from engines.selftest.trials import LIMITS, Effort, run_trials
+from engines.selftest.trials import Effort, run_trials
 from engines.tensorrt import sidecar
 from engines.tensorrt.build import RTX, BuildOptions, build
-from engines.tensorrt.plan_check import Machine, check_plan
+from engines.tensorrt.plan_check import PALM_ONNX, Machine, check_plan, check_role
 from engines.tensorrt.runtimes import RUNTIMES, find_installed
 
 NO_GPU = "not run: no NVIDIA GPU answers here"
@@ -37,18 +38,19 @@ def try_build(
     Args:
         runtime: a name of BUILDERS.
         precision: a key of LIMITS.
-        onnx: the encoder's file; None where there is none for this precision.
-        baseline: what the plan's embeddings are compared with.
+        onnx: the network's file; None where there is none for this precision.
+        baseline: what the plan's outputs are compared with.
         gpu: this machine's; None where there is none.
         folder: where the plan goes.
         effort: how thorough to be.
     """
-    engine = f"{RUNTIMES[runtime]}, {precision}"
+    engine = f"{baseline.prefix}{RUNTIMES[runtime]}, {precision}"
     why_not = _why_not(runtime, precision, onnx, gpu)
     if why_not or onnx is None:
         yield Finding(engine, None, f"not built: {why_not}")
         return
-    plan = folder / f"{runtime}-{precision}.plan"
+    name = f"{runtime}-{precision}" + ("" if baseline.spec else "-palm")
+    plan = folder / f"{name}.plan"
     options = BuildOptions(runtime, precision, effort.batches, () if gpu else (TARGET,))
 
     def make() -> Finding:
@@ -63,7 +65,7 @@ def try_build(
     if found.ok and gpu is None:
         yield Finding(engine, None, NO_GPU)
     elif found.ok:
-        open_it, most = partial(_open_plan, plan), effort.batches[-1]
+        open_it, most = _opener(plan, baseline), effort.batches[-1]
         yield from try_engine(engine, open_it, baseline, LIMITS[precision], effort, most)
 
 
@@ -88,49 +90,56 @@ def try_plan(
     """Check a plan that is there: its sidecar and, where there is a GPU, how it runs.
 
     Args:
-        plan: the file.
-        baseline: what its embeddings are compared with, if both are of one encoder.
+        plan: the file; the palm network's needn't be there.
+        baseline: what its outputs are compared with, if both are of one network; the palm
+            network's where the plan has to be that.
         draw: gives hands for a crop size, where there is no baseline to take them from.
         gpu: this machine's; None where there is none.
         effort: how thorough to be.
     """
+    palm = baseline is not None and baseline.spec is None
+    what = "palm network, plan" if palm else "plan"
+    if palm and not plan.is_file():
+        text = f"there is no {plan.name} beside the plan, so it runs on ONNX Runtime's CPU"
+        advice = f"python run.py build --onnx {PALM_ONNX} --engine {plan}"
+        yield Finding(what, None, text, advice)
+        return
     read: list[sidecar.Sidecar] = []
 
     def look() -> Finding:
         beside = sidecar.load(plan)
-        if beside.spec is None:
-            raise UserError(f"{plan} holds the palm network: name the encoder's plan beside it.")
+        check_role(beside, plan, palm)
         with explain_errors(f"{plan} can't be read"):
             data = plan.read_bytes()
         # Without a GPU, everything else that the plan was built for is compared.
         where = gpu.capability if gpu else beside.targets[0]
-        runtime = check_plan(beside, plan, data, Machine(find_installed(), where))
+        mark = baseline.fingerprint if baseline and palm else None
+        runtime = check_plan(beside, plan, data, Machine(find_installed(), where, mark))
         read.append(beside)
         found = f"{beside.precision} for {', '.join(beside.targets)}, run by {RUNTIMES[runtime]}"
         figures = {"file": plan.name, "precision": beside.precision, "batches": beside.batches}
-        return Finding("plan", True, found, "", figures)
+        return Finding(what, True, found, "", figures)
 
-    yield run_check("plan", look)
+    yield run_check(what, look)
     if not read:
         return
     beside, most = read[0], read[0].batches[-1]
-    same = baseline is not None and _same_encoder(beside, baseline)
+    same = baseline is not None and _same_network(beside, baseline)
     if not same:
         advice = "name its own ONNX file with --encoder FILE.onnx"
-        yield Finding("plan: right", None, "not compared: --encoder is another encoder", advice)
+        yield Finding(f"{what}: right", None, "not compared: --encoder is another encoder", advice)
     if gpu is None:
-        yield Finding("plan", None, NO_GPU)
+        yield Finding(what, None, NO_GPU)
     elif baseline is not None and same:
-        limit = LIMITS[beside.precision]
-        yield from try_engine("plan", partial(_open_plan, plan), baseline, limit, effort, most)
-    else:
-        assert beside.spec is not None
+        limits = LIMITS[beside.precision]
+        yield from try_engine(what, _opener(plan, baseline), baseline, limits, effort, most)
+    elif beside.spec is not None:
         yield from _try_alone(plan, draw, beside.spec.crop_size, effort, most)
 
 
-def _same_encoder(beside: sidecar.Sidecar, baseline: Baseline) -> bool:
-    """Whether plan and baseline are one encoder. Quantising gives it another fingerprint."""
-    if beside.precision == "int8" and beside.spec is not None:
+def _same_network(beside: sidecar.Sidecar, baseline: Baseline) -> bool:
+    """Whether plan and baseline are one network. Quantising gives it another fingerprint."""
+    if beside.precision == "int8" and beside.spec and baseline.spec:
         named = dataclasses.replace(beside.spec, name=baseline.spec.name)
         return named == baseline.spec
     return beside.fingerprint == baseline.fingerprint
@@ -152,7 +161,18 @@ def _try_alone(
         yield from run_trials("plan", encoder, hands, effort, most)
 
 
+def _opener(plan: Path, baseline: Baseline) -> Callable[[], Encoder | PalmNetwork]:
+    """Opens a plan of the baseline's network."""
+    return partial(_open_palm_plan if baseline.spec is None else _open_plan, plan)
+
+
 def _open_plan(plan: Path) -> Encoder:
     from engines.tensorrt.encoder import open_plan
 
     return open_plan(plan)
+
+
+def _open_palm_plan(plan: Path) -> PalmNetwork:
+    from engines.tensorrt.encoder import open_palm_plan
+
+    return open_palm_plan(plan, PALM_FILE)

@@ -1,6 +1,6 @@
 """Acceptance checks for an engine: accuracy, thread safety, latency.
 
-They know nothing of the engine but that it is an Encoder.
+They know nothing of the engine but the network that it runs: an encoder, or the palm network.
 """
 
 from __future__ import annotations
@@ -8,16 +8,24 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from engines.encoder import Encoder, EncoderInputs
 from engines.finding import Finding, run_check
+from engines.selftest.limits import Limits, check_outputs
+from engines.selftest.outputs import (
+    Inputs,
+    Network,
+    count_of,
+    numbers,
+    one_of,
+    outputs_of,
+    take,
+)
 
-LIMITS = {"fp32": 0.9999, "fp16": 0.999, "int8": 0.99}  # least cosine to ONNX Runtime's embedding
-SAME = 1e-5  # largest difference in any number between two embeddings of one hand
+SAME = 1e-5  # largest difference in any number between two outputs of one hand, see `numbers`
 FRAME_MS = 1000 / 30  # of a camera at 30 frames a second
 WARM_UP = 10  # calls before those that are timed
 
@@ -27,7 +35,7 @@ class Effort:
     """How thorough the checks are.
 
     Attributes:
-        hands: how many are drawn to compare embeddings of.
+        hands: how many are drawn to compare outputs of.
         encodes: calls of the two threads together.
         repeats: timed calls per batch.
         batches: numbers of hands in a call, ascending.
@@ -43,95 +51,60 @@ class Effort:
 
 def run_trials(
     name: str,
-    encoder: Encoder,
-    hands: EncoderInputs,
+    network: Network,
+    inputs: Inputs,
     effort: Effort,
     most: int | None = None,
-    against: tuple[np.ndarray, float] | None = None,
+    against: tuple[Mapping[str, np.ndarray], Limits] | None = None,
     cpu_ms: float | None = None,
 ) -> Iterator[Finding]:
     """Run all checks of one engine, whatever each finds, and close it.
 
     Args:
         name: the engine's, for people.
-        encoder: the engine.
-        hands: N hands.
+        network: the network in it.
+        inputs: N hands or pictures.
         effort: how thorough to be.
         most: hands that it takes in one call; None for any number.
-        against: ONNX Runtime's embeddings (N, D) of these hands and the least cosine to them;
-            None where there are none to compare with.
+        against: what ONNX Runtime's CPU makes of them, and how far from that the engine may be;
+            None where there is nothing to compare with.
         cpu_ms: what ONNX Runtime's CPU takes for one hand, milliseconds.
     """
     batches = tuple(b for b in effort.batches if most is None or b <= most)
     if against is not None:
-        expected, limit = against
+        expected, limits = against
         step = batches[-1]
         right = f"{name}: right"
         yield run_check(
-            right, lambda: check_embeddings(right, encoder, hands, expected, limit, step)
+            right, lambda: check_outputs(right, network, inputs, expected, limits, step)
         )
     what = f"{name}: two threads"
-    threads = run_check(what, lambda: check_threads(what, encoder, hands, effort))
+    threads = run_check(what, lambda: check_threads(what, network, inputs, effort))
     yield threads
     if threads.figures.get("stuck"):
         return  # any further call, even to close, may hang
     fast = f"{name}: speed"
     yield run_check(
-        fast, lambda: check_speed(fast, encoder, hands, effort.repeats, batches, cpu_ms)
+        fast, lambda: check_speed(fast, network, inputs, effort.repeats, batches, cpu_ms)
     )
-    closed = run_check(f"{name}: closed", lambda: _check_close(f"{name}: closed", encoder))
+    closed = run_check(f"{name}: closed", lambda: _check_close(f"{name}: closed", network))
     if not closed.ok:
         yield closed
 
 
-def _check_close(what: str, encoder: Encoder) -> Finding:
-    encoder.close()
+def _check_close(what: str, network: Network) -> Finding:
+    network.close()
     return Finding(what, True, "")
 
 
-def embed_all(encoder: Encoder, hands: EncoderInputs, step: int) -> np.ndarray:
-    """Embeddings (N, D) of N hands, encoded `step` at a time."""
-    count = len(hands.crops)
-    parts = [encoder.encode(*hands.rows(slice(i, i + step))) for i in range(0, count, step)]
-    return np.concatenate(parts)
-
-
-def check_embeddings(
-    what: str, encoder: Encoder, hands: EncoderInputs, expected: np.ndarray, limit: float, step: int
-) -> Finding:
-    """Check that no embedding's cosine to the expected one, (N, D), is below the limit."""
-    found = embed_all(encoder, hands, step)
-    if found.shape != expected.shape:
-        return Finding(what, False, f"gives {found.shape}, not {expected.shape}", "build it again")
-    lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        cosines = (found.astype(np.float64) * expected).sum(axis=1) / lengths
-    cosines = np.nan_to_num(cosines, nan=-1.0)
-    worst, wrong = float(cosines.min()), int(np.sum(cosines < limit))
-    ok = wrong == 0
-    text = f"least cosine to ONNX Runtime {worst:.6f} of {len(found)} hands, {limit} asked for"
-    return Finding(
-        what,
-        ok,
-        text if ok else f"{text}: {wrong} hands are below",
-        "" if ok else "don't use it, and report this: run with --engine onnx",
-        {
-            "cosine_min": worst,
-            "cosine_median": float(np.median(cosines)),
-            "limit": limit,
-            "below": wrong,
-        },
-    )
-
-
-def check_threads(what: str, encoder: Encoder, hands: EncoderInputs, effort: Effort) -> Finding:
-    """Check that two threads at once get the same embeddings as one thread alone.
+def check_threads(what: str, network: Network, inputs: Inputs, effort: Effort) -> Finding:
+    """Check that two threads at once get the same as one thread alone.
 
     The threads take hands one by one, and never the same hand at the same time.
     """
-    count, each = len(hands.crops), effort.encodes // 2
-    singles = [hands.rows(slice(i, i + 1)) for i in range(count)]
-    alone = [encoder.encode(*one)[0].copy() for one in singles]
+    count, each = count_of(inputs), effort.encodes // 2
+    singles = [take(inputs, slice(i, i + 1)) for i in range(count)]
+    alone = [numbers(outputs_of(network, one))[0] for one in singles]
     differing, errors = [0, 0], ["", ""]
     barrier = threading.Barrier(2)
 
@@ -140,7 +113,7 @@ def check_threads(what: str, encoder: Encoder, hands: EncoderInputs, effort: Eff
             barrier.wait(effort.patience_s)
             order = itertools.islice(itertools.cycle(range(count)), thread * (count // 2), None)
             for i in itertools.islice(order, each):
-                row = encoder.encode(*singles[i])
+                row = numbers(outputs_of(network, singles[i]))
                 same = row.shape == (1, *alone[i].shape) and np.abs(row[0] - alone[i]).max() <= SAME
                 differing[thread] += not same  # NaN is never the same
         except Exception as error:  # becomes the finding below
@@ -169,8 +142,8 @@ def check_threads(what: str, encoder: Encoder, hands: EncoderInputs, effort: Eff
 
 def check_speed(
     what: str,
-    encoder: Encoder,
-    hands: EncoderInputs,
+    network: Network,
+    inputs: Inputs,
     repeats: int,
     batches: tuple[int, ...],
     cpu_ms: float | None = None,
@@ -178,12 +151,12 @@ def check_speed(
     """Measure a call's time by the number of hands, and the GPU's part of it where it is known."""
     figures: dict[str, dict[str, float]] = {}
     for batch in batches:
-        wall, gpu = _measure(encoder, hands.rows(slice(batch)), repeats)
+        wall, gpu = _measure(network, take(inputs, slice(batch)), repeats)
         figures[str(batch)] = _percentiles("", wall)
         if gpu is not None:
             figures[str(batch)] |= _percentiles("gpu_", gpu) | _percentiles("host_", wall - gpu)
     one = next(iter(figures.values()))["p50"]
-    text = f"{one:.2f} ms for one hand (median)"
+    text = f"{one:.2f} ms for one {one_of(inputs)} (median)"
     if one > FRAME_MS:
         advice = "too slow for a camera of 30 frames a second: use another engine"
         return Finding(what, False, text, advice, {"latency_ms": figures})
@@ -194,17 +167,17 @@ def check_speed(
 
 
 def _measure(
-    encoder: Encoder, hands: EncoderInputs, repeats: int
+    network: Network, inputs: Inputs, repeats: int
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Milliseconds of each call: in all, and on the GPU (None where that isn't known)."""
     for _ in range(WARM_UP):
-        encoder.encode(*hands)
+        outputs_of(network, inputs)
     wall, gpu = np.empty(repeats), np.full(repeats, np.nan)
     for i in range(repeats):
         began = time.perf_counter()
-        encoder.encode(*hands)
+        outputs_of(network, inputs)
         wall[i] = (time.perf_counter() - began) * 1000
-        inside = getattr(encoder, "gpu_ms", None)
+        inside = getattr(network, "gpu_ms", None)
         gpu[i] = np.nan if inside is None else inside
     return wall, None if np.isnan(gpu).any() else gpu
 

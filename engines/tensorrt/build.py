@@ -1,4 +1,4 @@
-"""Builds a TensorRT plan of an encoder's ONNX file, with a sidecar that says what it is for.
+"""Builds a TensorRT plan of a network's ONNX file, with a sidecar that says what it is for.
 
 TensorRT 10, TensorRT 11 and TensorRT for RTX share one Python API. They differ in this: classic
 TensorRT builds for the GPU in the machine, on which it times kernels; TensorRT for RTX needs no
@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 from engines.errors import UserError
 from engines.files import explain_errors, replace_file, write_file
-from engines.onnx_file import is_quantised, load_encoder
+from engines.hand_networks import PALM_PLAN
+from engines.onnx_file import is_quantised, load_network
 from engines.say import tell
 from engines.tensorrt.compile import compile_plan
 from engines.tensorrt.gpu import compute_capability
@@ -39,7 +40,8 @@ class BuildOptions:
     Attributes:
         runtime: "tensorrt" or "tensorrt-rtx"; None for the one that is installed.
         precision: "fp32", "fp16" or "int8"; for the last the ONNX file must be quantised (Q/DQ).
-        batches: numbers of hands to be fast at; the plan takes 1 to the largest.
+        batches: numbers of hands, or of pictures for the palm network, to be fast at; the plan
+            takes 1 to the largest.
         targets: GPUs, such as "sm89"; empty for the one in this machine.
         portable: see `Sidecar`.
     """
@@ -55,7 +57,7 @@ def build(onnx_path: Path, engine: Path, options: BuildOptions) -> Sidecar:
     """Build a plan, and write it and its sidecar, or neither.
 
     Args:
-        onnx_path: the encoder's file.
+        onnx_path: the file of an encoder, or of the palm network.
         engine: where the plan goes.
         options: what kind of plan.
 
@@ -63,24 +65,29 @@ def build(onnx_path: Path, engine: Path, options: BuildOptions) -> Sidecar:
         The sidecar.
 
     Raises:
-        UserError: if such a plan can't be built here, the file is no encoder, TensorRT refuses its
-            graph, or the plan can't be written.
+        UserError: if such a plan can't be built here, the file is neither network, TensorRT refuses
+            its graph, or the plan can't be written.
     """
     options = resolve_options(options)
     runtime, targets, batches = options.runtime or "", options.targets, options.batches
     trt = load(runtime)
-    model, spec, mark = load_encoder(onnx_path)
+    model, spec, mark = load_network(onnx_path)
+    if spec is not None and engine.name == PALM_PLAN:
+        raise UserError(
+            f"{engine} is where the palm network's plan goes: give the encoder's another name."
+        )
     _check_quantised(model, onnx_path, options.precision, runtime)
     if options.precision == "fp16":
         model = convert_to_fp16(model)
     tell(
         f"Building {engine} for {', '.join(targets)} with {RUNTIMES[runtime]} {trt.__version__}, "
-        f"{options.precision}, 1 to {batches[-1]} hands."
+        f"{options.precision}, 1 to {batches[-1]} {'hands' if spec else 'pictures'}."
     )
     started = time.monotonic()
     plan = compile_plan(
         trt,
         f"{RUNTIMES[runtime]} {trt.__version__}",
+        "the encoder" if spec else "the palm network",
         model.SerializeToString(),
         batches,
         targets if runtime == RTX else (),

@@ -23,6 +23,7 @@ from engines.tensorrt.sidecar import ranges
 def compile_plan(
     trt: Any,
     what: str,
+    network: str,
     model: bytes,
     batches: Sequence[int],
     targets: Sequence[str] = (),
@@ -34,8 +35,9 @@ def compile_plan(
     Args:
         trt: the runtime's module.
         what: the runtime's name, for people.
+        network: the network's, likewise: "the encoder".
         model: the serialised ONNX graph.
-        batches: ascending numbers of hands.
+        batches: ascending numbers of rows.
         targets: GPUs, such as "sm89"; empty for the one in this machine.
         portable: see `Sidecar`.
         timing: the file in which kernels' times are kept between builds; None for none.
@@ -51,42 +53,42 @@ def compile_plan(
     config = builder.create_builder_config()
     config.clear_flag(trt.BuilderFlag.TF32)  # what stays in FP32 needs its full precision
     # TensorRT 11 always does this; TensorRT 10 has to be told.
-    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    parser = trt.OnnxParser(network, logger)
+    graph = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    parser = trt.OnnxParser(graph, logger)
     if not parser.parse(model):
         error = parser.get_error(0)
         node = f"{error.node_operator()} {error.node_name()}: " if error.node_operator() else ""
-        raise _refusal(what, "can't take the encoder's graph", node + error.desc())
+        raise _refusal(what, network, f"take {network}'s graph", node + error.desc())
     for least, most in ranges(batches):
         profile = builder.create_optimization_profile()
-        for i in range(network.num_inputs):
-            tensor = network.get_input(i)
+        for i in range(graph.num_inputs):
+            tensor = graph.get_input(i)
             rest = tuple(tensor.shape)[1:]
             profile.set_shape(tensor.name, (least, *rest), (most, *rest), (most, *rest))
         if config.add_optimization_profile(profile) < 0:
-            raise _refusal(what, f"can't take {least} to {most} hands", first_error(logger))
+            raise _refusal(what, network, f"take {least} to {most} rows", first_error(logger))
     if targets:
         config.num_compute_capabilities = len(targets)
     for i, target in enumerate(targets):
         if not config.set_compute_capability(trt.ComputeCapability.__members__[target.upper()], i):
-            raise _refusal(what, f"can't build for {target}", first_error(logger))
+            raise _refusal(what, network, f"build for {target}", first_error(logger))
     if portable:
         config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
     times = _load_times(config, timing) if timing else None  # must outlive the build
     with progress("{task.description}", TimeElapsedColumn()) as shown:
         monitor = _monitor(trt, shown)  # in a variable: TensorRT doesn't keep it alive
         config.progress_monitor = monitor
-        plan = builder.build_serialized_network(network, config)
+        plan = builder.build_serialized_network(graph, config)
     if plan is None:
-        raise _refusal(what, "can't build the encoder", first_error(logger))
+        raise _refusal(what, network, f"build {network}", first_error(logger))
     if timing and times is not None:
         _keep_times(times, timing)
     return bytes(plan)
 
 
-def _refusal(what: str, fault: str, reason: str) -> UserError:
+def _refusal(what: str, network: str, task: str, reason: str) -> UserError:
     return UserError(
-        f"{what} {fault} ({first_line(reason)}); without a plan the encoder runs with: --engine "
+        f"{what} can't {task} ({first_line(reason)}); without a plan {network} runs with: --engine "
         "onnx"
     )
 

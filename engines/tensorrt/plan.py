@@ -10,13 +10,19 @@ import numpy as np
 
 from engines.errors import UserError
 from engines.files import explain_errors, write_file
-from engines.hand_networks import PALM, Shapes
+from engines.hand_networks import Shapes
 from engines.network import Arrays, run_in_batches
 from engines.tensorrt import sidecar as sidecars
 from engines.tensorrt.cuda_buffers import CudaBuffers
 from engines.tensorrt.execute import Execution
 from engines.tensorrt.gpu import compute_capability
-from engines.tensorrt.plan_check import ENCODER_ONNX, PALM_ONNX, Machine, check_plan
+from engines.tensorrt.plan_check import (
+    ENCODER_ONNX,
+    PALM_ONNX,
+    Machine,
+    check_plan,
+    check_role,
+)
 from engines.tensorrt.runtimes import RUNTIMES, find_installed, load
 from engines.tensorrt.sidecar import Sidecar
 
@@ -130,19 +136,15 @@ def load_plan(path: Path, fingerprint: str | None, palm: bool = False) -> Plan:
         UserError: if the plan is missing or damaged, holds another network, or can't run here. The
             sentence names the command that fixes it.
     """
-    command = f"python run.py build --onnx {PALM_ONNX if palm else ENCODER_ONNX} --engine {path}"
     with explain_errors(f"{path} can't be read"):
         if not path.exists():
-            raise UserError(f"There is no plan at {path}; build one: {command}")
+            raise UserError(
+                f"There is no plan at {path}; build one: python run.py build --onnx "
+                f"{PALM_ONNX if palm else ENCODER_ONNX} --engine {path}"
+            )
         plan = path.read_bytes()
     sidecar = sidecars.load(path)
-    if palm != (sidecar.role == PALM.role):
-        raise UserError(
-            f"{path} holds an encoder and not the palm network; give that plan another name, and "
-            f"build this one: {command}"
-            if palm
-            else f"{path} holds the palm network; name the encoder's plan that it runs beside."
-        )
+    check_role(sidecar, path, palm)
     here = Machine(find_installed(), compute_capability(), fingerprint)
     return Plan(path, sidecar, plan, check_plan(sidecar, path, plan, here))
 

@@ -34,6 +34,19 @@ class Machine:
     system: str = field(default_factory=this_system)
 
 
+def check_role(sidecar: Sidecar, path: Path, palm: bool) -> None:
+    """Check that a plan is the palm network's, or an encoder's. Raises UserError."""
+    if palm and sidecar.role != PALM.role:
+        raise UserError(
+            f"{path} holds an encoder and not the palm network; give that plan another name, and "
+            f"build this one: python run.py build --onnx {PALM_ONNX} --engine {path}"
+        )
+    if not palm and sidecar.role == PALM.role:
+        raise UserError(
+            f"{path} holds the palm network; name the encoder's plan that it runs beside."
+        )
+
+
 def check_plan(sidecar: Sidecar, path: Path, plan: bytes, here: Machine) -> str:
     """Check a plan against its sidecar and this machine.
 

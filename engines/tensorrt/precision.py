@@ -62,6 +62,7 @@ class _Caster:
         self._graph = model.graph
         self._floats = _floats(model)
         self._values = {w.name: numpy_helper.to_array(w) for w in model.graph.initializer}
+        self._outputs = {output.name for output in model.graph.output}
         self._fixed = set(self._values)  # tensors that don't depend on the inputs
         self._halves: set[str] = set()  # tensors that a node gives in FP16
         self._there: set[str] = set()  # FP16 tensors and casts that have been added
@@ -97,6 +98,8 @@ class _Caster:
         if not self._floats.intersection(node.output):
             return False
         moving = [n for n in node.input if n in self._floats and n not in self._fixed]
+        if self._outputs.intersection(moving):  # landmarks: their geometry needs single precision
+            return False
         if node.op_type == "MatMul":
             return any(n in self._halves for n in moving) or node.input[1] in self._fixed
         if node.op_type in DENSE:

@@ -1,13 +1,21 @@
-"""`run.py build`: a TensorRT plan of an encoder, a model for Triton, or both."""
+"""`run.py build`: a TensorRT plan of an encoder, a model for Triton, or both.
+
+A one-pass encoder also gets the plan of the palm network, which runs beside it.
+"""
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engines.errors import UserError
 from realtime.commands.options import detector_options, still_detector
 from train.commands.options import name_option, training_packages
+
+if TYPE_CHECKING:
+    from engines.tensorrt.sidecar import Sidecar
 
 NAME = "build"
 HELP = "make a TensorRT plan of an encoder, for an NVIDIA GPU"
@@ -16,7 +24,9 @@ MOST_HANDS = 256  # in a batch, whose memory is reserved when a plan is opened
 
 def options(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--onnx", type=Path, metavar="FILE", help="an encoder's ONNX file")
+    source.add_argument(
+        "--onnx", type=Path, metavar="FILE", help="an encoder's ONNX file, or models/palm.onnx"
+    )
     source.add_argument(
         "--checkpoint",
         type=Path,
@@ -24,7 +34,12 @@ def options(parser: argparse.ArgumentParser) -> None:
         help="what `train` left; its ONNX file goes beside the plan",
     )
     add = parser.add_argument
-    add("--engine", type=Path, metavar="FILE.plan", help="where the plan goes")
+    add(
+        "--engine",
+        type=Path,
+        metavar="FILE.plan",
+        help="where the plan goes; that of the palm network goes beside it",
+    )
     add(
         "--triton",
         type=Path,
@@ -89,6 +104,8 @@ def run(arguments: argparse.Namespace) -> None:
         onnx = _encoder(arguments, arguments.triton.parent / f"{arguments.name}.onnx")
         _serve(arguments, onnx)
         return
+    from engines.encoder import PALM_FILE
+    from engines.hand_networks import PALM_PLAN
     from engines.tensorrt.build import BuildOptions, build, resolve_options
 
     if plan.suffix != ".plan":
@@ -103,9 +120,7 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.target,
         arguments.portable,
     )
-    wanted = resolve_options(
-        wanted
-    )  # faults come before a checkpoint is exported, which takes a while
+    wanted = resolve_options(wanted)  # its faults before an export, which takes a while
     if arguments.triton and wanted.runtime != "tensorrt":
         raise UserError(
             "Triton runs plans of the classic TensorRT only: build with --runtime tensorrt, or "
@@ -120,10 +135,12 @@ def run(arguments: argparse.Namespace) -> None:
     else:
         onnx = _encoder(arguments, plan.with_suffix(".onnx"))
     made = build(onnx, plan, wanted)
-    tell(
-        f"{plan}: {made.plan_bytes / 1e6:.1f} MB in {made.build_s:.1f} s, encoder "
-        f"{made.fingerprint[:12]}, for {', '.join(made.targets)}."
-    )
+    _tell_built(plan, made)
+    if made.spec is not None and made.spec.one_pass:
+        beside = plan.with_name(PALM_PLAN)
+        # The palm network isn't quantised: it runs seldom, and only in float was it checked.
+        precision = "fp16" if wanted.precision == "int8" else wanted.precision
+        _tell_built(beside, build(PALM_FILE, beside, replace(wanted, precision=precision)))
     if onnx != arguments.onnx:
         tell(
             f"Its ONNX file is {onnx}; use both with: python run.py --encoder {onnx}. Fit its "
@@ -131,6 +148,16 @@ def run(arguments: argparse.Namespace) -> None:
         )
     if arguments.triton:
         _serve(arguments, plan)
+
+
+def _tell_built(plan: Path, made: Sidecar) -> None:
+    from engines.say import tell
+
+    what = "the palm network" if made.spec is None else f"encoder {made.fingerprint[:12]}"
+    tell(
+        f"{plan}: {made.plan_bytes / 1e6:.1f} MB in {made.build_s:.1f} s, {what}, for "
+        f"{', '.join(made.targets)}."
+    )
 
 
 def _encoder(arguments: argparse.Namespace, made: Path) -> Path:

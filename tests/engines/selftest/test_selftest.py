@@ -23,9 +23,10 @@ from engines.errors import UserError
 from engines.finding import Finding
 from engines.onnx_file import save_encoder
 from engines.onnx_runtime.encoder import OnnxEncoder
-from engines.selftest import baseline, bug_report, machine
+from engines.selftest import bug_report, machine
 from engines.selftest import plans as selftest_plans
 from engines.selftest.machine import Gpu, examine_machine, find_gpu
+from engines.selftest.outputs import all_outputs
 from engines.selftest.selftest import examine_encoder, examine_plan
 from engines.selftest.trials import Effort
 from engines.tensorrt import build as tensorrt_build
@@ -253,7 +254,7 @@ def test_hands_are_drawn_apart_from_each_other() -> None:
     """Else a plan that mixes them up, or looks at nothing, would pass."""
     encoder = OnnxEncoder(DEFAULT)
     crops = drawn_crops(16, encoder.spec.crop_size)
-    alike = baseline.embed_all(encoder, crops, 8)
+    alike = all_outputs(encoder, crops, 8)["embedding"]
     alike = alike @ alike.T - np.eye(16)
     assert alike.max() < 0.99
 

@@ -15,11 +15,11 @@ from engines.errors import UserError
 from engines.finding import Finding, run_check
 from engines.hand_networks import HandOutputs
 from engines.selftest import trials
+from engines.selftest.limits import Limits, check_outputs
 from engines.selftest.trials import (
     FRAME_MS,
     WARM_UP,
     Effort,
-    check_embeddings,
     check_speed,
     check_threads,
     run_trials,
@@ -71,7 +71,16 @@ EXPECTED = unit(drawn().landmarks)
 
 
 def tried(encoder: Stub, **options) -> dict[str, Finding]:
-    found = list(run_trials("it", encoder, drawn(), EFFORT, against=(EXPECTED, 0.999), **options))
+    found = list(
+        run_trials(
+            "it",
+            encoder,
+            drawn(),
+            EFFORT,
+            against=({"embedding": EXPECTED}, Limits(0.999)),
+            **options,
+        )
+    )
     assert encoder.closed
     return {finding.what: finding for finding in found}
 
@@ -122,12 +131,12 @@ def test_the_limit_is_the_least_that_passes() -> None:
     def instead(given: np.ndarray, rows: np.ndarray) -> np.ndarray:
         return given
 
-    expected = np.array([[1.0, 0.0]], np.float32)
+    expected = {"embedding": np.array([[1.0, 0.0]], np.float32)}
     hands = drawn(1)
     for angle, ok in ((0.0447, True), (0.0448, False)):  # cos 0.04472 = 0.999
         given = np.array([[np.cos(angle), np.sin(angle)]])
         stub = Stub(functools.partial(instead, given))
-        assert check_embeddings("it", stub, hands, expected, 0.999, 1).ok is ok
+        assert check_outputs("it", stub, hands, expected, Limits(0.999), 1).ok is ok
 
 
 class Shared(Stub):

@@ -245,7 +245,7 @@ def test_a_graph_that_tensorrt_does_not_take_is_told(tmp_path: Path, monkeypatch
     model = picture_model()
     model.graph.node[-1].op_type = "Mod"  # of floats, without fmod: no such thing
     model.graph.node[-1].name = "last"
-    monkeypatch.setattr(tensorrt_build, "load_encoder", lambda path: (model, PICTURE, "ab" * 32))
+    monkeypatch.setattr(tensorrt_build, "load_network", lambda path: (model, PICTURE, "ab" * 32))
     onnx.save(model, tmp_path / "e.onnx")
     options = BuildOptions(RTX, "fp32", targets=("sm89",))
     with pytest.raises(UserError) as caught:
