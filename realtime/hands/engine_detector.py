@@ -2,7 +2,7 @@
 
 The palm network looks for hands in the whole picture; the hand network looks at a turned square
 around each hand and gives landmarks, and these give the square for the next frame. So while as
-many hands are tracked as there may be, the palm network doesn't run. Where the encoder is a
+many hands are tracked as there may be, or nothing else moves, the palm network doesn't run. Where the encoder is a
 one-pass encoder, it is the hand network, and the hands come with their embeddings.
 """
 
@@ -18,10 +18,10 @@ from engines.hand_networks import HAND, HandNetwork, HandOutputs, PalmNetwork
 from realtime.hands.detector import STILL_LOOKS, cut_hands
 from realtime.hands.geometry import bounding_box, cut, turns_of, upright_square
 from realtime.hands.palms import box_overlap, decode, in_picture, letterbox, palm_square, suppress
+from realtime.hands.search import SearchTimer
 from realtime.hands.tracks import Tracker
 from realtime.types import Detection, Frame, Hand, Look, Square
 
-SEARCH_S = 0.15  # between searches for another hand while one is tracked
 SAME_HAND = 0.5  # overlap of two squares from which on they show one hand
 DEPTH = 2.5  # the hand network's z to the scale of its x and y: MediaPipe's normalize_z is 0.4
 DOUBLES_BOX = 0.2  # two hands are one where their boxes overlap by more than this
@@ -76,7 +76,7 @@ class EngineDetector:
         self._shape: tuple[int, ...] = ()
         self._squares: list[Square] = []
         self._time_s = 0.0
-        self._searched_s = -SEARCH_S
+        self._timer = SearchTimer()
 
     def detect(self, frame: Frame) -> list[Hand]:
         """Hands in one frame, the larger first."""
@@ -99,15 +99,14 @@ class EngineDetector:
         if image.shape != self._shape:  # another picture size: the squares mean nothing in it
             self._shape, self._squares = image.shape, []
         self._time_s = time_s
-        due = not 0 <= time_s - self._searched_s < SEARCH_S
-        return self._look(image, search=due or not self._squares)
+        return self._look(image, search=self._timer.is_due(image, time_s, self._squares))
 
     def _look(self, image: np.ndarray, search: bool) -> list[Detection]:
         """Read the tracked squares; search if asked to, or where a tracked hand is lost."""
         found = _without_doubles(self._read_hands(image, self._squares))
         lost = len(found) < len(self._squares)
         if (search or lost) and len(found) < self._max_hands:
-            self._searched_s = self._time_s
+            self._timer.searched(image, self._time_s)
             boxes = [_box(upright_square(detection.landmarks)) for detection in found]
             new = [square for square in self._find_hands(image) if _is_apart(_box(square), boxes)]
             new = new[: self._max_hands - len(found)]
