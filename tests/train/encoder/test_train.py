@@ -556,6 +556,19 @@ def test_another_format_is_told(checkpoint: Path) -> None:
     assert "has format 2; this program reads 1. Update the program" in unreadable(checkpoint)
 
 
+@pytest.mark.parametrize("kind", ["gesture", None, "other"])
+def test_another_kind_is_told(checkpoint: Path, kind: str | None) -> None:
+    """As the encoders were that took landmarks from a detector; the first had no kind."""
+    stored = torch.load(checkpoint, weights_only=True)
+    text = {**json.loads(stored["configuration"]), "kind": kind}
+    if kind is None:
+        del text["kind"]
+    torch.save({**stored, "configuration": json.dumps(text)}, checkpoint)
+    said = unreadable(checkpoint)
+    assert f"holds a network of the kind '{kind or 'gesture'}'; this version" in said
+    assert "reads one-pass, " in said and said.endswith("Train the encoder again.")
+
+
 def test_a_place_that_cannot_be_written_is_told(untrained: GestureEncoder, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no/encoder.pt can't be written \(No such file"):
         save_checkpoint(untrained, {}, tmp_path / "no/encoder.pt")
