@@ -128,7 +128,7 @@ def test_the_default_encoder_in_8_bits(tmp_path: Path) -> None:
     hands = drawn(48, spec.crop_size)
     calibrating, others = hands.take(np.arange(32)), hands.take(np.arange(32, 48))
     found = ranges(histograms(model, graph, spec, calibrating), "percentile")
-    # In float: the first layers, and those from the last map to the landmarks that maps are read at.
+    # In float: the first layers, and from the last map to the landmarks that maps are read at.
     made = insert_qdq(model, graph, [*graph.layers[5:33], *graph.layers[51:]], found)
     cosine = cosines(embeddings(model, spec, others), embeddings(made, spec, others))
     assert cosine.mean() > 0.99 and cosine.min() > 0.97

@@ -13,7 +13,7 @@ from realtime.settings import Settings
 LIVE = {
     "live": [],
     "record": ["Yes"],
-    "replay": ["jack.mp4", "--truth", "jack.csv"],
+    "replay": ["jack.mp4", "jack.csv"],
 }
 STILL = {
     "embed": ["people", "--out", "x.npz"],
