@@ -54,15 +54,6 @@ def test_they_open_a_detector_of_single_pictures(command: str, words: list[str])
 
 
 def test_a_hand_model_is_not_for_the_engine() -> None:
-    options = [
-        "embed",
-        "people",
-        "--out",
-        "x.npz",
-        "--detector",
-        "engine",
-        "--hand-model",
-        "x.task",
-    ]
+    engine = ["--detector", "engine", "--hand-model", "x.task"]
     with pytest.raises(UserError, match="--hand-model x.task is for MediaPipe's detector"):
-        still_detector(run.parse(options))()
+        still_detector(run.parse(["embed", *STILL["embed"], *engine]))()
