@@ -128,13 +128,14 @@ def test_the_default_encoder_in_8_bits(tmp_path: Path) -> None:
     hands = drawn(48, spec.crop_size)
     calibrating, others = hands.take(np.arange(32)), hands.take(np.arange(32, 48))
     found = ranges(histograms(model, graph, spec, calibrating), "percentile")
-    made = insert_qdq(model, graph, graph.layers[5:], found)
+    # In float: the first layers, and from the last map to the landmarks that maps are read at.
+    made = insert_qdq(model, graph, [*graph.layers[5:33], *graph.layers[51:]], found)
     cosine = cosines(embeddings(model, spec, others), embeddings(made, spec, others))
     assert cosine.mean() > 0.99 and cosine.min() > 0.97
-    assert made.ByteSize() < 0.55 * model.ByteSize()
+    assert made.ByteSize() < 0.72 * model.ByteSize()
     if VERSION >= (1, 21):
         assert (executed(made, tmp_path) & Counter(QLinearConv=99, QGemm=99, Conv=99)) == Counter(
-            QLinearConv=28, QGemm=7, Conv=5
+            QLinearConv=28, QGemm=7, Conv=19
         )
 
 

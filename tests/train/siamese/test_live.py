@@ -23,8 +23,12 @@ from engines.encoder import open_encoder
 from engines.errors import UserError
 from engines.similarity import euclidean, similarity
 from engines.spec import NO_POINTS, EncoderSpec
+from realtime.hands.detector import embed_hands
+from realtime.hands.geometry import cut, upright_square
+from realtime.hands.opening import open_detector
 from realtime.sources.demo import DEMO_GESTURES
-from tests.cli import fine, main_py, parsed
+from realtime.types import Frame
+from tests.cli import fine, hand_picture, main_py, parsed
 from train.encoder.checkpoint import load_checkpoint
 from train.encoder.export import MAX_DIFFERENCE, export
 from train.runs.checkpoint import round_to_half, save_checkpoint
@@ -251,6 +255,19 @@ def test_a_spec_takes_only_known_similarities() -> None:
 
 
 # -- the whole program --
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_the_engines_detector_cuts_hands_for_it(folder: Path, side: str) -> None:
+    """It finds no landmarks: it gets the crop that hand.onnx led to, left hands as right ones."""
+    encoder, picture = open_encoder(str(folder / "weighted_l1.onnx")), hand_picture("L", side)
+    with open_detector("engine", encoder, video=False) as detector:
+        (hand,) = detector.detect(Frame(picture, 0, 0.0))
+    assert hand.side == side and hand.mirrored == (side == "left") and hand.embedding is None
+    crop = cut(picture, upright_square(hand.landmarks), CROP_SIZE, hand.mirrored)
+    assert np.array_equal(hand.crop, crop)
+    found = embed_hands(encoder, [hand])
+    assert np.array_equal(found, encoder.encode(crop[None], *NOWHERE))
 
 
 @pytest.mark.slow
