@@ -25,6 +25,7 @@ class SearchTimer:
 
     def __init__(self) -> None:
         self._searched: np.ndarray | None = None  # every n-th pixel of that frame
+        self._shape: tuple[int, ...] = ()
         self._searched_s = 0.0
 
     def is_due(self, image: np.ndarray, time_s: float, squares: Sequence[Square]) -> bool:
@@ -36,7 +37,7 @@ class SearchTimer:
             squares: of the hands that are tracked.
         """
         since = time_s - self._searched_s
-        if self._searched is None or not 0 <= since < (LONGEST_S if squares else SEARCH_S):
+        if image.shape != self._shape or not 0 <= since < (LONGEST_S if squares else SEARCH_S):
             return True
         if squares and since < SEARCH_S:
             return False
@@ -44,14 +45,12 @@ class SearchTimer:
 
     def searched(self, image: np.ndarray, time_s: float) -> None:
         """Take in that a frame was searched."""
-        self._searched, self._searched_s = _sample(image).copy(), time_s
+        self._searched, self._shape, self._searched_s = _sample(image).copy(), image.shape, time_s
 
     def _has_changed(self, image: np.ndarray, squares: Sequence[Square]) -> bool:
         """Whether enough pixels outside the squares differ from the frame searched last."""
-        sample = _sample(image)
-        if self._searched is None or sample.shape != self._searched.shape:
-            return True
-        difference = np.abs(sample.astype(np.int16) - self._searched).max(axis=2)
+        assert self._searched is not None
+        difference = np.abs(_sample(image).astype(np.int16) - self._searched).max(axis=2)
         changed = difference > LEVELS
         step = _step(image)
         for square in squares:

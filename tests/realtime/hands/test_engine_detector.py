@@ -17,8 +17,9 @@ from engines.hand_networks import PALM, HandOutputs
 from engines.onnx_runtime.network import OnnxHandNetwork, OnnxNetwork
 from realtime.drawn.pose import GESTURES
 from realtime.hands.detector import HandDetector, detect_picture, encoder_inputs
-from realtime.hands.engine_detector import SEARCH_S, EngineDetector
+from realtime.hands.engine_detector import EngineDetector
 from realtime.hands.geometry import upright_square
+from realtime.hands.search import LONGEST_S, SEARCH_S
 from realtime.sources.demo import DEMO_GESTURES, FPS, demo_image, demo_reference
 from realtime.types import Detection, Frame
 from tests.cli import ROOT, environment, hand_picture
@@ -171,7 +172,14 @@ def test_it_searches_no_more_often_than_it_must() -> None:
         for index in range(round(seconds * FPS)):
             assert len(detector.detections(demo_image(index), index / FPS)) == 1
         assert detector.runs["hand"] == seconds * FPS, "one pass a hand a frame"
-        assert seconds / SEARCH_S - 1 <= detector.runs["palm"] <= seconds / SEARCH_S + 1
+        assert 1 <= detector.runs["palm"] <= seconds / SEARCH_S + 1
+    with Counting(video=True) as detector:
+        for index in range(round(LONGEST_S * FPS)):
+            detector.detections(demo_image(0), index / FPS)
+        assert detector.runs["palm"] == 1, "nothing changes, so there is no new hand"
+        for index in range(3):
+            assert len(detector.detections(WALL, LONGEST_S + index / FPS)) == 0
+        assert detector.runs["palm"] == 2, "the hand is lost; then nothing changes any more"
     with Counting(video=True, max_hands=1) as detector:
         for index in range(10):
             detector.detections(demo_image(index), index / FPS)
