@@ -1,9 +1,9 @@
 """Hands in pictures with our own copies of the two networks, run by our engines.
 
 The palm network looks for hands in the whole picture; the hand network looks at a turned square
-around each hand and gives landmarks, and these give the square for the next frame. So while as
-many hands are tracked as there may be, or nothing else moves, the palm network doesn't run. Where the encoder is a
-one-pass encoder, it is the hand network, and the hands come with their embeddings.
+around each hand and gives landmarks, and these give the square for the next frame. The palm network
+doesn't run while as many hands are tracked as there may be, or while nothing else changes. Where
+the encoder is a one-pass encoder, it is the hand network, and the hands come with their embeddings.
 """
 
 from __future__ import annotations
