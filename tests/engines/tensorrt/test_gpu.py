@@ -11,15 +11,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engines.encoder import ENCODERS
+from engines.encoder import ENCODERS, PALM_FILE, open_hand_networks
 from engines.errors import UserError
+from engines.hand_networks import PALM
 from engines.onnx_runtime.encoder import OnnxEncoder
+from engines.onnx_runtime.network import OnnxNetwork
+from engines.selftest.limits import LIMITS, check_outputs
+from engines.selftest.outputs import outputs_of
+from engines.spec import to_floats
 from engines.tensorrt.build import BuildOptions, build, resolve_options
 from engines.tensorrt.cuda_buffers import CudaBuffers, pycuda_version
-from engines.tensorrt.encoder import open_plan
+from engines.tensorrt.encoder import TensorRTPalm, open_plan
 from engines.tensorrt.gpu import compute_capability
 from engines.tensorrt.runtimes import BUILDERS, find_installed
 from realtime.measuring.drawn_crops import drawn_crops
+from tests.engines.one_pass import save_one_pass
 
 DEFAULT = ENCODERS["default"]
 
@@ -129,4 +135,50 @@ def test_a_plan_embeds_as_onnx_runtime_does_and_leaks_nothing(
     with encoder._plan._buffers.current():
         assert free_memory() >= before - 1_000_000
     encoder.close()
+    encoder.close()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("runtime", BUILDERS)
+def test_both_networks_of_a_pass_give_what_onnx_runtime_gives(
+    runtime: str, precision: str, gpu: str, tmp_path: Path
+) -> None:
+    if runtime not in find_installed():
+        pytest.skip(f"needs {runtime}")
+    options = BuildOptions(runtime, precision, (1, 2, 8))
+    try:
+        resolve_options(options)
+    except UserError as error:
+        pytest.skip(f"{runtime} has no plans for {gpu}: {error}")
+    one_pass = DEFAULT
+    if not OnnxEncoder(DEFAULT).spec.one_pass:
+        one_pass = tmp_path / "small.onnx"
+        save_one_pass(one_pass)
+    plan = tmp_path / "e.plan"
+    build(one_pass, plan, options)
+    build(PALM_FILE, tmp_path / "palm.plan", options)
+    original, encoder = OnnxEncoder(one_pass), open_plan(plan)
+    palm, network = open_hand_networks(encoder)
+    assert isinstance(palm, TensorRTPalm) and network is encoder
+    hands = drawn_crops(20, original.spec.crop_size)
+    pictures = to_floats(drawn_crops(20, PALM.size).crops)
+    for step in (1, 3, 8, 20):
+        expected = outputs_of(original, hands)
+        found = check_outputs("pass", encoder, hands, expected, LIMITS[precision], step)
+        assert found.ok, found.found
+        expected = OnnxNetwork(PALM_FILE, PALM).run(pictures)
+        found = check_outputs("palm", palm, pictures, expected, LIMITS[precision], step)
+        assert found.ok, found.found
+    one = hands.rows(slice(1))
+    for _ in range(100):
+        encoder.look(one.crops, one.turns)
+        palm.run(pictures[:1])
+    with encoder._plan._buffers.current():
+        before = free_memory()
+    for _ in range(2000):
+        encoder.look(one.crops, one.turns)
+        palm.run(pictures[:1])
+    with encoder._plan._buffers.current():
+        assert free_memory() >= before - 1_000_000
+    palm.close()
     encoder.close()
