@@ -1,7 +1,7 @@
 # The checks of a change, one by one; .ci/run calls them in fresh environments.
 PYTHON ?= python
 
-.PHONY: lint types test slow long demo coverage audit
+.PHONY: lint types test slow long demo portable coverage audit
 
 lint:
 	ruff check .
@@ -26,6 +26,14 @@ demo:
 	started=$$(grep '"kind": "start"' $$events | grep -o '"label": "[^"]*"' | sort -u | wc -l) && \
 	echo "$$($(PYTHON) --version): $$started gestures started in 300 frames of the demo" && \
 	[ $$started -ge 6 ]
+
+# What the live path needs has wheels for Linux on ARM, too. Needs the network.
+portable:
+	for version in 3.10 3.14; do \
+	    uv pip compile --quiet --python-platform aarch64-manylinux_2_28 --python-version $$version \
+	        --only-binary :all: requirements.txt >/dev/null || exit 1; \
+	    echo "requirements.txt resolves for Linux on ARM, Python $$version"; \
+	done
 
 # Of what a person before the camera meets, with the processes that the tests start.
 LIVE = realtime/live/*,realtime/views/*,realtime/commands/*

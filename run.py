@@ -32,7 +32,9 @@ COMMANDS = {
     "build": "train.commands.build",
     "study": "train.commands.study",
     "doctor": "realtime.commands.doctor",
+    "bench": "realtime.commands.bench",
     "bench-engines": "realtime.commands.bench_engines",
+    "compare-detectors": "realtime.commands.compare_detectors",
 }
 
 

@@ -135,12 +135,38 @@ def _mean(values: np.ndarray, weights: np.ndarray) -> float:
 
 
 def _figure(scores: Scores, statistic: Statistic) -> Figure:
-    _, cell = np.unique(scores.cell, return_inverse=True)
-    count = int(cell.max()) + 1
+    return figure(scores.cell, statistic)
+
+
+def figure(cell: np.ndarray, statistic: Statistic) -> Figure:
+    """A statistic of Q rows, with its interval.
+
+    Args:
+        cell: The cell of each row, (Q,) of any type: the bootstrap resamples whole cells.
+        statistic: Of the rows' weights.
+    """
+    _, number = np.unique(cell, return_inverse=True)
+    count = int(number.max()) + 1
     rng = np.random.default_rng(0)
     samples = [
-        statistic(np.bincount(rng.integers(count, size=count), minlength=count)[cell].astype(float))
+        statistic(
+            np.bincount(rng.integers(count, size=count), minlength=count)[number].astype(float)
+        )
         for _ in range(RESAMPLES)
     ]
     low, high = np.nanpercentile(samples, [2.5, 97.5])
-    return Figure(statistic(np.ones(len(cell))), float(low), float(high))
+    return Figure(statistic(np.ones(len(number))), float(low), float(high))
+
+
+def weighted_percentile(values: np.ndarray, weights: np.ndarray, percent: float) -> float:
+    """The least value that so many per cent of the weight don't exceed; NaN without weight.
+
+    Args:
+        values: float (Q,), sorted.
+        weights: float (Q,) in the same order, not negative.
+        percent: 0…100.
+    """
+    total = np.cumsum(weights)
+    if not len(total) or not total[-1]:
+        return float("nan")
+    return float(values[np.searchsorted(total, percent / 100 * total[-1] * (1 - 1e-12))])

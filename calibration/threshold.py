@@ -43,6 +43,7 @@ class Calibration:
         fingerprint: of the encoder whose scores were fitted.
         fitted_on: what it was fitted on, for people.
         report: what it does on the scores that it was fitted on, see `evaluate`.
+        detector: what found the hands, as --detector names it, for people; "" where it isn't known.
         version: of the file's format.
     """
 
@@ -55,6 +56,7 @@ class Calibration:
     fingerprint: str
     fitted_on: str
     report: dict[str, float] = dataclasses.field(default_factory=dict)
+    detector: str = ""
     version: int = 1
 
     def at(self, far: float) -> Calibration:

@@ -9,6 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.markers import Marker
+from packaging.requirements import Requirement
+
+from engines.onnx_runtime.providers import PACKAGES as ONNX_RUNTIMES
+from realtime.doctor.examine import PACKAGES
+from realtime.hands import package
 
 ROOT = Path(__file__).resolve().parent.parent
 PIN = re.compile(r"([A-Za-z][\w.-]*(?:\[\w+\])?)((?:[<>]=?|==)[\d.]+(?:,[<>]=?[\d.]+)*)")
@@ -52,6 +58,28 @@ def test_extras_are_the_requirement_files(project) -> None:
         assert wanted == ["-r requirements.txt", f"-r requirements/{name}.txt"]
     for path in (ROOT / "requirements.txt", *(ROOT / "requirements").glob("*.txt")):
         assert not re.search(r"^\s*-", path.read_text(encoding="utf-8"), re.MULTILINE), path
+
+
+def live_requirements() -> dict[str, Requirement]:
+    """requirements.txt by name."""
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    named = [Requirement(line.split(" #")[0]) for line in lines if not line.startswith("#")]
+    return {each.name: each for each in named}
+
+
+def test_doctor_looks_for_what_is_required() -> None:
+    required = live_requirements()
+    assert set(required) - set(ONNX_RUNTIMES) == {*PACKAGES, "mediapipe"}
+    assert str(required["mediapipe"].specifier) == f"=={package.VERSION}"
+
+
+def test_mediapipe_is_required_where_it_has_a_wheel() -> None:
+    marker = live_requirements()["mediapipe"].marker
+    assert isinstance(marker, Marker)
+    for system in ("linux", "darwin", "win32"):
+        for machine in ("x86_64", "AMD64", "arm64", "aarch64", "ARM64", "armv7l"):
+            here = {"sys_platform": system, "platform_machine": machine}
+            assert marker.evaluate(here) == ((system, machine) in package.WHEELS), here
 
 
 def test_the_command_and_its_version_are_those_of_run_py(project) -> None:

@@ -26,6 +26,7 @@ SUB_ROOMS = {
         "live",
         "measuring",
         "views",
+        "doctor",
         "commands",
     ),
     "train": (
@@ -127,7 +128,7 @@ def test_no_folder_holds_more_than_one_looks_through() -> None:
 def test_heavy_packages_load_on_first_use() -> None:
     code = (
         "import sys, run, realtime.views.live, realtime.measuring.evaluate\n"
-        "import realtime.commands.examine, realtime.measuring.report\n"
+        "import realtime.doctor.examine, realtime.measuring.report\n"
         "print(sorted({'torch', 'onnx', 'onnxruntime', 'mediapipe', 'pygame'} & set(sys.modules)))"
     )
     answer = subprocess.run(

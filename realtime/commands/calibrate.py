@@ -34,6 +34,8 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
+    import dataclasses
+
     from calibration.threshold import calibration_path, save
     from engines.encoder import encoder_path, open_encoder
     from engines.files import check_writable, explain_errors
@@ -50,6 +52,8 @@ def run(arguments: argparse.Namespace) -> None:
             arguments.far,
             arguments.labels,
         )
+    if all(source.is_dir() for source in arguments.sources):  # else `embed` found the hands
+        fitted = dataclasses.replace(fitted, detector=arguments.detector)
     with explain_errors(f"The calibration can't be written to {path}"):
         save(fitted, path)
     print_calibration(fitted, path)

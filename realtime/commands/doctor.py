@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> None:
 def _examine(arguments: argparse.Namespace) -> bool:
     """Examine the machine; → whether nothing is wrong."""
     from engines.encoder import engine_kind
-    from realtime.commands.examine import examine
+    from realtime.doctor.examine import examine
     from realtime.measuring.report import print_finding
 
     if engine_kind(arguments.engine)[0] in ("plan", "encoder"):
@@ -57,7 +57,9 @@ def _examine(arguments: argparse.Namespace) -> bool:
             "--engine takes the name of an engine, such as onnx or onnx:cuda)."
         )
     fine = True
-    for finding in examine(arguments.encoder, arguments.engine, arguments.hand_model):
+    for finding in examine(
+        arguments.encoder, arguments.engine, arguments.detector, arguments.hand_model
+    ):
         print_finding(finding)
         fine = fine and finding.ok is not False
     return fine
@@ -69,7 +71,7 @@ def _test_engine(arguments: argparse.Namespace) -> bool:
     from engines.files import check_writable
     from engines.say import tell
     from engines.selftest.trials import Effort
-    from realtime.commands.selftest import self_test
+    from realtime.doctor.selftest import self_test
 
     if engine_kind(arguments.file.name)[0] not in ("plan", "encoder"):
         raise UserError(f"doctor engine takes FILE.onnx or FILE.plan; got {arguments.file}.")

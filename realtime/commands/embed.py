@@ -6,7 +6,7 @@ import argparse
 from contextlib import closing
 from pathlib import Path
 
-from realtime.commands.options import encoder_options, mirror_hands_option, still_detector
+from realtime.commands.options import encoder_options, shown_hands_options, still_detector
 
 NAME = "embed"
 HELP = "embed a folder of pictures into an .npz"
@@ -15,7 +15,7 @@ HELP = "embed a folder of pictures into an .npz"
 def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dir", type=Path, metavar="DIR", help="folder of pictures")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.npz")
-    mirror_hands_option(parser)
+    shown_hands_options(parser)
     encoder_options(parser)
 
 
@@ -29,7 +29,11 @@ def run(arguments: argparse.Namespace) -> None:
     with closing(open_encoder(arguments.encoder, arguments.engine)) as encoder:
         detector = still_detector(arguments)
         hands = embed_folder(
-            check_folder(arguments.dir), [encoder], detector, arguments.mirror_hands
+            check_folder(arguments.dir),
+            [encoder],
+            detector,
+            arguments.mirror_hands,
+            shown=arguments.hand,
         )
     save_embeddings(hands, encoder, arguments.out)
     found = int(hands.found.sum())

@@ -10,7 +10,7 @@ from realtime.commands.options import (
     encoder_options,
     far_option,
     labels_option,
-    mirror_hands_option,
+    shown_hands_options,
     still_detector,
 )
 
@@ -25,7 +25,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     labels_option(parser)
     add("--json", type=Path, metavar="FILE", help="write the figures there, too")
     far_option(parser)
-    mirror_hands_option(parser)
+    shown_hands_options(parser)
     encoder_options(parser)
 
 
@@ -48,6 +48,7 @@ def run(arguments: argparse.Namespace) -> None:
             arguments.mirror_hands,
             arguments.labels,
             open_calibration(arguments.encoder, encoder, arguments.far),
+            arguments.hand,
         )
     print_report(report)
     if arguments.json:

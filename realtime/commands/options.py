@@ -23,12 +23,7 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
 def encoder_options(parser: argparse.ArgumentParser) -> None:
     """What finds hands and what embeds them: --encoder, --engine, --detector, --hand-model."""
     encoder_option(parser)
-    parser.add_argument(
-        "--engine",
-        default=Settings.engine,
-        metavar="auto|onnx|onnx:cuda|FILE.plan|triton://…",
-        help="what runs the encoder (%(default)s)",
-    )
+    engine_option(parser)
     detector_options(parser)
 
 
@@ -50,6 +45,15 @@ def encoder_option(
     )
 
 
+def engine_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--engine",
+        default=Settings.engine,
+        metavar="auto|onnx|onnx:cuda|FILE.plan|triton://…",
+        help="what runs the encoder (%(default)s)",
+    )
+
+
 def detector_options(parser: argparse.ArgumentParser) -> None:
     """What finds hands: --detector, --hand-model."""
     parser.add_argument(
@@ -58,6 +62,10 @@ def detector_options(parser: argparse.ArgumentParser) -> None:
         default=Settings.detector,
         help="what finds hands: MediaPipe, or its networks on our own engine (%(default)s)",
     )
+    hand_model_option(parser)
+
+
+def hand_model_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--hand-model", metavar="FILE", help="MediaPipe's hand_landmarker.task, for its detector"
     )
@@ -92,13 +100,25 @@ def gallery_option(parser: argparse.ArgumentParser, default: str | None = None) 
     )
 
 
-def mirror_hands_option(parser: argparse.ArgumentParser) -> None:
+def mirror_hands_option(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--no-mirror-hands",
         dest="mirror_hands",
         action="store_false",
         help="keep left and right hands apart",
     )
+
+
+def shown_hands_options(parser: argparse.ArgumentParser) -> None:
+    """As which hand pictures show their hands to the encoder: --hand, --no-mirror-hands."""
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument(
+        "--hand",
+        choices=("left", "right"),
+        default="right",
+        help="show all hands as this one, mirrored where need be (%(default)s)",
+    )
+    mirror_hands_option(group)
 
 
 def far_option(parser: argparse.ArgumentParser) -> None:

@@ -75,7 +75,7 @@ class Reference:
         twin = self.twin
         if twin is None:
             flip = np.array([-1, 1, 1], np.float32)
-            mirrored = self.landmarks * flip + np.array([len(self.picture), 0, 0], np.float32)
+            mirrored = self.landmarks * flip + np.array([len(self.picture) - 1, 0, 0], np.float32)
             twin = mirrored, self.world_landmarks * flip
         return replace(
             self,

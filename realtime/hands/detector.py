@@ -33,7 +33,13 @@ BLANK = np.zeros((64, 64, 3), np.uint8)
 
 
 class Detector(Protocol):
-    """What finds hands. Use it as a context manager, or call close()."""
+    """What finds hands. Use it as a context manager, or call close().
+
+    Attributes:
+        stages_ms: Milliseconds of the last frame by stage, where it is known.
+    """
+
+    stages_ms: dict[str, float]
 
     def detect(self, frame: Frame) -> list[Hand]:
         """Hands in one frame, the larger first."""
@@ -78,6 +84,7 @@ class HandDetector:
         mirror_hands: bool = True,
         confidence: float = 0.5,
     ) -> None:
+        self.stages_ms: dict[str, float] = {}  # MediaPipe's graph doesn't say
         self._video = video
         self._crop_size = crop_size
         self._mirror_hands = mirror_hands
@@ -117,15 +124,9 @@ class HandDetector:
         return found
 
     def _look(self, image: np.ndarray, time_ms: int) -> list[Detection]:
-        import mediapipe
-
         self._last_ms = time_ms
         height, width = image.shape[:2]
-        picture = mediapipe.Image(
-            image_format=mediapipe.ImageFormat.SRGB,
-            data=cv2.cvtColor(image, cv2.COLOR_BGR2RGB),
-        )
-        result = self._landmarker.detect_for_video(picture, time_ms)
+        result = run_landmarker(self._landmarker, image, time_ms)
         self._tracking = bool(result.handedness)
         # In an unmirrored picture, MediaPipe Tasks label the person's own hand.
         return [
@@ -160,16 +161,29 @@ def detect_picture(detector: Detector, image: np.ndarray) -> Detection | None:
     Returns:
         The hand, in the picture's pixels, or None.
     """
+    found = detect_all(detector, image)
+    return max(found, key=lambda d: upright_square(d.landmarks).width, default=None)
+
+
+def detect_all(detector: Detector, image: np.ndarray) -> list[Detection]:
+    """As `detect_picture`, with all hands that are found at once."""
     for border in BORDERS:
         pad = round(border * max(image.shape[:2]))
         padded = cv2.copyMakeBorder(image, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
         found = detector.detections(padded)
         if found:
-            largest = max(found, key=lambda d: upright_square(d.landmarks).width)
-            return replace(
-                largest, landmarks=largest.landmarks - np.array([pad, pad, 0], np.float32)
-            )
-    return None
+            return [_without_border(each, pad) for each in found]
+    return []
+
+
+def _without_border(detection: Detection, pad: int) -> Detection:
+    """A detection in a picture with a border of `pad` pixels → in the picture itself."""
+    look = detection.look
+    if look is not None:
+        square = replace(look.square, x=look.square.x - pad, y=look.square.y - pad)
+        look = replace(look, square=square)
+    landmarks = detection.landmarks - np.array([pad, pad, 0], np.float32)
+    return replace(detection, landmarks=landmarks, look=look)
 
 
 def cut_hands(
@@ -192,7 +206,12 @@ def cut_hands(
 
 
 def cut_hand(
-    image: np.ndarray, detection: Detection, crop_size: int, mirror_hands: bool, track: int = 0
+    image: np.ndarray,
+    detection: Detection,
+    crop_size: int,
+    mirror_hands: bool,
+    track: int = 0,
+    shown: str = "right",
 ) -> Hand:
     """Cut a detected hand out of its picture; live hands and references are cut alike.
 
@@ -202,8 +221,9 @@ def cut_hand(
         crop_size: Width S of the crop, px.
         mirror_hands: Whether a left hand is cut as a right one.
         track: Number that identifies the hand from frame to frame.
+        shown: With mirror_hands, as which hand either hand is cut.
     """
-    mirror = mirror_hands and detection.side == "left"
+    mirror = mirror_hands and detection.side != shown
     look = detection.look
     square = look.square if look is not None else upright_square(detection.landmarks)
     return Hand(
@@ -258,3 +278,24 @@ def _open_landmarker(model: Path, max_hands: int, confidence: float) -> Any:
             "Pass another with --hand-model; delete a cached one, and the next start fetches it "
             "anew."
         ) from None
+
+
+def open_bare(model: Path, max_hands: int) -> Any:
+    """MediaPipe's own HandLandmarker by itself, for `run_landmarker` at times above 0 ms.
+
+    Raises UserError, as HandDetector does.
+    """
+    with silence_native_stderr():
+        landmarker = _open_landmarker(model, max_hands, 0.5)
+        run_landmarker(landmarker, BLANK, 0)
+    return landmarker
+
+
+def run_landmarker(landmarker: Any, image: np.ndarray, time_ms: int) -> Any:
+    """MediaPipe's own result for a frame, uint8 (H, W, 3) BGR; times must strictly increase."""
+    import mediapipe
+
+    picture = mediapipe.Image(
+        image_format=mediapipe.ImageFormat.SRGB, data=cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    )
+    return landmarker.detect_for_video(picture, time_ms)

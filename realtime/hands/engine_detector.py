@@ -1,14 +1,16 @@
 """Hands in pictures with our own copies of the two networks, run by our engines.
 
 The palm network looks for hands in the whole picture; the hand network looks at a turned square
-around each hand and gives landmarks, and these give the square for the next frame. So while as
-many hands are tracked as there may be, the palm network doesn't run. Where the encoder is a
-one-pass encoder, it is the hand network, and the hands come with their embeddings.
+around each hand and gives landmarks, and these give the square for the next frame. The palm network
+doesn't run while as many hands are tracked as there may be, or while nothing else changes. Where
+the encoder is a one-pass encoder, it is the hand network, and the hands come with their embeddings.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -16,15 +18,16 @@ from engines.hand_networks import HAND, HandNetwork, HandOutputs, PalmNetwork
 from realtime.hands.detector import STILL_LOOKS, cut_hands
 from realtime.hands.geometry import bounding_box, cut, turns_of, upright_square
 from realtime.hands.palms import box_overlap, decode, in_picture, letterbox, palm_square, suppress
+from realtime.hands.search import SearchTimer
 from realtime.hands.tracks import Tracker
 from realtime.types import Detection, Frame, Hand, Look, Square
 
-SEARCH_S = 0.15  # between searches for another hand while one is tracked
 SAME_HAND = 0.5  # overlap of two squares from which on they show one hand
 DEPTH = 2.5  # the hand network's z to the scale of its x and y: MediaPipe's normalize_z is 0.4
 DOUBLES_BOX = 0.2  # two hands are one where their boxes overlap by more than this
 DOUBLES_REACH = 0.2  # and where many joints are nearer to each other than this, in palm lengths
 DOUBLES_JOINTS = 10  # how many are many
+STAGES = ("palm", "cut", "pass")
 PALM_SIDES = ((0, 5), (5, 17), (17, 0))  # wrist, index finger's knuckle, little finger's knuckle
 
 
@@ -32,6 +35,11 @@ class EngineDetector:
     """Finds hands as `HandDetector` does, without MediaPipe.
 
     Use it as a context manager, or call close().
+
+    Attributes:
+        stages_ms: Milliseconds of the last frame by stage, 0 for one that it didn't need: "palm" is
+            the search for new hands, "cut" and "pass" the crops of hands and the network's pass
+            over them.
     """
 
     def __init__(
@@ -56,6 +64,7 @@ class EngineDetector:
             mirror_hands: left hands are cut as right ones.
             confidence: least score of a palm, and of a hand's presence, 0…1.
         """
+        self.stages_ms = dict.fromkeys(STAGES, 0.0)
         self._palm = palm
         self._network = network
         self._video = video
@@ -67,7 +76,7 @@ class EngineDetector:
         self._shape: tuple[int, ...] = ()
         self._squares: list[Square] = []
         self._time_s = 0.0
-        self._searched_s = -SEARCH_S
+        self._timer = SearchTimer()
 
     def detect(self, frame: Frame) -> list[Hand]:
         """Hands in one frame, the larger first."""
@@ -80,6 +89,7 @@ class EngineDetector:
 
         A picture that stands alone is looked at STILL_LOOKS times, see `HandDetector.detections`.
         """
+        self.stages_ms = dict.fromkeys(STAGES, 0.0)
         if not self._video:
             self._squares = []
             found = self._look(image, search=True)
@@ -89,15 +99,14 @@ class EngineDetector:
         if image.shape != self._shape:  # another picture size: the squares mean nothing in it
             self._shape, self._squares = image.shape, []
         self._time_s = time_s
-        due = not 0 <= time_s - self._searched_s < SEARCH_S
-        return self._look(image, search=due or not self._squares)
+        return self._look(image, search=self._timer.is_due(image, time_s, self._squares))
 
     def _look(self, image: np.ndarray, search: bool) -> list[Detection]:
         """Read the tracked squares; search if asked to, or where a tracked hand is lost."""
         found = _without_doubles(self._read_hands(image, self._squares))
         lost = len(found) < len(self._squares)
         if (search or lost) and len(found) < self._max_hands:
-            self._searched_s = self._time_s
+            self._timer.searched(image, self._time_s)
             boxes = [_box(upright_square(detection.landmarks)) for detection in found]
             new = [square for square in self._find_hands(image) if _is_apart(_box(square), boxes)]
             new = new[: self._max_hands - len(found)]
@@ -107,22 +116,32 @@ class EngineDetector:
 
     def _find_hands(self, image: np.ndarray) -> list[Square]:
         """Squares around the hands whose palms the palm network sees, surest first."""
-        picture, side, corner = letterbox(image)
-        outputs = self._palm.run(picture)
-        palms = suppress(decode(outputs["boxes"][0], outputs["scores"][0], self._confidence))
-        return [palm_square(in_picture(palm, side, corner)) for palm in palms[: self._max_hands]]
+        with self._timed("palm"):
+            picture, side, corner = letterbox(image)
+            outputs = self._palm.run(picture)
+            palms = suppress(decode(outputs["boxes"][0], outputs["scores"][0], self._confidence))
+            placed = [in_picture(palm, side, corner) for palm in palms[: self._max_hands]]
+            return [palm_square(palm) for palm in placed]
 
     def _read_hands(self, image: np.ndarray, squares: Sequence[Square]) -> list[Detection]:
         """What the hand network says of each square that shows a hand."""
         if not squares:
             return []
-        crops = np.stack([cut(image, square, HAND.size, mirror=False) for square in squares])
-        outputs = self._network.look(crops, turns_of(squares))
+        with self._timed("cut"):
+            crops = np.stack([cut(image, square, HAND.size, mirror=False) for square in squares])
+        with self._timed("pass"):
+            outputs = self._network.look(crops, turns_of(squares))
         return [
             _detection(outputs, i, square, crops[i])
             for i, square in enumerate(squares)
             if outputs.presence[i] > self._confidence
         ]
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self.stages_ms[stage] += 1000 * (time.perf_counter() - began)
 
     def close(self) -> None:
         """Close the palm network."""

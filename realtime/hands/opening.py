@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 from engines.encoder import HAND_FILE, PALM_FILE, Encoder, open_hand_networks
 from engines.errors import UserError
@@ -11,6 +12,7 @@ from engines.hand_networks import HAND
 from realtime.hands.detector import Detector, HandDetector
 from realtime.hands.engine_detector import EngineDetector
 from realtime.hands.model import hand_model
+from realtime.hands.package import check_package
 
 DETECTORS = ("engine", "mediapipe")
 
@@ -34,7 +36,7 @@ def open_detector(
         video: Whether frames follow one another; otherwise each picture stands alone.
         max_hands: The most hands to find.
         mirror_hands: Whether left hands are cut as right ones, for encoders that aren't one-pass.
-        model: MediaPipe's hand model, where it isn't the cached one.
+        model: For "mediapipe": its hand model, where it isn't the cached one.
 
     Raises:
         UserError: There is no such detector, or a network can't be opened.
@@ -44,10 +46,19 @@ def open_detector(
     mirror = mirror_hands and not one_pass
     if kind == "mediapipe":
         return HandDetector(
-            hand_model(model), video=video, max_hands=max_hands, crop_size=size, mirror_hands=mirror
+            mediapipe_model(model),
+            video=video,
+            max_hands=max_hands,
+            crop_size=size,
+            mirror_hands=mirror,
         )
     if kind != "engine":
         raise UserError(f"--detector takes {' or '.join(DETECTORS)}; got {kind!r}.")
+    if model is not None:
+        raise UserError(
+            f"--hand-model {model} is for MediaPipe's detector, and --detector engine doesn't read "
+            "it: add --detector mediapipe, or leave it out."
+        )
     if one_pass and size != HAND.size:
         raise UserError(
             f"The encoder looks at crops of {size} px, but hands are found in {HAND.size} px. "
@@ -62,9 +73,18 @@ def open_detector(
     )
 
 
+def mediapipe_model(override: str | None = None) -> Path:
+    """MediaPipe's hand model, fetched where need be, once its package is known to be here.
+
+    Raises UserError, as `check_package` and `hand_model` do.
+    """
+    check_package()
+    return hand_model(override)
+
+
 def networks_mark(kind: str, model: str | None = None) -> str:
     """What identifies a detector and its networks, whatever the encoder. Raises UserError."""
-    files = [hand_model(model)] if kind == "mediapipe" else [PALM_FILE, HAND_FILE]
+    files = [mediapipe_model(model)] if kind == "mediapipe" else [PALM_FILE, HAND_FILE]
     digest = hashlib.sha256(kind.encode())
     for file in files:
         with explain_errors(f"The hand model {file} can't be read"):

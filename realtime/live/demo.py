@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from engines.errors import UserError
 from realtime.gallery.reference import make_reference
-from realtime.hands.detector import cut_hand, detect_picture
+from realtime.hands.detector import detect_picture
 from realtime.live.enrol import add_twin
 from realtime.recognition.recognizer import Recognizer
 from realtime.settings import Settings
@@ -51,7 +51,6 @@ def teach(recognizer: Recognizer) -> None:
     """
     if recognizer.settings.camera != DEMO or recognizer.gallery.labels():
         return
-    size, mirror = recognizer.encoder.spec.crop_size, recognizer.settings.mirror_hands
     with recognizer.open_detector(video=False) as detector:
         for label in DEMO_GESTURES:
             image = demo_reference(label)
@@ -61,6 +60,6 @@ def teach(recognizer: Recognizer) -> None:
                     f"The hand model finds no hand in the drawing of {label!r}. Try without "
                     "--hand-model."
                 )
-            hand = cut_hand(image, detection, size, mirror)
+            hand = recognizer.cut(image, detection)
             recognizer.gallery.add(add_twin(make_reference(image, hand, label), detector))
     recognizer.refresh()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from realtime.hands.model import hand_model
+from realtime.hands.opening import mediapipe_model
 from realtime.live import demo
 from realtime.live.session import Session
 from realtime.recognition.recognizer import Recognizer
@@ -26,7 +26,7 @@ def open_session(settings: Settings, recording: bool = False) -> Iterator[Sessio
     """
     with ExitStack() as stack:
         if settings.detector == "mediapipe":
-            hand_model(settings.hand_model)  # may take a minute, without the camera's light on
+            mediapipe_model(settings.hand_model)  # may take a minute, without the camera's light on
         settings = stack.enter_context(demo.own_gallery(settings, recording))
         source = stack.enter_context(source_of(settings))
         recognizer = stack.enter_context(Recognizer(settings, video=not source.unrelated))

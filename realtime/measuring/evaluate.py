@@ -73,6 +73,7 @@ def evaluate(
     mirror_hands: bool = True,
     only: Sequence[str] | None = None,
     calibration: Calibration | None = None,
+    shown: str = "right",
 ) -> EvaluationReport:
     """Compare an encoder with the landmark baseline on the same hands, episodes and draws.
 
@@ -82,9 +83,10 @@ def evaluate(
             people only.
         encoder: The encoder.
         open_detector: Opens a detector of single pictures.
-        mirror_hands: Whether left hands are cut as right ones.
+        mirror_hands: Whether hands are cut as the one that `shown` names.
         only: Labels to use; None uses all.
         calibration: The encoder's calibration, to measure its threshold on these people.
+        shown: "left" or "right"; a one-pass encoder sees either, others were made for right hands.
 
     Raises:
         UserError: A folder holds no pictures, or pictures lie outside a label's folder.
@@ -94,8 +96,15 @@ def evaluate(
     if baseline.fingerprint != encoder.fingerprint:
         encoders[f"{baseline.spec.name} (baseline)"] = baseline
     used = list(encoders.values())
-    hands = embed_folder(folder, used, open_detector, mirror_hands, only)
-    pool = embed_folder(references, used, open_detector, mirror_hands, only) if references else None
+    embed = functools.partial(
+        embed_folder,
+        encoders=used,
+        open_detector=open_detector,
+        mirror_hands=mirror_hands,
+        only=only,
+        shown=shown,
+    )
+    hands, pool = embed(folder), embed(references) if references else None
     subjects, labels = subjects_and_labels(hands.paths)
     rows: dict[str, dict[str, Figure]] = {}
     left_out: dict[str, None] = {}  # an ordered set

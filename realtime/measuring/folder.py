@@ -53,6 +53,7 @@ def embed_folder(
     open_detector: Callable[[], Detector],
     mirror_hands: bool = True,
     only: Sequence[str] | None = None,
+    shown: str = "right",
 ) -> PictureHands:
     """Find the largest hand in every picture below a folder and embed it with each encoder.
 
@@ -62,8 +63,9 @@ def embed_folder(
         folder: The folder.
         encoders: The encoders.
         open_detector: Opens a detector of single pictures.
-        mirror_hands: Whether left hands are cut as right ones.
+        mirror_hands: Whether hands are cut as the one that `shown` names.
         only: Names of the pictures' folders to use; None uses all.
+        shown: "left" or "right".
 
     Raises:
         UserError: There are no pictures.
@@ -91,7 +93,8 @@ def embed_folder(
         landmarks[i], world[i] = detection.landmarks, detection.world_landmarks
         boxes[i], sides[i] = bounding_box(detection.landmarks), detection.side
         for encoder, rows in zip(encoders, embeddings, strict=True):
-            hand = cut_hand(image, detection, encoder.spec.crop_size, mirror_hands)
+            size = encoder.spec.crop_size
+            hand = cut_hand(image, detection, size, mirror_hands, shown=shown)
             rows[i] = encoder.encode(*encoder_inputs([hand]))[0]
     names = [path.relative_to(folder).as_posix() for path in paths]
     return PictureHands(names, sides != "", sides, landmarks, world, boxes, embeddings)

@@ -14,12 +14,12 @@ from engines.encoder import Encoder, encoder_path, open_encoder
 from engines.errors import UserError
 from engines.say import warn
 from realtime.gallery.gallery import Gallery
-from realtime.hands.detector import Detector, embed_hands
+from realtime.hands.detector import Detector, cut_hand, embed_hands
 from realtime.hands.opening import open_detector
 from realtime.recognition.match import Matcher
 from realtime.recognition.pipeline import Pipeline
 from realtime.settings import GALLERY, Settings
-from realtime.types import Frame, FrameResult, GestureEvent, Hand, Match
+from realtime.types import Detection, Frame, FrameResult, GestureEvent, Hand, Match
 
 LOOK_AGAIN_S = 1.0  # how often another program's changes to the gallery are looked for
 
@@ -74,6 +74,11 @@ class Recognizer:
             mirror_hands=self.settings.mirror_hands,
             model=self.settings.hand_model,
         )
+
+    def cut(self, image: np.ndarray, detection: Detection) -> Hand:
+        """Cut a hand of a picture, uint8 (H, W, 3) BGR, as the recognizer's detectors do."""
+        mirror = self.settings.mirror_hands and not self.encoder.spec.one_pass
+        return cut_hand(image, detection, self.encoder.spec.crop_size, mirror)
 
     def refresh(self) -> None:
         """Take in what changed in the gallery, by whichever program."""

@@ -11,7 +11,7 @@ import numpy as np
 from engines.errors import UserError
 from engines.say import tell, warn
 from realtime.gallery.labels import check_label
-from realtime.hands.detector import cut_hand, detect_picture
+from realtime.hands.detector import detect_picture
 from realtime.live.burst import Shot
 from realtime.live.command import COUNTDOWN_S, Command, Name, Quit, Record
 from realtime.live.enrol import enrol
@@ -101,8 +101,7 @@ def _find_hand(recognizer: Recognizer, picture: np.ndarray, path: Path) -> Shot:
             f"No hand was found in {path}, so nothing was recorded. Use a picture with the whole "
             "hand in view, well lit, not too small."
         )
-    size = recognizer.encoder.spec.crop_size
-    return Shot(Frame(picture, 0, 0.0), cut_hand(picture, detection, size, settings.mirror_hands))
+    return Shot(Frame(picture, 0, 0.0), recognizer.cut(picture, detection))
 
 
 def _report(recognizer: Recognizer, label: str, warnings: Sequence[str]) -> None:

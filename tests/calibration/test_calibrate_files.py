@@ -11,6 +11,7 @@ import pytest
 
 from calibration.threshold import GALLERY_SIZE
 from engines.errors import UserError
+from realtime.hands.detector import Detector
 from realtime.measuring.evaluate import calibrate
 from realtime.measuring.folder import PictureHands, save_embeddings
 from tests.realtime.gallery.fixtures import CountingEncoder
@@ -43,7 +44,7 @@ def people(names: list[str], seed: int = 0, spread: float = 0.12) -> PictureHand
     return PictureHands(paths, found, sides, points, points, boxes, [vectors.astype(np.float32)])
 
 
-def no_model() -> Path:
+def no_detector() -> Detector:
     raise AssertionError("no picture is to be looked at")
 
 
@@ -55,20 +56,20 @@ def saved(tmp_path: Path) -> Path:
 
 
 def test_a_calibration_from_embeddings(saved: Path) -> None:
-    calibration = calibrate([saved], UnitEncoder(), no_model, 0.05)
+    calibration = calibrate([saved], UnitEncoder(), no_detector, 0.05)
     found = int(people(SIX).found.sum())
     assert calibration.fitted_on == f"{found} pictures of 6 people from set, within each person"
     assert calibration.fingerprint == "f" * 64 and calibration.far == 0.05
     assert calibration.report["false_accepts"] <= 0.05
     assert calibration.report["correct_accepts"] > 0.5
-    assert calibration == calibrate([saved], UnitEncoder(), no_model, 0.05)
+    assert calibration == calibrate([saved], UnitEncoder(), no_detector, 0.05)
 
 
 def test_people_of_the_same_name_in_two_files_are_two(saved: Path, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     other = tmp_path / "other" / "set.npz"
     save_embeddings(people(SIX, seed=1), UnitEncoder(), other)
-    calibration = calibrate([saved, other], UnitEncoder(), no_model, 0.05)
+    calibration = calibrate([saved, other], UnitEncoder(), no_detector, 0.05)
     assert " 12 people from set, set" in calibration.fitted_on
     # One person's two ways of a sign would be taken for each other's only by chance.
     assert calibration.report["correct_accepts"] > 0.5
@@ -77,13 +78,13 @@ def test_people_of_the_same_name_in_two_files_are_two(saved: Path, tmp_path: Pat
 def test_pictures_are_counted_not_how_often_they_are_drawn(tmp_path: Path) -> None:
     save_embeddings(people(SIX[:2]), UnitEncoder(), tmp_path / "two.npz")
     with pytest.raises(UserError, match="at least 100 pictures .* got [0-9]{2} and [0-9]{2}[.]"):
-        calibrate([tmp_path / "two.npz"], UnitEncoder(), no_model, 0.05)
+        calibrate([tmp_path / "two.npz"], UnitEncoder(), no_detector, 0.05)
 
 
 def test_only_some_labels(saved: Path) -> None:
     with pytest.raises(UserError, match=f"more than {GALLERY_SIZE} gestures"):
-        calibrate([saved], UnitEncoder(), no_model, 0.05, only=LABELS[:GALLERY_SIZE])
-    fewer = calibrate([saved], UnitEncoder(), no_model, 0.05, only=LABELS[:15])
+        calibrate([saved], UnitEncoder(), no_detector, 0.05, only=LABELS[:GALLERY_SIZE])
+    fewer = calibrate([saved], UnitEncoder(), no_detector, 0.05, only=LABELS[:15])
     hands = people(SIX)
     count = sum(
         f and p.split("/")[1] in LABELS[:15] for f, p in zip(hands.found, hands.paths, strict=True)
@@ -94,22 +95,22 @@ def test_only_some_labels(saved: Path) -> None:
 
 def test_embeddings_of_another_encoder_are_refused(saved: Path) -> None:
     with pytest.raises(UserError, match="set.npz was embedded by another encoder"):
-        calibrate([saved], UnitEncoder("e" * 64), no_model, 0.05)
+        calibrate([saved], UnitEncoder("e" * 64), no_detector, 0.05)
 
 
 @pytest.mark.parametrize("far", [0.0, 1.0, -0.1, float("nan")])
 def test_a_rate_that_is_none_is_told(saved: Path, far: float) -> None:
     with pytest.raises(UserError, match="--far is a rate between 0 and 1.*; got"):
-        calibrate([saved], UnitEncoder(), no_model, far)
+        calibrate([saved], UnitEncoder(), no_detector, far)
 
 
 def test_sources_that_are_none_are_told(saved: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("x")
     for path in (tmp_path / "notes.txt", tmp_path / "missing"):
         with pytest.raises(UserError, match="calibrate takes folders of pictures, or .npz"):
-            calibrate([path], UnitEncoder(), no_model, 0.05)
+            calibrate([path], UnitEncoder(), no_detector, 0.05)
     with pytest.raises(UserError, match="missing.npz isn't what `run.py embed` writes"):
-        calibrate([saved, tmp_path / "missing.npz"], UnitEncoder(), no_model, 0.05)
+        calibrate([saved, tmp_path / "missing.npz"], UnitEncoder(), no_detector, 0.05)
 
 
 def test_damaged_embeddings_are_told(tmp_path: Path) -> None:
@@ -136,7 +137,7 @@ def test_damaged_embeddings_are_told(tmp_path: Path) -> None:
     def said(data: bytes) -> bool:
         path.write_bytes(data)
         with pytest.raises(UserError) as caught:  # of few pictures, where nothing is wrong
-            calibrate([path], UnitEncoder(), no_model, 0.05)
+            calibrate([path], UnitEncoder(), no_detector, 0.05)
         return "isn't what `run.py embed` writes" in str(caught.value)
 
     assert not said(whole)

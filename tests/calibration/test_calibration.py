@@ -214,6 +214,16 @@ def test_a_damaged_file_is_told(fitted, tmp_path: Path) -> None:
         load(tmp_path / "missing.json", "f" * 64)
 
 
+def test_older_files_do_not_say_what_found_the_hands(fitted, tmp_path: Path) -> None:
+    path = tmp_path / "c.json"
+    save(dataclasses.replace(fitted, detector="engine"), path)
+    assert load(path, "f" * 64).detector == "engine"
+    fields = json.loads(path.read_text("utf-8"))
+    del fields["detector"]
+    path.write_text(json.dumps(fields), "utf-8")
+    assert load(path, "f" * 64) == fitted and fitted.detector == ""
+
+
 SAVE = """
 import dataclasses, sys
 from pathlib import Path

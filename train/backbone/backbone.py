@@ -148,13 +148,18 @@ def load_backbone(path: Path = MODELS / f"{HAND.role}.onnx") -> Backbone:
     try:
         graph = onnx.load(path).graph
         values = {w.name: numpy_helper.to_array(w) for w in graph.initializer}
-        values |= {n.output[0]: values[n.input[0]] for n in graph.node if n.op_type == "Cast"}
+        halved = {n.output[0]: n.input[0] for n in graph.node if n.op_type == "Cast"}
+        values |= {name: values[half] for name, half in halved.items() if half in values}
         stored = [
-            [torch.from_numpy(values[name].astype(np.float32)) for name in node.input[1:3]]
+            [
+                torch.from_numpy(values[name].astype(np.float32))
+                for name in node.input[1:3]
+                if name in values
+            ]
             for node in graph.node
             if node.op_type in ("Conv", "Gemm")
         ]
-    except Exception as error:  # OSError, KeyError, protobuf's own unrelated types
+    except Exception as error:  # OSError, protobuf's own unrelated types
         raise UserError(
             f"{path} can't be read as the hand network ({short_reason(error)}). {REMEDY}"
         ) from None

@@ -28,7 +28,7 @@ from engines.say import tell
 from train.backbone.backbone import load_backbone
 from train.encoder.batches import BatchIndex, draw_batch, draw_pair_batch, index_hands
 from train.encoder.data import load_banks, load_data
-from train.encoder.features import Bank, digest
+from train.encoder.features import SIDES, Bank, digest
 from train.encoder.model import GestureEncoder, Head
 from train.encoder.recipes import Recipe
 from train.encoder.whitening import fit_whitening, whiten
@@ -254,12 +254,13 @@ def _join_processes() -> bool:
 
 
 def _summarise_sets(bank: Bank) -> dict[str, list[int]]:
-    """Count the pictures, people and labels of each set."""
+    """Count the pictures, people and labels of each set; each picture is there as either hand."""
+    here = {name: (bank.sets == name) & (bank.sides == SIDES[0]) for name in np.unique(bank.sets)}
     return {
-        name: [
-            int((bank.sets == name).sum()),
-            len(np.unique(bank.subjects[bank.sets == name])),
-            len(np.unique(bank.labels[bank.sets == name])),
+        str(name): [
+            int(rows.sum()),
+            len(np.unique(bank.subjects[rows])),
+            len(np.unique(bank.labels[rows])),
         ]
-        for name in np.unique(bank.sets).tolist()
+        for name, rows in here.items()
     }

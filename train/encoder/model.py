@@ -39,8 +39,8 @@ class ModelConfig:
     """
 
     crop_size: int = INPUT_SIZE
-    components: tuple[int, ...] = (200, 300, 300, 100)
-    hidden: int = 512
+    components: tuple[int, ...] = (80, 120, 120, 60)
+    hidden: int = 384
     dim: int = 256
     dropout: float = 0.3
 

@@ -18,7 +18,7 @@ class Recipe:
         only: Names of the sets to use; None uses all.
         alphabets: Name → sets whose labels mean the same. Any other set is its own alphabet.
         same_shapes: "set/label" → the label that it counts as.
-        views: Views of each picture: the first as it is, the others augmented.
+        views: Views of each picture, as either hand: the first as it is, the others augmented.
         synthetic_classes: Number of synthetic gestures.
         synthetic_per_class: Pictures of each synthetic gesture.
         synthetic_share: Share of batches of synthetic gestures, 0…1. Such a batch has `labels`
@@ -38,8 +38,8 @@ class Recipe:
     only: tuple[str, ...] | None = None
     alphabets: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: {"asl": ASL})
     same_shapes: Mapping[str, str] = field(default_factory=lambda: dict(SAME_SHAPES))
-    views: int = 2
-    synthetic_classes: int = 2400
+    views: int = 1
+    synthetic_classes: int = 800
     synthetic_per_class: int = 6
     synthetic_share: float = 0.25
     labels: int = 24
@@ -55,6 +55,5 @@ class Recipe:
 
 RECIPES = {
     "default": Recipe(),
-    "laptop": Recipe(views=1, synthetic_classes=800),
     "free": Recipe(only=("digits", "asl_photos")),  # freely licensed data only
 }

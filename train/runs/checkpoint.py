@@ -87,7 +87,13 @@ def read_checkpoint(path: Path, kinds: Kinds) -> tuple[Any, dict[str, Any]]:
                 f"{path} has format {text['format']}; this program reads {FORMAT}. "
                 "Update the program or train the encoder again."
             )
-        model = kinds[text.get("kind", "gesture")](text["model"])
+        kind = text.get("kind", "gesture")
+        if kind not in kinds:
+            raise UserError(
+                f"{path} holds a network of the kind {kind!r}; this version of the program reads "
+                f"{', '.join(kinds)}. Train the encoder again."
+            )
+        model = kinds[kind](text["model"])
         model.load_state_dict({name: value.float() for name, value in stored["weights"].items()})
         return model.eval(), text["about"]
     except UserError:

@@ -124,7 +124,7 @@ def write_prepared(path: Path, names: Sequence[tuple[str, str, str]], seed: int 
         crop = cv2.resize(np.clip(blots, 0, 255).astype(np.uint8), (STORED_SIZE, STORED_SIZE))
         webp = cv2.imencode(".webp", crop, [cv2.IMWRITE_WEBP_QUALITY, 80])[1].tobytes()
         points = rng.normal(0.5, 0.2, (2, 21, 3)).astype(np.float16)
-        hands.append(StoredHand("right", webp, points[0], points[1]))
+        hands.append(StoredHand("right", webp, points[0], points[1], rng.normal(0.0, 0.5)))
     sets, subjects, labels = (np.array(column) for column in zip(*names, strict=True))
     paths = np.array([f"{subject}/{label}/{i}.png" for i, (_, subject, label) in enumerate(names)])
     told: dict[str, Any] = {

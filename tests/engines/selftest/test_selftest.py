@@ -33,7 +33,7 @@ from engines.tensorrt import build as tensorrt_build
 from engines.tensorrt import gpu, sidecar
 from engines.tensorrt.build import BuildOptions, build
 from realtime.commands import doctor
-from realtime.commands import selftest as selftest_command
+from realtime.doctor import selftest as selftest_command
 from realtime.measuring.drawn_crops import drawn_crops
 from tests.engines.onnx_runtime.test_providers import quantised
 from tests.engines.test_engines import PICTURE, hands, picture_model

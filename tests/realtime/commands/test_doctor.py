@@ -6,16 +6,36 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli import fault, fine, run_py, said
+from tests.cli import environment, fault, fine, run_py, said
+
+MEDIAPIPE = ("--detector", "mediapipe", "--hand-model")
 
 
 def test_doctor(tmp_path: Path, hand_model_path: Path) -> None:
-    run = fine(run_py("doctor", "--hand-model", hand_model_path, cwd=tmp_path))
+    run = fine(run_py("doctor", *MEDIAPIPE, hand_model_path, cwd=tmp_path))
     rows = [row.split(":")[0].split(maxsplit=1) for row in run.stdout.splitlines()]
     found = {what: mark for mark, what in rows if mark != "→"}
-    for what in ("Python", "numpy", "mediapipe", "hand model", "encoder"):
+    for what in ("Python", "numpy", "mediapipe", "hand model", "detector", "encoder"):
         assert found[what] == "ok", run.stdout
     assert found["display"] == "–"
+
+
+def test_doctor_says_which_detector_runs(tmp_path: Path) -> None:
+    """MediaPipe's hand model is not looked for where our engine finds hands."""
+    env = environment(XDG_CACHE_HOME=str(tmp_path), GESTURES_HAND_MODEL=None)
+    rows = {}
+    for detector in ("engine", "mediapipe"):
+        run = run_py("doctor", "--detector", detector, cwd=tmp_path, env=env)
+        lines = [row.split(":", 1) for row in run.stdout.splitlines() if "→" not in row]
+        rows[detector] = {what.split(maxsplit=1)[1]: (what.split()[0], row) for what, row in lines}
+    mark, words = rows["engine"]["detector"]
+    assert mark == "ok" and words.startswith(" engine, ") and "palm.onnx" in words
+    assert (
+        rows["engine"]["hand model"][0] == "–" and "not needed" in rows["engine"]["hand model"][1]
+    )
+    mark, words = rows["mediapipe"]["detector"]
+    assert mark == "–" and words.startswith(" mediapipe, ") and "hand model isn't here" in words
+    assert "not fetched" in rows["mediapipe"]["hand model"][1] and list(tmp_path.iterdir()) == []
 
 
 def test_doctor_finds_what_is_wrong(tmp_path: Path, hand_model_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engines.hand_networks import HandOutputs
 from engines.spec import EncoderSpec
 from realtime.gallery.gallery import Reference, make_reference
 from realtime.hands.detector import cut_hand
@@ -63,13 +64,20 @@ class CountingEncoder:
         self._weights = np.random.default_rng(5).normal(size=(66, 8)).astype(np.float32)
 
     def encode(
-        self, crops: np.ndarray, landmarks: np.ndarray, world_landmarks: np.ndarray
+        self,
+        crops: np.ndarray,
+        landmarks: np.ndarray,
+        world_landmarks: np.ndarray,
+        turns: np.ndarray,
     ) -> np.ndarray:
         self.encoded += len(crops)
         assert crops.shape[1:] == (CROP, CROP, 3) and crops.dtype == np.uint8
         colours = crops.mean(axis=(1, 2), dtype=np.float32) / 255
         features = np.concatenate([world_landmarks.reshape(-1, 63), colours], axis=1)
         return features @ self._weights
+
+    def look(self, crops: np.ndarray, turns: np.ndarray) -> HandOutputs:
+        raise NotImplementedError
 
     def close(self) -> None: ...
 

@@ -50,7 +50,7 @@ def test_the_stored_picture_gives_the_crop_of_the_frame(
     again = cut_hand(reference.picture, reference.detection(), CROP, True)
     difference = np.abs(again.crop.astype(int) - hand.crop.astype(int))
     assert difference.max() <= 1 and again.mirrored == (side == "left")
-    assert hand.crop.std() > 10  # not merely black on black
+    assert hand.crop.std() > 10  # not merely one colour
 
 
 def test_the_picture_is_the_frame_unmirrored(tmp_path: Path) -> None:
@@ -165,6 +165,7 @@ def test_embeddings_are_those_of_the_live_hands(tmp_path: Path) -> None:
         np.stack([h.crop for h in hands]),
         np.zeros((3, 21, 3), np.float32),
         np.stack([canonical_world(h.world_landmarks, h.mirrored) for h in hands]),
+        np.zeros((3, 2), np.float32),
     )
     assert index.embeddings.dtype == np.float32 and np.allclose(index.embeddings, live, atol=1e-2)
     straight = gallery.embeddings(encoder, mirror_hands=False).embeddings

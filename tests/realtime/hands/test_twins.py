@@ -8,16 +8,17 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 
 from realtime.gallery.gallery import Gallery, make_reference
-from realtime.hands.detector import HandDetector, detect_picture
+from realtime.hands.detector import HandDetector, cut_hand, detect_picture, encoder_inputs
 from realtime.live.demo import teach
 from realtime.live.enrol import add_twin
 from realtime.recognition.recognizer import Recognizer
 from realtime.settings import Settings
 from realtime.sources import demo
 from realtime.types import Frame
-from tests.realtime.gallery.fixtures import CountingEncoder, a_hand, a_reference
+from tests.realtime.gallery.fixtures import CROP, CountingEncoder, a_hand, a_reference
 
 
 def a_twin(seed: int = 0, label: str = "A"):
@@ -37,6 +38,18 @@ def test_a_twin_survives_the_disk(tmp_path: Path) -> None:
         assert np.array_equal(before, after)
     assert read.mirror().side == "left"
     assert np.array_equal(read.mirror().picture, cv2.flip(read.picture, 1))
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_without_a_twin_the_mirror_image_gives_the_same_crop(side: str) -> None:
+    reference = a_reference("A", 3, side)
+    other = reference.mirror()
+    assert other.side != side and other.twin is None
+    hands = [cut_hand(each.picture, each.detection(), CROP, True) for each in (reference, other)]
+    crops, landmarks, world, turns = encoder_inputs(hands)
+    assert np.abs(crops[0].astype(int) - crops[1]).max() <= 1 and crops[0].std() > 10
+    for both in (landmarks, world, turns):
+        np.testing.assert_allclose(both[0], both[1], atol=1e-5)
 
 
 def test_the_index_has_both_hands_only_where_they_are_one(tmp_path: Path) -> None:

@@ -23,10 +23,26 @@ def can_trace() -> bool:
     return subprocess.run(trial, capture_output=True, check=False).returncode == 0
 
 
-pytestmark = [
-    pytest.mark.usefixtures("hand_model_path"),
-    pytest.mark.skipif(not can_trace(), reason="needs strace, and the right to trace"),
-]
+pytestmark = pytest.mark.skipif(not can_trace(), reason="needs strace, and the right to trace")
+
+
+@pytest.fixture(params=["engine", "mediapipe"])
+def detector(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """The options that choose one; MediaPipe's needs its hand model, fetched before."""
+    options = ("--detector", request.param)
+    if request.param == "engine":
+        return options
+    return *options, "--hand-model", str(request.getfixturevalue("hand_model_path"))
+
+
+@pytest.fixture
+def new_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The home of somebody who never started the program."""
+    home = tmp_path / "home"
+    home.mkdir()
+    for name in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
+        monkeypatch.setenv(name, str(home))
+    return home
 
 
 def network_calls(folder: Path, *command: object) -> list[str]:
@@ -53,32 +69,39 @@ def test_the_trace_would_show_it(tmp_path: Path) -> None:
     assert {re.search(r"(\w+)\(", line)[1] for line in calls} >= {"sendto", "bind", "connect"}  # type: ignore[index]
 
 
-def test_live(tmp_path: Path) -> None:
+def test_live(tmp_path: Path, detector: tuple[str, ...]) -> None:
     options = ("--camera", "demo", "--view", "none", "--events", "x.jsonl", "--max-frames", 30)
-    assert network_calls(tmp_path, sys.executable, RUN, *options) == []
+    assert network_calls(tmp_path, sys.executable, RUN, *options, *detector) == []
     assert '"kind": "start"' in (tmp_path / "x.jsonl").read_text()
+
+
+def test_the_first_start_of_the_engine_fetches_nothing(
+    tmp_path: Path, new_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does it look for a hand model, or keep anything."""
+    monkeypatch.setenv("GESTURES_HAND_MODEL", "nowhere.task")
+    options = ("--camera", "demo", "--view", "none", "--events", "x.jsonl", "--max-frames", 30)
+    assert network_calls(tmp_path, sys.executable, RUN, *options, "--detector", "engine") == []
+    assert '"kind": "start"' in (tmp_path / "x.jsonl").read_text()
+    assert list(new_home.rglob("*")) == []
 
 
 @pytest.mark.slow
 def test_a_longer_run_sends_and_keeps_nothing(
-    tmp_path: Path, hand_model_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, detector: tuple[str, ...], new_home: Path
 ) -> None:
     """Libraries that report usage wait before they do: ONNX Runtime nine seconds."""
-    home = tmp_path / "home"
-    home.mkdir()
-    for name in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
-        monkeypatch.setenv(name, str(home))
-    monkeypatch.setenv("GESTURES_HAND_MODEL", str(hand_model_path))
     options = ("--camera", "demo", "--view", "none", "--realtime", "--max-frames", 480)
-    assert network_calls(tmp_path, sys.executable, RUN, *options) == []
-    assert list(home.rglob("*")) == []
+    assert network_calls(tmp_path, sys.executable, RUN, *options, *detector) == []
+    assert list(new_home.rglob("*")) == []
 
 
-def test_record(tmp_path: Path) -> None:
+def test_record(tmp_path: Path, detector: tuple[str, ...]) -> None:
     image = write_png(tmp_path / "hand.png", hand_picture("L"))
-    assert network_calls(tmp_path, sys.executable, RUN, "record", "L", "--image", image) == []
+    options = ("record", "L", "--image", image, *detector)
+    assert network_calls(tmp_path, sys.executable, RUN, *options) == []
     assert (tmp_path / "gestures" / "L").is_dir()
 
 
-def test_doctor(tmp_path: Path) -> None:
-    assert network_calls(tmp_path, sys.executable, RUN, "doctor") == []
+def test_doctor(tmp_path: Path, detector: tuple[str, ...]) -> None:
+    assert network_calls(tmp_path, sys.executable, RUN, "doctor", *detector) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import run
 from engines.errors import UserError
 from tests.cli import fault, main_py
 from tests.train.encoder.training import SMALL, make_quick, names_of, write_prepared
+from train.backbone.backbone import load_backbone
 from train.encoder import fit
 from train.encoder.data import alphabets_and_labels, load_data
 from train.encoder.recipes import RECIPES
@@ -135,10 +137,10 @@ def test_equal_shapes_are_one_class_whatever_their_label(tmp_path: Path) -> None
 
 
 def trained(path: Path, out: Path, recipe=SMALL, name: str = "small") -> Path:
-    return fit.train(name, recipe, [path], [], path.with_name("no.task"), out)
+    return fit.train(name, recipe, [path], [], out)
 
 
-def test_bad_data_leaves_no_trace(tmp_path: Path) -> None:
+def test_bad_data_leaves_no_trace(tmp_path: Path, monkeypatch) -> None:
     """What was mistyped once can be said again rightly, with the same --out."""
     path = write_prepared(tmp_path / "x.npz", names_of("one", 1, 3, 2))
     with pytest.raises(UserError, match="All pictures are of one subject"):
@@ -147,7 +149,9 @@ def test_bad_data_leaves_no_trace(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"text.npz isn't what `run.py prepare` writes"):
         trained(tmp_path / "text.npz", tmp_path / "out")
     good = write_prepared(tmp_path / "good.npz", names_of("one", 2, 3, 2))
-    with pytest.raises(UserError, match=r"no.task is no hand model \(.*No such file"):
+    missing = functools.partial(load_backbone, tmp_path / "no.onnx")
+    monkeypatch.setattr(fit, "load_backbone", missing)
+    with pytest.raises(UserError, match=r"no.onnx can't be read as the hand network \(.*No such"):
         trained(good, tmp_path / "out")
     assert {file.name for file in tmp_path.iterdir()} == {"x.npz", "text.npz", "good.npz"}
 
@@ -156,7 +160,7 @@ def test_a_folder_of_another_run_is_refused(good: Path, tmp_path: Path, monkeypa
     def stopped(*_) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(fit, "load_backbone", lambda path: nn.Identity())
+    monkeypatch.setattr(fit, "load_backbone", nn.Identity)
     monkeypatch.setattr(fit, "load_banks", stopped)
     with pytest.raises(KeyboardInterrupt):
         trained(good, tmp_path / "out")
@@ -174,7 +178,7 @@ def test_a_folder_of_another_run_is_refused(good: Path, tmp_path: Path, monkeypa
 
 
 def test_an_out_that_is_a_file_is_refused(good: Path, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(fit, "load_backbone", lambda path: nn.Identity())
+    monkeypatch.setattr(fit, "load_backbone", nn.Identity)
     (tmp_path / "out").write_text("text")
     with pytest.raises(UserError, match="--out .*out can't be written"):
         trained(good, tmp_path / "out")
@@ -184,12 +188,11 @@ def command(path: Path, *more: object) -> list[str]:
     return [*map(str, ("train", "--data", path, "--out", path.parent / "out", *more))]
 
 
-def test_slips_on_the_command_line(good: Path, tmp_path: Path, capsys, hand_model_path) -> None:
+def test_slips_on_the_command_line(good: Path, tmp_path: Path, capsys) -> None:
     slips = {
-        "--recipe takes default, laptop, free": ("--recipe", "large"),
+        "--recipe takes default, free": ("--recipe", "large"),
         "--without four: the data has no such set": ("--recipe", "small", "--without", "four"),
         "the recipe uses only digits, asl_photos": ("--recipe", "free"),
-        "names nowhere.task, which is no file": ("--hand-model", "nowhere.task"),
     }
     for sentence, options in slips.items():
         assert run.main(command(good, *options)) == 1
@@ -199,16 +202,14 @@ def test_slips_on_the_command_line(good: Path, tmp_path: Path, capsys, hand_mode
     assert [file.name for file in tmp_path.iterdir()] == ["good.npz"]
 
 
-def test_no_traceback_reaches_the_shell(tmp_path: Path, hand_model_path: Path) -> None:
+def test_no_traceback_reaches_the_shell(tmp_path: Path) -> None:
     (tmp_path / "text.npz").write_text("text")
     said = fault(main_py(*command(tmp_path / "text.npz"), cwd=tmp_path))
     assert "text.npz isn't what `run.py prepare` writes" in said
     assert [file.name for file in tmp_path.iterdir()] == ["text.npz"]
 
 
-def test_no_traceback_reaches_the_shell_from_cross_validation(
-    tmp_path: Path, hand_model_path: Path
-) -> None:
+def test_no_traceback_reaches_the_shell_from_cross_validation(tmp_path: Path) -> None:
     path = write_prepared(tmp_path / "x.npz", names_of("one", 2, 3, 2))
     options = ("cross-validate", "--data", path, "--out", tmp_path / "out")
     said = fault(main_py(*options, cwd=tmp_path))

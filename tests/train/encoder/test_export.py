@@ -7,6 +7,7 @@ import io
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,13 +20,20 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from engines.encoder import MODELS, open_encoder
+from engines.encoder import HAND_FILE, MODELS, EncoderInputs, open_encoder
 from engines.errors import UserError
+from engines.hand_networks import HAND
 from engines.onnx_runtime.encoder import OnnxEncoder
-from engines.spec import FINGERPRINT_KEY, INPUTS, SPEC_KEY
-from tests.cli import fault, fine, main_py
+from engines.onnx_runtime.network import OnnxHandNetwork
+from engines.spec import FINGERPRINT_KEY, NO_POINTS, SPEC_KEY, to_floats
+from realtime.hands.geometry import cut, turns_of
+from realtime.hands.opening import open_detector
+from realtime.measuring.drawn_crops import drawn_crops
+from realtime.types import Frame
+from tests.cli import fault, fine, hand_picture, main_py
 from tests.train.encoder.training import MODEL
-from train.backbone.backbone import load_backbone
+from train.backbone.backbone import INPUT_SIZE, load_backbone
+from train.backbone.landmark_baseline import compute_features
 from train.encoder import export as module
 from train.encoder.checkpoint import load_checkpoint
 from train.encoder.export import (
@@ -35,16 +43,16 @@ from train.encoder.export import (
     export,
     store_half_precision,
 )
-from train.encoder.model import GestureEncoder, ModelConfig
+from train.encoder.model import GEOMETRY, GestureEncoder, ModelConfig, Pass, turn_upright
 from train.runs.checkpoint import save_checkpoint
 
 
 @pytest.fixture(scope="module")
-def default(hand_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def default(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained encoder of the default size, on MediaPipe's weights."""
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("default") / "encoder.pt"
-    save_checkpoint(GestureEncoder(ModelConfig(), load_backbone(hand_model_path)), {}, path)
+    save_checkpoint(GestureEncoder(ModelConfig(), load_backbone()), {}, path)
     return path
 
 
@@ -65,42 +73,122 @@ def small(tmp_path: Path) -> Path:
     return tmp_path / "small.pt"
 
 
-def hands(count: int, size: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """uint8 crops, and landmarks of which some lie outside the crop."""
+def noise(count: int, size: int, seed: int = 0) -> EncoderInputs:
+    """uint8 crops of one colour each, with noise, and turns."""
     rng = np.random.default_rng(seed)
     crops = rng.integers(0, 256, (count, 1, 1, 3)) + rng.integers(-40, 40, (count, size, size, 3))
-    landmarks = rng.uniform(-0.2, 1.2, (count, 21, 3)).astype(np.float32)
-    world = rng.normal(0.0, 0.05, (count, 21, 3)).astype(np.float32)
-    return np.clip(crops, 0, 255).astype(np.uint8), landmarks, world
+    angles = rng.uniform(-np.pi, np.pi, count)
+    turns = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    return EncoderInputs(np.clip(crops, 0, 255).astype(np.uint8), *NO_POINTS, turns)
 
 
-def in_pytorch(
-    checkpoint: Path, crops: np.ndarray, landmarks: np.ndarray, world: np.ndarray
-) -> np.ndarray:
+def in_pytorch(checkpoint: Path, crops: np.ndarray, turns: np.ndarray) -> dict[str, np.ndarray]:
+    """The outputs by name, landmarks in crop widths."""
     model, _ = load_checkpoint(checkpoint)
     pictures = torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 255
     with torch.inference_mode():
-        return model(pictures, torch.from_numpy(landmarks), torch.from_numpy(world)).numpy()
+        return in_widths(model(pictures, torch.from_numpy(turns)))
+
+
+def in_widths(outputs: Any) -> dict[str, np.ndarray]:
+    found = {name: np.asarray(getattr(outputs, name)) for name in Pass._fields}
+    return {**found, "landmarks": found["landmarks"] / INPUT_SIZE}
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_onnx_runtime_gives_what_pytorch_gives(default: Path, exported, count: int) -> None:
+@pytest.mark.parametrize("kind", [noise, drawn_crops])
+def test_onnx_runtime_gives_what_pytorch_gives(default: Path, exported, kind, count: int) -> None:
     path, _, difference = exported
     assert 0 <= difference <= MAX_DIFFERENCE == 1e-4
-    encoder, inputs = OnnxEncoder(path), hands(count, 160)
-    found = encoder.encode(*inputs)
-    assert found.shape == (count, 256) and found.dtype == np.float32
-    np.testing.assert_allclose(found, in_pytorch(default, *inputs), atol=MAX_DIFFERENCE, rtol=0)
-    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1.0, atol=1e-5)
-    one_by_one = [encoder.encode(*(part[i : i + 1] for part in inputs))[0] for i in range(count)]
-    np.testing.assert_allclose(found, one_by_one, atol=1e-5)
+    encoder, inputs = OnnxEncoder(path), kind(count, INPUT_SIZE)
+    expected = in_pytorch(default, inputs.crops, inputs.turns)
+    found = in_widths(encoder.look(inputs.crops, inputs.turns))
+    for name, values in found.items():
+        assert values.dtype == np.float32
+        np.testing.assert_allclose(values, expected[name], atol=MAX_DIFFERENCE, rtol=0)
+    assert found["embedding"].shape == (count, 256)
+    assert np.array_equal(encoder.encode(*inputs), found["embedding"])
+    np.testing.assert_allclose(np.linalg.norm(found["embedding"], axis=1), 1.0, atol=1e-5)
+    alone = [encoder.encode(*inputs.rows(slice(i, i + 1)))[0] for i in range(count)]
+    np.testing.assert_allclose(found["embedding"], alone, atol=1e-5)
+
+
+def test_it_finds_hands_as_the_hand_network_does(exported) -> None:
+    """Within 1e-4 of a crop's width, and so for what else hand.onnx gives."""
+    inputs = drawn_crops(6, HAND.size)
+    flipped = np.ascontiguousarray(inputs.crops[:, :, ::-1])
+    crops, turns = np.concatenate([inputs.crops, flipped]), np.tile(inputs.turns, (2, 1))
+    alone = OnnxHandNetwork(HAND_FILE).look(crops, turns)
+    found = OnnxEncoder(exported[0]).look(crops, turns)
+    unit = {"landmarks": HAND.size}
+    for name in HAND.outputs:
+        difference = np.abs(getattr(found, name) - getattr(alone, name)) / unit.get(name, 1)
+        assert difference.max() < 1e-4, name
+    assert alone.embedding.shape == (12, 0) and (found.presence > 0.5).sum() > 8
+    assert found.right[:6].mean() > 0.8 > 0.2 > found.right[6:].mean()
+
+
+def test_the_live_loop_sees_what_pytorch_and_the_file_give(default: Path, exported) -> None:
+    """One frame three ways: the backbone and head in PyTorch, the ONNX file, and the detector."""
+    encoder = OnnxEncoder(exported[0])
+    for side in ("right", "left"):
+        picture = hand_picture("Victory", side)
+        with open_detector("engine", encoder, video=False) as detector:
+            (seen,) = detector.detections(picture)
+            (hand,) = detector.detect(Frame(picture, 0, 0.0))
+        assert seen.look is not None and hand.embedding is not None and hand.side == side
+        turns = turns_of([seen.look.square])
+        crops = cut(picture, seen.look.square, INPUT_SIZE, mirror=False)[None]
+        assert np.array_equal(crops[0], hand.crop) and not hand.mirrored
+        ways = [in_pytorch(default, crops, turns), in_widths(encoder.look(crops, turns))]
+        for way in ways:
+            points = (way["landmarks"][0, :, :2] - 0.5) * hand.square.width
+            turned = points[:, 0] + 1j * points[:, 1]
+            turned = turned * np.exp(1j * hand.square.angle) + hand.square.x + 1j * hand.square.y
+            away = np.abs(turned - (hand.landmarks[:, 0] + 1j * hand.landmarks[:, 1]))
+            assert away.max() < 1e-4 * hand.square.width
+            upright = turn_upright(
+                torch.from_numpy(way["world_landmarks"]), torch.from_numpy(turns)
+            )
+            np.testing.assert_allclose(hand.world_landmarks, upright[0].numpy(), atol=1e-5)
+            np.testing.assert_allclose(hand.embedding, way["embedding"][0], atol=MAX_DIFFERENCE)
+            right = float(way["right"][0])
+            assert hand.score == pytest.approx(max(right, 1 - right), abs=1e-4)
+
+
+@pytest.mark.parametrize("angle", [0.5, -1.2, np.pi])
+def test_a_turned_crop_shows_the_same_hand_in_another_geometry(default: Path, angle: float) -> None:
+    """Turns are read by the geometry alone; in the camera's frame the hand turns with the crop."""
+    model, _ = load_checkpoint(default)
+    assert isinstance(model, GestureEncoder)
+    crops = torch.from_numpy(to_floats(drawn_crops(2, INPUT_SIZE).crops))
+    plain, turned = (
+        torch.tensor([[1.0, 0.0]] * 2),
+        torch.tensor([[np.cos(angle), np.sin(angle)]] * 2),
+    )
+    with torch.inference_mode():
+        (found, before), (again, after) = (
+            model.features(crops, t.float()) for t in (plain, turned)
+        )
+    assert all(map(torch.equal, found, again))
+    assert torch.equal(before[:, :-GEOMETRY], after[:, :-GEOMETRY])
+    expected = compute_features((found.world @ rotation(angle).T).numpy())
+    np.testing.assert_allclose(after[:, -GEOMETRY:].numpy(), expected, atol=1e-4)
+    assert (before - after).abs().max() > 0.3
+
+
+def rotation(angle: float) -> torch.Tensor:
+    """(3, 3), clockwise, as seen in a picture whose y points down."""
+    cos, sin = np.cos(angle), np.sin(angle)
+    return torch.tensor([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]], dtype=torch.float32)
 
 
 def test_the_file_says_what_it_takes_and_gives(exported) -> None:
     path, mark, _ = exported
     encoder = open_encoder(str(path))
     spec = encoder.spec
-    assert (spec.name, spec.inputs, spec.dim, spec.crop_size) == ("trial-1", INPUTS, 256, 160)
+    assert (spec.name, spec.dim, spec.crop_size) == ("trial-1", 256, 224)
+    assert spec.inputs == ("crop", "turn") and spec.one_pass
     assert (spec.similarity, spec.crop_mean, spec.crop_std) == ("cosine", (0, 0, 0), (1, 1, 1))
     assert encoder.fingerprint == mark
     model = onnx.load(path)
@@ -114,8 +202,11 @@ def test_the_file_says_what_it_takes_and_gives(exported) -> None:
     batch = shapes["crop"][0]
     assert isinstance(batch, str)
     assert shapes == {
-        "crop": [batch, 3, 160, 160],
+        "crop": [batch, 3, 224, 224],
+        "turn": [batch, 2],
         "landmarks": [batch, 21, 3],
+        "presence": [batch],
+        "right": [batch],
         "world_landmarks": [batch, 21, 3],
         "embedding": [batch, 256],
     }
@@ -123,7 +214,7 @@ def test_the_file_says_what_it_takes_and_gives(exported) -> None:
 
 def test_the_file_takes_little_room(exported) -> None:
     path, _, _ = exported
-    assert path.stat().st_size <= 8e6
+    assert path.stat().st_size <= 11e6
     weights = onnx.load(path).graph.initializer
     large = [w for w in weights if np.prod(w.dims) >= MIN_HALVED_SIZE]
     assert TensorProto.FLOAT not in {w.data_type for w in large}
@@ -234,7 +325,7 @@ def test_export_from_the_command_line(small: Path, tmp_path: Path) -> None:
     encoder = open_encoder(str(tmp_path / "x.onnx"))
     assert run.stdout == "" and run.stderr.count("\n") == 1
     assert run.stderr.startswith(f"x.onnx: fingerprint {encoder.fingerprint[:12]}, largest")
-    assert encoder.spec.name == "mine" and encoder.encode(*hands(2, 64)).shape == (2, 16)
+    assert encoder.spec.name == "mine" and encoder.encode(*noise(2, 64)).shape == (2, 16)
 
 
 def test_slips_of_the_export_on_the_command_line(tmp_path: Path) -> None:

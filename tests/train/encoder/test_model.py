@@ -1,8 +1,10 @@
-"""The encoder's parts: maps read at joints, the hand's geometry, unit embeddings."""
+"""The encoder's parts: maps read at joints, the hand's geometry, all outputs of its pass."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import math
 
 import numpy as np
 import pytest
@@ -13,9 +15,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from engines.hand_networks import HAND, HandOutputs
 from realtime.drawn.pose import joints, view_rotation
 from realtime.drawn.random_hand import random_pose, random_shape
 from train.backbone import landmark_baseline
+from train.backbone.backbone import INPUT_SIZE, Landmarks
 from train.encoder.model import (
     BLOCKS,
     FEATURES,
@@ -23,7 +27,9 @@ from train.encoder.model import (
     GestureEncoder,
     HandFeatures,
     ModelConfig,
+    Pass,
     sample_at,
+    turn_upright,
 )
 
 SMALL = ModelConfig(crop_size=96, components=(8, 9, 10, 11), hidden=16, dim=12)
@@ -34,18 +40,27 @@ def seeded() -> None:
     torch.manual_seed(0)
 
 
-def hands(count: int, size: int = 96, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
-    """Noise for crops, points within and just outside them, hands of several people."""
+def hands(count: int, size: int = 96, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Noise for crops, and turns."""
     rng = np.random.default_rng(seed)
-    world = np.stack(
-        [
-            joints(random_pose(rng), random_shape(rng)) @ view_rotation(*rng.normal(0, 0.4, 3)).T
-            for _ in range(count)
-        ]
-    )
     crops = rng.random((count, 3, size, size), np.float32)
-    points = rng.uniform(-0.1, 1.1, (count, 21, 3)).astype(np.float32)
-    return torch.from_numpy(crops), torch.from_numpy(points), torch.from_numpy(world).float()
+    return torch.from_numpy(crops), turn_of(*rng.uniform(-math.pi, math.pi, count))
+
+
+def turn_of(*angles: float) -> Tensor:
+    return torch.tensor([[math.cos(angle), math.sin(angle)] for angle in angles])
+
+
+def found(count: int, seed: int = 0) -> Landmarks:
+    """Points within and just outside crops, hands of several people."""
+    rng = np.random.default_rng(seed)
+    world = [
+        joints(random_pose(rng), random_shape(rng)) @ view_rotation(*rng.normal(0, 0.4, 3)).T
+        for _ in range(count)
+    ]
+    points = torch.from_numpy(rng.uniform(-0.1, 1.1, (count, 21, 3))).float() * INPUT_SIZE
+    presence, right = torch.from_numpy(rng.normal(0.0, 3.0, (2, count))).float()
+    return Landmarks(points, presence, right, torch.from_numpy(np.stack(world)).float())
 
 
 @pytest.mark.parametrize(("height", "width"), [(20, 20), (7, 5), (1, 3), (1, 1)])
@@ -66,29 +81,69 @@ def test_a_maps_pixel_is_read_at_its_centre_x_before_y():
 
 
 def test_geometry_is_what_the_landmark_baseline_reads():
-    world = hands(20)[2]
+    world = found(20).world
     expected = landmark_baseline.compute_features(world.numpy())
-    found = HandFeatures().geometry(world).numpy()
-    assert found.shape == (20, BLOCKS[-1])
-    assert np.allclose(found, expected, rtol=0, atol=1e-5)
+    geometry = HandFeatures().geometry(world).numpy()
+    assert geometry.shape == (20, BLOCKS[-1])
+    assert np.allclose(geometry, expected, rtol=0, atol=1e-5)
 
 
-def test_features_are_maps_at_each_joint_then_geometry():
+def test_features_are_maps_at_each_joint_then_geometry(monkeypatch):
     network = HandFeatures().eval()
-    crops, points, world = hands(2)
+    crops, turns = hands(2)
+    seen = found(2)
+
+    def features(turn: Tensor = turns, **changes: Tensor) -> Tensor:
+        """Of what the network is made to find."""
+        what = seen._replace(**changes)
+        monkeypatch.setattr(network.backbone, "predict_landmarks", lambda pooled: what)
+        given, rows = network(crops, turn)
+        assert given is what
+        return rows
+
     with torch.inference_mode():
-        before = network(crops, points, world)
-        moved = points.clone()
-        moved[:, 8, :2] = 1 - moved[:, 8, :2]
-        deeper = points + torch.tensor([0.0, 0.0, 0.3])
+        before = features()
+        moved = seen.landmarks.clone()
+        moved[:, 8, :2] = INPUT_SIZE - moved[:, 8, :2]
+        deeper = seen.landmarks + torch.tensor([0.0, 0.0, 0.3]) * INPUT_SIZE
         assert before.shape == (2, FEATURES) and before.dtype == torch.float32
-        assert torch.equal(before, network(crops, deeper, world))
-        changed = (network(crops, moved, world) != before).any(0).split(BLOCKS)
-        bent = (network(crops, points, world[[1, 0]]) != before).any(0).split(BLOCKS)
+        assert torch.equal(before, features(landmarks=deeper))
+        changed = (features(landmarks=moved) != before).any(0).split(BLOCKS)
+        bent = (features(world=seen.world[[1, 0]]) != before).any(0).split(BLOCKS)
+        turned = (features(turn=turns[[1, 0]]) != before).any(0).split(BLOCKS)
     for block, channels in zip(changed[:-1], TAP_CHANNELS, strict=True):
         assert block.view(21, channels).any(1).nonzero().flatten().tolist() == [8]
     assert not changed[-1].any()
-    assert [block.any().item() for block in bent] == [False, False, False, True]
+    for blocks in (bent, turned):
+        assert [block.any().item() for block in blocks] == [False, False, False, True]
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.4, math.pi / 2, -2.5])
+def test_world_landmarks_are_turned_back_into_the_cameras_frame(angle):
+    """By hand: a crop whose up is turned clockwise by `angle` shows up what points there."""
+    up_in_crop = torch.tensor([[[0.0, -1.0, 0.3]]])
+    (point,) = turn_upright(up_in_crop, turn_of(angle))[0].tolist()
+    assert point == pytest.approx([math.sin(angle), -math.cos(angle), 0.3], abs=1e-6)
+    world = found(3).world
+    there_and_back = turn_upright(
+        turn_upright(world, turn_of(*[angle] * 3)), turn_of(*[-angle] * 3)
+    )
+    assert torch.allclose(there_and_back, world, atol=1e-6)
+
+
+def test_the_outputs_are_those_of_the_engines_named_alike():
+    assert list(Pass._fields) == [field.name for field in dataclasses.fields(HandOutputs)]
+    assert list(Pass._fields) == [*HAND.outputs, "embedding"]
+    encoder = GestureEncoder(SMALL).eval()
+    crops, turns = hands(3)
+    with torch.inference_mode():
+        given = encoder(crops, turns)
+        seen, features = encoder.features(crops, turns)
+        embeddings = encoder.head(encoder.whitening(features))
+    assert torch.equal(given.landmarks, seen.landmarks) and torch.equal(given[3], seen.world)
+    assert torch.equal(given.presence, seen.presence.sigmoid())
+    assert torch.equal(given.right, seen.right.sigmoid())
+    assert torch.equal(given.embedding, embeddings)
 
 
 @pytest.mark.parametrize("hidden", [0, 16])
@@ -97,9 +152,10 @@ def test_embeddings_are_unit_and_each_hands_own(hidden):
     encoder = GestureEncoder(config).eval()
     inputs = hands(5)
     with torch.inference_mode():
-        together = encoder(*inputs)
-        alone = torch.cat([encoder(*(rows[i : i + 1] for rows in inputs)) for i in range(5)])
-        turned_round = encoder(*(rows.flip(0) for rows in inputs))
+        together = encoder(*inputs).embedding
+        rows = [[each[i : i + 1] for each in inputs] for i in range(5)]
+        alone = torch.cat([encoder(*row).embedding for row in rows])
+        turned_round = encoder(*(each.flip(0) for each in inputs)).embedding
     assert together.shape == (5, config.dim)
     assert torch.allclose(together.norm(dim=1), torch.ones(5), atol=1e-5)
     assert torch.allclose(together, alone, atol=1e-5)
@@ -112,9 +168,9 @@ def test_dropout_is_for_training_alone():
     inputs = hands(2)
     with torch.inference_mode():
         encoder.train()
-        assert not torch.equal(encoder(*inputs), encoder(*inputs))
+        assert not torch.equal(encoder(*inputs).embedding, encoder(*inputs).embedding)
         encoder.eval()
-        assert torch.equal(encoder(*inputs), encoder(*inputs))
+        assert torch.equal(encoder(*inputs).embedding, encoder(*inputs).embedding)
 
 
 @pytest.mark.parametrize("config", [ModelConfig(), SMALL])

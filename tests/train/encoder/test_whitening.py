@@ -41,7 +41,8 @@ def bank() -> Bank:
     ways = rng.normal(0.0, 1.0, (3, sum(BLOCKS)))
     rows = np.stack([middles[label] for label in labels]) + rng.normal(0.0, 2.0, (200, 3)) @ ways
     rows += rng.normal(0.0, 0.3, rows.shape) + (sets == "few")[:, None]
-    return Bank([rows.astype(np.float16)], np.array(["signs"] * 200), labels, subjects, sets)
+    alphabets, sides = np.full(200, "signs"), rng.choice(["right", "left"], 200)
+    return Bank([rows.astype(np.float16)], alphabets, labels, subjects, sets, sides)
 
 
 def weights_of(sets: np.ndarray) -> list[float]:
@@ -86,6 +87,7 @@ def test_a_set_said_thrice_changes_nothing(bank: Bank) -> None:
         bank.labels[rows],
         bank.subjects[rows],
         bank.sets[rows],
+        bank.sides[rows],
     )
     first, other = fit_whitening(bank, COMPONENTS), fit_whitening(repeated, COMPONENTS)
     one, two = (whiten(bank.features[0], *layers).double() for layers in (first, other))

@@ -24,9 +24,10 @@ import torch
 from torch import nn
 
 import run
-from train.encoder import data, fit, recipes, whitening
+from train.encoder import data, features, fit, recipes, whitening
 from train.encoder.checkpoint import load_checkpoint
-from train.encoder.model import ModelConfig
+from train.encoder.features import detect
+from train.encoder.model import HandFeatures, ModelConfig
 from train.encoder.recipes import Recipe
 from train.pictures.prepared import MARGIN, STORED_SIZE, VERSION, StoredHand, to_arrays
 from train.synthetic.pictures import draw_pictures
@@ -52,15 +53,18 @@ KILL_AT = "KILL_AT"  # environment variable, "2 1 SIGKILL": before step 1 of epo
 
 
 def stored(
-    crop: np.ndarray, landmarks: np.ndarray | None = None, world: np.ndarray | None = None
+    crop: np.ndarray,
+    landmarks: np.ndarray | None = None,
+    world: np.ndarray | None = None,
+    angle: float = 0.0,
 ) -> StoredHand:
     """A right hand, from a crop uint8 (STORED_SIZE, STORED_SIZE, 3) RGB."""
     webp = cv2.imencode(".webp", crop[:, :, ::-1], [cv2.IMWRITE_WEBP_QUALITY, 90])[1].tobytes()
-    points = [
+    points, metres = (
         np.zeros((21, 3), np.float16) if p is None else p.astype(np.float16)
         for p in (landmarks, world)
-    ]
-    return StoredHand("right", webp, *points)
+    )
+    return StoredHand("right", webp, points, metres, angle)
 
 
 GREY = stored(np.full((STORED_SIZE, STORED_SIZE, 3), 128, np.uint8))
@@ -74,7 +78,7 @@ def drawn_hands(people: int, labels: int, each: int, seed: int = 0) -> list[Stor
         drawn = draw_pictures(
             np.random.default_rng([seed, person]), classes, each, STORED_SIZE, MARGIN
         )
-        rows = zip(drawn.crops, drawn.landmarks, drawn.samples.joints, strict=True)
+        rows = zip(drawn.crops, drawn.landmarks, drawn.samples.joints, drawn.angles, strict=True)
         hands += [stored(*row) for row in rows]
     return hands
 
@@ -136,9 +140,18 @@ def principal_of_few(layer: nn.Linear, block: np.ndarray, weights: np.ndarray) -
         layer.bias.copy_(-matrix @ mean)
 
 
+def detect_all(
+    network: HandFeatures, crops: np.ndarray, angles: np.ndarray, size: int, side: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """As features.detect, but sure of every hand: on crops as small as MODEL's it is of none."""
+    rows, sure = detect(network, crops, angles, size, side)
+    return rows, np.ones_like(sure)
+
+
 def make_quick(patch: pytest.MonkeyPatch) -> None:
     """One thread, few held-out gestures, whitening made for few pictures, and RECIPES."""
     torch.set_num_threads(1)
+    patch.setattr(features, "detect", detect_all)
     for name, value in HELD_OUT.items():
         patch.setattr(data, name, value)
     patch.setattr(whitening, "_set_principal_components", principal_of_few)

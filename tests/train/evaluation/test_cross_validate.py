@@ -112,12 +112,12 @@ def test_too_few_scores_calibrate_nothing() -> None:
 
 @pytest.mark.slow
 def test_a_report_of_three_small_sets(
-    tmp_path: Path, hand_model_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
     make_quick(monkeypatch)
     path = write_drawn(tmp_path / "drawn.npz", SETS)
     recipe = dataclasses.replace(SMALL, epochs=2)
-    done = cross_validate("small", recipe, [path], hand_model_path, tmp_path / "out")
+    done = cross_validate("small", recipe, [path], tmp_path / "out")
     assert left_out(done) == {"one": ("two", ["one", "two"]), "three": (None, ["three"])}
     assert all(fold.scores is None for fold in done)  # nobody shows eleven gestures
 

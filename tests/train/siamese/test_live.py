@@ -22,9 +22,13 @@ from torch import nn
 from engines.encoder import open_encoder
 from engines.errors import UserError
 from engines.similarity import euclidean, similarity
-from engines.spec import EncoderSpec
+from engines.spec import NO_POINTS, EncoderSpec
+from realtime.hands.detector import embed_hands
+from realtime.hands.geometry import cut, upright_square
+from realtime.hands.opening import open_detector
 from realtime.sources.demo import DEMO_GESTURES
-from tests.cli import fine, main_py, parsed
+from realtime.types import Frame
+from tests.cli import fine, hand_picture, main_py, parsed
 from train.encoder.checkpoint import load_checkpoint
 from train.encoder.export import MAX_DIFFERENCE, export
 from train.runs.checkpoint import round_to_half, save_checkpoint
@@ -33,7 +37,7 @@ from train.siamese.networks import NETWORKS, SiameseConfig, SiameseNetwork
 
 MADE_FOR = {"weighted_l1": "asl-narrow", "euclidean": "asl-narrow", "cosine": "residual"}
 SIZES = sorted({layout.size for layout in NETWORKS.values()})
-NOWHERE = np.zeros((0, 21, 3), np.float32)  # landmarks, which no Siamese network reads
+NOWHERE = (*NO_POINTS, np.zeros((0, 2), np.float32))  # landmarks and turns, which none reads
 
 
 def network_for(name: str) -> SiameseNetwork:
@@ -141,7 +145,7 @@ def test_the_live_picture_is_the_trained_one_but_for_rounding() -> None:
 def test_the_live_path_gives_the_trained_features(folder: Path, name: str) -> None:
     network, rgb = loaded(folder, name), crops(5)
     encoder = open_encoder(str(folder / f"{name}.onnx"))
-    found = encoder.encode(rgb, NOWHERE, NOWHERE)
+    found = encoder.encode(rgb, *NOWHERE)
     expected = as_trained(network, rgb).numpy()
     assert found.shape == expected.shape and found.dtype == np.float32
     # What the rounding above makes of it is little beside what tells pictures apart.
@@ -152,7 +156,7 @@ def test_the_live_path_gives_the_trained_features(folder: Path, name: str) -> No
         pictures = torch.from_numpy(rgb).permute(0, 3, 1, 2).float() / 255
         exact = LiveSiamese(network).eval()(pictures).numpy()
     np.testing.assert_allclose(found, exact, atol=1e-5)
-    alone = encoder.encode(rgb[2:3], NOWHERE, NOWHERE)
+    alone = encoder.encode(rgb[2:3], *NOWHERE)
     np.testing.assert_allclose(alone, found[2:3], atol=1e-5)
 
 
@@ -178,7 +182,7 @@ def test_the_file_says_how_its_features_are_compared(folder: Path, name: str) ->
 def test_the_live_similarity_is_the_networks(folder: Path, name: str) -> None:
     network = loaded(folder, name)
     encoder = open_encoder(str(folder / f"{name}.onnx"))
-    a, b = (encoder.encode(crops(n, seed), NOWHERE, NOWHERE) for n, seed in ((3, 1), (4, 2)))
+    a, b = (encoder.encode(crops(n, seed), *NOWHERE) for n, seed in ((3, 1), (4, 2)))
     b[0] = a[0]  # one pair of equals
     found = similarity(encoder.spec, a, b)
     assert found.shape == (3, 4) and found.dtype == np.float32
@@ -251,6 +255,19 @@ def test_a_spec_takes_only_known_similarities() -> None:
 
 
 # -- the whole program --
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_the_engines_detector_cuts_hands_for_it(folder: Path, side: str) -> None:
+    """It finds no landmarks: it gets the crop that hand.onnx led to, left hands as right ones."""
+    encoder, picture = open_encoder(str(folder / "weighted_l1.onnx")), hand_picture("L", side)
+    with open_detector("engine", encoder, video=False) as detector:
+        (hand,) = detector.detect(Frame(picture, 0, 0.0))
+    assert hand.side == side and hand.mirrored == (side == "left") and hand.embedding is None
+    crop = cut(picture, upright_square(hand.landmarks), CROP_SIZE, hand.mirrored)
+    assert np.array_equal(hand.crop, crop)
+    found = embed_hands(encoder, [hand])
+    assert np.array_equal(found, encoder.encode(crop[None], *NOWHERE))
 
 
 @pytest.mark.slow

@@ -199,11 +199,12 @@ def test_what_is_no_npz_is_refused(tmp_path: Path) -> None:
 def prepared(path: Path, sets: list[str], labels: list[str]) -> Path:
     """Hands whose inner crop is grey 128 with a border of white round it."""
     crop = np.full((STORED_SIZE, STORED_SIZE, 3), 255, np.uint8)
-    crop[20:180, 20:180] = (0, 0, 255)  # blue on disk is red in RGB
+    edge = round(STORED_SIZE * (1 - 1 / MARGIN) / 2)
+    crop[edge:-edge, edge:-edge] = (0, 0, 255)  # blue on disk is red in RGB
     done, webp = cv2.imencode(".webp", crop, [cv2.IMWRITE_WEBP_QUALITY, 101])  # lossless
     assert done
     points = np.zeros((21, 3), np.float16)
-    hands = [StoredHand("right", webp.tobytes(), points, points) for _ in sets]
+    hands = [StoredHand("right", webp.tobytes(), points, points, 0.0) for _ in sets]
     arrays: dict[str, Any] = {**to_arrays(hands)}
     np.savez(
         path,

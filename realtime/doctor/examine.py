@@ -14,32 +14,41 @@ import numpy as np
 
 from calibration.threshold import calibration_path, load
 from engines.encoder import Encoder, encoder_path, open_encoder
+from engines.errors import UserError
 from engines.finding import Finding, run_check
 from engines.selftest.machine import examine_machine, find_gpu
+from realtime.drawn.hand import draw_hand
+from realtime.drawn.pose import HandPose, joints
 from realtime.hands import model as hand_model
+from realtime.hands.package import VERSION, what_is_missing
+from realtime.measuring.drawn_crops import drawn_crops
+from realtime.settings import Settings
 
 REQUIREMENTS = "requirements.txt"
 PACKAGES = {  # the release that is needed, where another won't do
     "numpy": "",
     "opencv-python": "",
-    "mediapipe": "0.10.31",
     "rich": "",
     "platformdirs": "",
     "pygame-ce": "",
 }
+MEDIAPIPE = "--detector mediapipe"
 
 
-def examine(encoder: str, engine: str, model: str | None) -> Iterator[Finding]:
+def examine(encoder: str, engine: str, detector: str, model: str | None) -> Iterator[Finding]:
     """Examine this machine, then what the live loop needs on it.
 
     Opens no network connection, and no camera on Linux. The arguments are those of --encoder,
-    --engine and --hand-model.
+    --engine, --detector and --hand-model.
     """
     yield _python()
     for package, wanted in PACKAGES.items():
         yield _package(package, wanted)
+    used = detector == "mediapipe"
+    yield run_check("mediapipe", lambda: _mediapipe(used), REQUIREMENTS)
     yield from examine_machine(find_gpu())
-    yield run_check("hand model", lambda: _hand_model(model), REQUIREMENTS)
+    yield run_check("hand model", lambda: _hand_model(used, model), REQUIREMENTS)
+    yield run_check("detector", lambda: _detector(detector, encoder, engine, model), REQUIREMENTS)
     yield run_check("cameras", _cameras, REQUIREMENTS)
     yield run_check("display", _display, REQUIREMENTS)
     yield run_check("encoder", lambda: _encoder(encoder, engine), REQUIREMENTS)
@@ -62,16 +71,52 @@ def _package(name: str, wanted: str) -> Finding:
     return Finding(name, True, version)
 
 
-def _hand_model(override: str | None) -> Finding:
-    cached = hand_model.cached_path()
-    named = override or os.environ.get(hand_model.ENVIRONMENT)
-    if named is None and not cached.is_file():
-        return Finding("hand model", None, "not fetched yet", "any start of run.py fetches it")
-    path = hand_model.hand_model(override)
-    from realtime.hands.detector import HandDetector
+def _mediapipe(used: bool) -> Finding:
+    """The package, if MediaPipe's detector is used; else only whether it is there."""
+    if used and (advice := what_is_missing()):
+        return Finding("mediapipe", False, "not installed", advice)
+    finding = _package("mediapipe", VERSION)
+    if used or finding.ok:
+        return finding
+    return Finding("mediapipe", None, f"{finding.found}, needed only for {MEDIAPIPE}")
 
-    HandDetector(path, video=False).close()
-    return Finding("hand model", True, str(path))
+
+def _hand_model(used: bool, override: str | None) -> Finding:
+    if not used:
+        return Finding("hand model", None, f"not needed, only for {MEDIAPIPE}")
+    if _is_fetched(override):
+        return Finding("hand model", True, str(hand_model.hand_model(override)))
+    return Finding("hand model", None, "not fetched yet", f"any start with {MEDIAPIPE} fetches it")
+
+
+def _is_fetched(override: str | None) -> bool:
+    named = override or os.environ.get(hand_model.ENVIRONMENT)
+    return named is not None or hand_model.cached_path().is_file()
+
+
+def _detector(kind: str, name: str, engine: str, model: str | None) -> Finding:
+    """Open what finds hands, and let it find a drawn one."""
+    from realtime.hands.opening import open_detector
+
+    which = f"{kind}, {'the default' if kind == Settings.detector else 'as --detector says'}"
+    if kind == "mediapipe" and not _is_fetched(model):
+        return Finding("detector", None, f"{which}: not tried, since the hand model isn't here")
+    try:
+        encoder = open_encoder(name, engine)
+    except UserError:
+        return Finding("detector", None, f"{which}: not tried, since the encoder can't be opened")
+    with (
+        closing(encoder),
+        open_detector(kind, encoder, video=False, max_hands=1, model=model) as detector,
+    ):
+        found = detector.detections(draw_hand(joints(HandPose())))
+    networks = "MediaPipe's own"
+    if kind == "engine" and encoder.spec.one_pass:
+        networks = f"palm.onnx on ONNX Runtime and {encoder.spec.name} on {encoder.engine}"
+    elif kind == "engine":
+        networks = "palm.onnx and hand.onnx on ONNX Runtime"
+    what = "a drawn hand is found" if found else "no hand is found in a drawing of one"
+    return Finding("detector", bool(found), f"{which}: {networks}; {what}")
 
 
 def _cameras() -> Finding:
@@ -106,12 +151,14 @@ def _encoder(name: str, engine: str) -> Finding:
 
 def _milliseconds(encoder: Encoder) -> str:
     """Median time of one hand over a hundred, after a few to warm up."""
-    size, rng = encoder.spec.crop_size, np.random.default_rng(0)
-    points = rng.random((2, 1, 21, 3), np.float32)
-    hand = (rng.integers(0, 256, (1, size, size, 3), np.uint8), *points)
+    hand = drawn_crops(1, encoder.spec.crop_size)
     times = []
     for _ in range(110):
         began = time.perf_counter()
-        encoder.encode(*hand)
+        if encoder.spec.one_pass:
+            encoder.look(hand.crops, hand.turns)
+        else:
+            encoder.encode(*hand)
         times.append(time.perf_counter() - began)
-    return f"{1000 * float(np.median(times[10:])):.1f} ms"
+    what = " with its landmarks" if encoder.spec.one_pass else ""
+    return f"{1000 * float(np.median(times[10:])):.1f} ms{what}"

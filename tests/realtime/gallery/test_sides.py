@@ -1,0 +1,136 @@
+"""References as either hand: which there are for which encoder, and what is embedded of each."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engines.spec import EncoderSpec
+from realtime.gallery.gallery import Gallery
+from realtime.gallery.index import cache_name, view_keys
+from realtime.gallery.reference import Reference, parse_record, to_files
+from realtime.hands.geometry import cut, turns_of, upright_square
+from tests.realtime.gallery.fixtures import CROP, CountingEncoder, a_reference
+
+
+class OnePass(CountingEncoder):
+    """Embeds crop and turn, and keeps what it was given."""
+
+    def __init__(self, fingerprint: str = "e" * 64) -> None:
+        super().__init__(fingerprint)
+        self.spec = EncoderSpec("seeing-1", ("crop", "turn"), 2 * CROP + 2, crop_size=CROP)
+        self.crops: list[np.ndarray] = []
+        self.turns: list[np.ndarray] = []
+
+    def encode(
+        self,
+        crops: np.ndarray,
+        landmarks: np.ndarray,
+        world_landmarks: np.ndarray,
+        turns: np.ndarray,
+    ) -> np.ndarray:
+        self.encoded += len(crops)
+        self.crops += [*crops]
+        self.turns += [*turns]
+        grey = crops.mean(axis=3, dtype=np.float32)
+        rows = np.concatenate([grey.mean(axis=1), grey.mean(axis=2), turns], axis=1)
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def twin_of(reference: Reference) -> Reference:
+    """The same reference, whose mirror image the detector saw a little otherwise."""
+    mirrored = reference.mirror()
+    seen = (mirrored.landmarks * np.float32(1.02), mirrored.world_landmarks)
+    return dataclasses.replace(reference, twin=seen)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("twin", [False, True])
+def test_a_one_pass_encoder_has_each_reference_as_either_hand(
+    tmp_path: Path, side: str, twin: bool
+) -> None:
+    reference = a_reference("A", 3, side)
+    gallery, encoder = Gallery(tmp_path), OnePass()
+    kept = gallery.add(twin_of(reference) if twin else reference)
+    index = gallery.embeddings(encoder)
+    assert index.labels == ("A", "A") and index.ids == (kept.id,) * 2
+    assert sorted(index.sides) == ["left", "right"]
+    assert encoder.encoded == 2 and index.embeddings.shape == (2, encoder.spec.dim)
+    # Each as its own picture shows it, unmirrored, with the turn of its own square.
+    for view, one in ((kept, side), (kept.mirror(), {"left": "right", "right": "left"}[side])):
+        square = upright_square(view.landmarks)
+        crop = cut(view.picture, square, CROP, mirror=False)
+        expected = OnePass().encode(crop[None], np.zeros(0), np.zeros(0), turns_of([square]))
+        row = index.embeddings[index.sides.index(one)]
+        np.testing.assert_allclose(row, expected[0], atol=1e-6)
+    assert not np.allclose(index.embeddings[0], index.embeddings[1], atol=1e-3)
+
+
+def test_without_a_twin_the_other_hand_is_the_mirror_image(tmp_path: Path) -> None:
+    gallery, encoder = Gallery(tmp_path), OnePass()
+    gallery.add(a_reference("A", 3))
+    gallery.embeddings(encoder)
+    one, other = encoder.crops
+    # A mirrored crop starts at the square's other corner: one pixel is of each alone.
+    away = one[:, 1:].astype(int) - other[:, ::-1][:, :-1]
+    assert np.abs(away).max() <= 1 and one.std() > 10
+    np.testing.assert_allclose(encoder.turns[0] * (1, -1), encoder.turns[1], atol=1e-6)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_hands_that_are_kept_apart_are_there_once(tmp_path: Path, side: str) -> None:
+    gallery, encoder = Gallery(tmp_path), OnePass()
+    gallery.add(twin_of(a_reference("A", 3, side)))
+    both, one = gallery.embeddings(encoder), gallery.embeddings(encoder, mirror_hands=False)
+    assert one.labels == ("A",) and one.sides == (side,)
+    assert np.array_equal(one.embeddings[0], both.embeddings[both.sides.index(side)])
+
+
+def test_what_other_encoders_have_says_whose_hand_it_is(tmp_path: Path) -> None:
+    """Those see left hands as right ones; the twin's side is the other all the same."""
+    gallery = Gallery(tmp_path)
+    gallery.add(twin_of(a_reference("A", 1, "left")))
+    gallery.add(a_reference("B", 2, "right"))
+    index = gallery.embeddings(CountingEncoder())
+    assert index.labels == ("A", "A", "B") and sorted(index.sides[:2]) == ["left", "right"]
+    assert index.sides[2] == "right"
+    assert gallery.embeddings(CountingEncoder(), mirror_hands=False).sides == ("left", "right")
+
+
+@pytest.mark.parametrize("twin", [False, True])
+def test_views_are_known_by_what_they_show(twin: bool) -> None:
+    reference = a_reference("A", 3)
+    record = parse_record("id", to_files(twin_of(reference) if twin else reference)[1])
+    own, other = ("id", record.digest), ("id", f"{record.digest}-twin")
+    for encoder, both in ((OnePass(), True), (CountingEncoder(), twin)):
+        assert view_keys(record, encoder, True) == ({own, other} if both else {own})
+        assert view_keys(record, encoder, False) == {own}
+
+
+def test_views_are_cached_for_each_encoder_and_way(tmp_path: Path) -> None:
+    gallery, encoder = Gallery(tmp_path), OnePass()
+    gallery.add(a_reference("A", 1))
+    first = gallery.embeddings(encoder)
+    assert encoder.encoded == 2
+    gallery.embeddings(encoder, mirror_hands=False)
+    assert encoder.encoded == 3
+    gallery.embeddings(CountingEncoder())
+    gallery.add(a_reference("B", 2))
+    again = OnePass()
+    index = Gallery(tmp_path).embeddings(again)
+    assert again.encoded == 2, "only the new one, as either hand"
+    assert np.array_equal(index.embeddings[:2], first.embeddings)
+    names = {cache_name(OnePass(), True), cache_name(OnePass(), False)}
+    names.add(cache_name(CountingEncoder(), True))
+    assert {path.name for path in (tmp_path / ".cache").iterdir()} == names and len(names) == 3
+
+
+def test_a_reference_of_before_is_there_as_either_hand(tmp_path: Path) -> None:
+    """Recorded for an encoder that saw left hands as right ones: the picture is the truth."""
+    gallery = Gallery(tmp_path)
+    gallery.add(a_reference("A", 1, "left"))
+    assert gallery.embeddings(CountingEncoder()).sides == ("left",)
+    assert sorted(gallery.embeddings(OnePass()).sides) == ["left", "right"]
