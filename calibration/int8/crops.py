@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ FEWEST = 32  # least number of crops to measure ranges on
 
 @dataclass(frozen=True)
 class HandCrops(Bundle):
-    """N hands as an encoder takes them, left ones mirrored to right ones.
+    """N hands as an encoder takes them, left ones mirrored to right ones unless said otherwise.
 
     Attributes:
         crops: uint8 (N, S, S, 3) RGB.
@@ -74,6 +74,19 @@ def choose_balanced(labels: np.ndarray, subjects: np.ndarray, count: int, seed: 
             if not people[person]:
                 del people[person]
     return np.array(sorted(chosen), np.int64)
+
+
+def mirror_every_second(hands: HandCrops) -> HandCrops:
+    """The same hands, every second one mirrored, for encoders that see hands of either side."""
+    mirrored = (np.arange(len(hands)) % 2 == 1)[:, None, None]
+    sign, shift = np.array([-1, 1, 1], np.float32), np.array([1, 0, 0], np.float32)
+    return replace(
+        hands,
+        crops=np.where(mirrored[..., None], hands.crops[:, :, ::-1], hands.crops),
+        landmarks=np.where(mirrored, hands.landmarks * sign + shift, hands.landmarks),
+        world_landmarks=np.where(mirrored, hands.world_landmarks * sign, hands.world_landmarks),
+        turns=np.where(mirrored[:, 0], hands.turns * np.float32([1, -1]), hands.turns),
+    )
 
 
 def split_people(subjects: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

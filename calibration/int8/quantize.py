@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,8 @@ from calibration.int8.qdq import Ranges, insert_qdq
 from engines.errors import UserError
 from engines.onnx_runtime.session import cpu_session, load_onnxruntime
 from engines.say import progress
-from engines.spec import EncoderSpec, preprocess
+from engines.selftest.outputs import differences
+from engines.spec import EncoderSpec, output_shapes, preprocess
 
 if TYPE_CHECKING:
     import onnx
@@ -28,6 +29,7 @@ METHODS = ("min–max", "percentile", "entropy")
 PERCENTILE = 99.99  # of a tensor's values are kept, half of the rest is cut at either end
 BINS, LEVELS = 1024, 256  # of a histogram, and of the quantised one in the entropy method
 DRIFT = 0.005  # largest 1 − mean cosine to the float encoder
+LANDMARKS = 0.005  # largest mean distance to its landmarks, in widths of the crop
 SHORTEST = 3  # least run of convolutions in 8 bits; conversion costs more than shorter ones gain
 BATCH = 8  # hands whose activations are in memory at once
 
@@ -47,6 +49,23 @@ class Choice:
     report: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Drift:
+    """How far an encoder in 8 bits is from the float one, on average over hands.
+
+    Attributes:
+        embedding: 1 − cosine.
+        landmarks: distance in widths of the crop; 0 for encoders that find none.
+    """
+
+    embedding: float
+    landmarks: float
+
+    def share(self, drift: float) -> float:
+        """The larger of both, as a share of the most that is allowed: `drift` and LANDMARKS."""
+        return max(self.embedding / drift, self.landmarks / LANDMARKS)
+
+
 def choose(
     model: onnx.ModelProto,
     graph: FloatGraph,
@@ -57,10 +76,9 @@ def choose(
 ) -> tuple[Choice, Ranges]:
     """Choose the layers that can run in 8 bits, and find the ranges of all tensors.
 
-    Drift is 1 − mean cosine to the float encoder's embeddings. It is measured for each layer with
-    that layer alone in 8 bits. The layers that drift most stay float, until the drift of all
-    others together is at most `drift`; then short runs between them stay float, too. Of METHODS,
-    the one with the least drift finds the ranges.
+    Drift is measured for each layer with that layer alone in 8 bits. The layers that drift most
+    stay float, until the drift of all others together is allowed; then short runs between them stay
+    float, too. Of METHODS, the one with the least drift finds the ranges.
 
     Args:
         model: the float encoder.
@@ -68,7 +86,7 @@ def choose(
         spec: the encoder's.
         calibrating: hands to find ranges on.
         held_back: other hands, to measure drift on.
-        drift: largest drift that is allowed.
+        drift: largest 1 − mean cosine to the float encoder's embeddings that is allowed.
 
     Returns:
         The choice, and the ranges of graph.tensors().
@@ -78,11 +96,11 @@ def choose(
     """
     collected = histograms(model, graph, spec, calibrating)
     widest = ranges(collected, METHODS[0])
-    expected = embeddings(model, spec, held_back)
+    exact = outputs(model, spec, held_back)
 
-    def drifts(layers: Collection[str], using: Ranges) -> float:
-        found = embeddings(insert_qdq(model, graph, layers, using), spec, held_back)
-        return 1.0 - float(cosines(expected, found).mean())
+    def drifts(layers: Collection[str], using: Ranges) -> Drift:
+        found = outputs(insert_qdq(model, graph, layers, using), spec, held_back)
+        return drift_of(exact, found)
 
     with progress() as bar:
         task = bar.add_task("layers", total=len(graph.layers))
@@ -90,17 +108,17 @@ def choose(
         for name in graph.layers:
             alone[name] = drifts([name], widest)
             bar.advance(task)
-    worst_first = sorted(graph.layers, key=lambda name: -alone[name])
-    together = 0.0
+    worst_first = sorted(graph.layers, key=lambda name: -alone[name].share(drift))
     for count in range(len(worst_first)):
         kept = [name for name in graph.layers if name not in worst_first[:count]]
         together = drifts(kept, widest)
-        if together <= drift:
+        if together.share(drift) <= 1:
             break
     else:
         raise UserError(
-            f"In 8 bits every layer of {spec.name} turns its embeddings by more than {drift:g}: "
-            "keep the float encoder."
+            f"In 8 bits every layer of {spec.name} turns its embeddings by more than {drift:g}"
+            + (f", or moves its landmarks by more than {LANDMARKS:g}" if spec.one_pass else "")
+            + ": keep the float encoder."
         )
     sensitive = worst_first[:count]
     layers = tuple(_without_short_runs(graph, kept))
@@ -108,19 +126,33 @@ def choose(
         raise UserError(f"{spec.name} has too few layers for 8 bits: keep the float encoder.")
     by_method = {name: ranges(collected, name) for name in METHODS}
     found = {name: drifts(layers, using) for name, using in by_method.items()}
-    method = min(found, key=lambda name: found[name])
+    method = min(found, key=lambda name: found[name].share(drift))
     report = {
         "drift_asked_for": drift,
-        "drift_of_each_layer_alone": alone,
+        "drift_of_each_layer_alone": {name: one.embedding for name, one in alone.items()},
         "left_in_float_as_sensitive": sensitive,
         "left_in_float_between": [n for n in kept if n not in layers],
-        "drift_of_the_others": together,
-        "drift_by_method": found,
+        "drift_of_the_others": together.embedding,
+        "drift_by_method": {name: one.embedding for name, one in found.items()},
         "method": method,
         "layers_in_8_bits": len(layers),
         "layers": len(graph.layers),
     }
+    if spec.one_pass:
+        report |= {
+            "landmarks_asked_for": LANDMARKS,
+            "landmarks_of_each_layer_alone": {name: one.landmarks for name, one in alone.items()},
+            "landmarks_of_the_others": together.landmarks,
+            "landmarks_by_method": {name: one.landmarks for name, one in found.items()},
+        }
     return Choice(layers, method, report), by_method[method]
+
+
+def drift_of(exact: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray]) -> Drift:
+    """The drift between two encoders' outputs of the same hands, (N, …) by name."""
+    changes = differences(exact, found)
+    landmarks = changes.get("landmarks", np.zeros(1))
+    return Drift(float(changes["embedding"].mean()), float(landmarks.mean()))
 
 
 def _without_short_runs(graph: FloatGraph, kept: Collection[str]) -> list[str]:
@@ -184,11 +216,11 @@ def ranges(collected: Any, method: str) -> Ranges:
     return {name: (float(values[0]), float(values[1])) for name, values in found.items()}
 
 
-def embeddings(model: onnx.ModelProto, spec: EncoderSpec, hands: HandCrops) -> np.ndarray:
-    """Embeddings of N hands by a graph in memory, float32 (N, D)."""
-    run = _open(model)
-    parts = [run(["embedding"], preprocess(spec, *p.inputs()))[0] for p in _batches(hands, 32)]
-    return np.concatenate(parts)
+def outputs(model: onnx.ModelProto, spec: EncoderSpec, hands: HandCrops) -> dict[str, np.ndarray]:
+    """What a graph in memory gives for N hands, float32 (N, …) by name."""
+    run, names = _open(model), list(output_shapes(spec))
+    parts = [run(names, preprocess(spec, *part.inputs())) for part in _batches(hands, 32)]
+    return dict(zip(names, map(np.concatenate, zip(*parts, strict=True)), strict=True))
 
 
 def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:

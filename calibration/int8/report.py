@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +17,47 @@ from calibration.metrics import Figure
 from calibration.threshold import GALLERY_SIZE
 from engines.encoder import Encoder
 from engines.selftest.bench import bench
+from engines.selftest.outputs import differences
 from engines.similarity import similarity
 
 BATCHES = (1, 2, 8)  # hands at once
 ROUNDS = 60  # of timing
+STEP = 32  # hands in a call
 
 
-def embed(encoder: Encoder, hands: HandCrops) -> LabelledEmbeddings:
-    """Embed hands, 32 at a time."""
-    parts = [
-        encoder.encode(*hands.take(slice(i, i + 32)).inputs()) for i in range(0, len(hands), 32)
-    ]
-    return LabelledEmbeddings(np.concatenate(parts), hands.labels, hands.subjects)
+def label(outputs: Mapping[str, np.ndarray], hands: HandCrops) -> LabelledEmbeddings:
+    """The embeddings among an encoder's outputs of some hands."""
+    return LabelledEmbeddings(outputs["embedding"], hands.labels, hands.subjects)
+
+
+def compare_passes(
+    before: Mapping[str, np.ndarray], after: Mapping[str, np.ndarray]
+) -> dict[str, float]:
+    """Compare landmarks, presence and side.
+
+    Args:
+        before: the float encoder's outputs, (N, …) by name.
+        after: the quantised encoder's of the same hands.
+
+    Returns:
+        Distances of landmarks in widths of the crop, and the shares of hands whose presence or
+        side becomes another; nothing for encoders that find no landmarks.
+    """
+    changes = differences(before, after)
+    if "landmarks" not in changes:
+        return {}
+    distances = changes["landmarks"]
+    return {
+        "landmarks_mean": float(distances.mean()),
+        "landmarks_95th_percentile": float(np.percentile(distances, 95)),
+        "landmarks_most": float(distances.max()),
+        "another_presence": _flips(before["presence"], after["presence"]),
+        "another_side": _flips(before["right"], after["right"]),
+    }
+
+
+def _flips(before: np.ndarray, after: np.ndarray) -> float:
+    return float(np.mean((before > 0.5) != (after > 0.5)))
 
 
 def compare(

@@ -19,16 +19,17 @@ import numpy as np
 
 from calibration import threshold
 from calibration.episodes import LabelledEmbeddings, Scores, within
-from calibration.int8.crops import HandCrops, choose_balanced
+from calibration.int8.crops import HandCrops, choose_balanced, mirror_every_second
 from calibration.int8.graph import FloatGraph
 from calibration.int8.qdq import insert_qdq
 from calibration.int8.quantize import Choice, histograms, ranges
-from calibration.int8.report import compare, embed
+from calibration.int8.report import STEP, compare, compare_passes, label
 from calibration.threshold import Calibration
 from engines.encoder import open_encoder
 from engines.errors import UserError, short_reason
 from engines.onnx_file import load_encoder, save_encoder
 from engines.say import tell
+from engines.selftest.outputs import all_outputs
 from engines.similarity import similarity
 from train.pictures.prepared import Prepared
 from train.pictures.sources import open_prepared
@@ -99,7 +100,9 @@ def _evaluate_fold(run: Path, data: Prepared, choice: Choice, crops: int, seed: 
     source = open_prepared(data, spec.crop_size)
     known = np.flatnonzero(~np.isin(data.sets, without))
     known = known[choose_balanced(source.labels[known], source.subjects[known], crops, seed)]
-    found = ranges(histograms(model, graph, spec, source.fetch(known)), choice.method)
+    hands = source.fetch(known)
+    hands = mirror_every_second(hands) if spec.one_pass else hands  # as quantize_encoder does
+    found = ranges(histograms(model, graph, spec, hands), choice.method)
     tested = source.fetch(np.flatnonzero(data.sets == run.name))
     labels = [same.get(name, name.split("/", 1)[1]) for name in tested.labels.tolist()]
     tested = dataclasses.replace(tested, labels=np.array(labels))
@@ -116,11 +119,12 @@ def _compare_fold(
     before: Path, after: Path, hands: HandCrops
 ) -> tuple[dict[str, Any], LabelledEmbeddings]:
     first, second = open_encoder(str(before), "onnx"), open_encoder(str(after), "onnx")
-    old, new = embed(first, hands), embed(second, hands)
-    report = compare(first, second, old, new)
+    old, new = (all_outputs(encoder, hands.inputs(), STEP) for encoder in (first, second))
+    embedded = label(new, hands)
+    report = compare(first, second, label(old, hands), embedded) | compare_passes(old, new)
     first.close()
     second.close()
-    return report, new
+    return report, embedded
 
 
 def calibration_of(results: list[FoldResult], fingerprint: str) -> Calibration:

@@ -13,16 +13,23 @@ from typing import Any
 import numpy as np
 
 from calibration import threshold
-from calibration.int8.crops import check_enough, choose_balanced, manifest, split_people
+from calibration.int8.crops import (
+    check_enough,
+    choose_balanced,
+    manifest,
+    mirror_every_second,
+    split_people,
+)
 from calibration.int8.graph import FloatGraph
 from calibration.int8.qdq import insert_qdq
 from calibration.int8.quantize import choose
-from calibration.int8.report import compare, embed, latencies, sizes
+from calibration.int8.report import STEP, compare, compare_passes, label, latencies, sizes
 from engines.cpu import multiplies_8_bits
 from engines.encoder import open_encoder
 from engines.errors import UserError
 from engines.files import check_writable, explain_errors
 from engines.onnx_file import load_encoder, save_encoder
+from engines.selftest.outputs import all_outputs
 from realtime.hands.detector import Detector
 from train.evaluation.int8_folds import calibration_of, evaluate_folds
 from train.pictures.prepared import load_prepared
@@ -97,6 +104,7 @@ def _quantize_into(
 
     used = pick(first, crops + crops * HELD_BACK // CROPS)
     hands = check_enough(shown.fetch(used), str(pictures))
+    hands = mirror_every_second(hands) if spec.one_pass else hands  # it sees hands of either side
     back = np.arange(len(hands)) % (CROPS // HELD_BACK + 1) == CROPS // HELD_BACK
     calibrating = hands.take(~back)
     choice, ranges = choose(model, graph, spec, calibrating, hands.take(back))
@@ -106,12 +114,14 @@ def _quantize_into(
     left[used] = False
     measured = shown.fetch(pick(left, MEASURED)) if left.any() else hands
     before, after = open_encoder(str(onnx), "onnx"), open_encoder(str(out), "onnx")
+    old, new = (all_outputs(encoder, measured.inputs(), STEP) for encoder in (before, after))
+    compared = compare(before, after, label(old, measured), label(new, measured))
     report: dict[str, Any] = {
         "float": {"name": spec.name, "fingerprint": mark},
         "int8": {"name": new_spec.name, "fingerprint": new_mark},
         "choice": choice.report,
         "measured_on_others": bool(len(np.unique(shown.subjects)) > 1),
-        "measured": compare(before, after, embed(before, measured), embed(after, measured)),
+        "measured": compared | compare_passes(old, new),
         "size": sizes(onnx, out),
         "latency": latencies(before, after, measured),
         "cpu_multiplies_8_bits_in_one_step": multiplies_8_bits(),
@@ -141,6 +151,9 @@ def lines(report: dict[str, Any]) -> list[str]:
         f"Drift (1 − cosine) by how ranges are found: {methods}; taken: {choice['method']}.",
         f"{size['float_bytes'] / 1e6:.1f} → {size['int8_bytes'] / 1e6:.1f} MB.",
     ]
+    if "landmarks_by_method" in choice:
+        moved = choice["landmarks_by_method"][choice["method"]]
+        said.insert(2, f"Landmarks drift by {100 * moved:.2f} % of the crop's width.")
     for count, one in report["latency"].items():
         ratio, low, high = one["times_as_fast"]
         said.append(
@@ -159,6 +172,15 @@ def _figures(what: str, one: dict[str, Any]) -> list[str]:
         f"{what} ({one['hands']} hands, {one['people']} people): cosine {one['cosine_mean']:.4f}, "
         f"1 % below {one['cosine_first_percentile']:.4f}, least {one['cosine_least']:.4f}"
     ]
+    if "landmarks_mean" in one:
+        names = ("mean", "95th_percentile", "most")
+        mean, high, most = (100 * one[f"landmarks_{name}"] for name in names)
+        side, presence = (100 * one[f"another_{name}"] for name in ("side", "presence"))
+        said.append(
+            f"  landmarks, of the crop's width: mean {mean:.2f} %, 95 % below {high:.2f} %, most "
+            f"{most:.2f} %; another side for {side:.1f} % of the hands, another presence for "
+            f"{presence:.1f} %"
+        )
     for name, row in one["figures"].items():
         old, new = (f"{100 * row[i][0]:.1f} %" for i in (0, 1))
         change = ""
