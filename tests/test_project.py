@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from packaging.markers import Marker
 from packaging.requirements import Requirement
-from realtime.commands.examine import PACKAGES
 
 from engines.onnx_runtime.providers import PACKAGES as ONNX_RUNTIMES
+from realtime.doctor.examine import PACKAGES
 from realtime.hands import package
 
 ROOT = Path(__file__).resolve().parent.parent
