@@ -76,7 +76,13 @@ class HandOutputs(Bundle):
 
 
 class PalmNetwork(Protocol):
-    """What looks for palms in pictures: `palm.onnx`. Threads may share it."""
+    """What looks for palms in pictures: `palm.onnx`. Threads may share it.
+
+    Attributes:
+        engine: what runs it, for people: "ONNX Runtime, cpu".
+    """
+
+    engine: str
 
     def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
         """Look at N pictures, float32 (N, 3, S, S) RGB, 0…1, with S = PALM.size.
@@ -95,7 +101,13 @@ class PalmNetwork(Protocol):
 
 
 class HandNetwork(Protocol):
-    """What looks at crops of hands: `hand.onnx`, or a one-pass encoder."""
+    """What looks at crops of hands: `hand.onnx`, or a one-pass encoder.
+
+    Attributes:
+        engine: what runs it, for people.
+    """
+
+    engine: str
 
     def look(self, crops: np.ndarray, turns: np.ndarray) -> HandOutputs:
         """Look at N crops, uint8 (N, S, S, 3) RGB with S = HAND.size.

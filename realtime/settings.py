@@ -20,8 +20,8 @@ class Settings:
     gallery: str | None = None  # None: GALLERY, or a temporary one for the demo
     encoder: str = "default"
     engine: str = "auto"
-    detector: str = "mediapipe"  # or "engine"
-    hand_model: str | None = None  # of MediaPipe's detector
+    detector: str = "engine"  # or "mediapipe"
+    hand_model: str | None = None  # of MediaPipe's detector; None: the cached one
     hands: int = 2
     mirror_hands: bool = True
     far: float | None = None  # None: what the encoder was calibrated at

@@ -30,6 +30,7 @@ class OnnxNetwork:
             UserError: if the file is missing, damaged or another network, or the provider can't be
                 used here.
         """
+        self.engine = f"ONNX Runtime, {provider}"
         self._spec = spec
         self._graph = OnnxGraph(path, provider, f"the {spec.role} network", REMEDY)
         role = self._graph.metadata.get(ROLE_KEY)
@@ -68,6 +69,7 @@ class OnnxHandNetwork:
     def __init__(self, path: Path, provider: str = CPU) -> None:
         """Open hand.onnx. Raises UserError, as OnnxNetwork does."""
         self._network = OnnxNetwork(path, HAND, provider)
+        self.engine = self._network.engine
 
     def look(self, crops: np.ndarray, turns: np.ndarray) -> HandOutputs:
         """See HandNetwork.look."""

@@ -60,14 +60,16 @@ def detector_options(parser: argparse.ArgumentParser) -> None:
         "--detector",
         choices=("engine", "mediapipe"),
         default=Settings.detector,
-        help="what finds hands: MediaPipe, or its networks on our own engine (%(default)s)",
+        help="what finds hands: MediaPipe's networks on our engine, or its package (%(default)s)",
     )
     hand_model_option(parser)
 
 
 def hand_model_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--hand-model", metavar="FILE", help="MediaPipe's hand_landmarker.task, for its detector"
+        "--hand-model",
+        metavar="FILE",
+        help="another hand_landmarker.task for MediaPipe's own detector",
     )
 
 

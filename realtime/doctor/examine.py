@@ -110,11 +110,8 @@ def _detector(kind: str, name: str, engine: str, model: str | None) -> Finding:
         open_detector(kind, encoder, video=False, max_hands=1, model=model) as detector,
     ):
         found = detector.detections(draw_hand(joints(HandPose())))
-    networks = "MediaPipe's own"
-    if kind == "engine" and encoder.spec.one_pass:
-        networks = f"palm.onnx on ONNX Runtime and {encoder.spec.name} on {encoder.engine}"
-    elif kind == "engine":
-        networks = "palm.onnx and hand.onnx on ONNX Runtime"
+    one_pass = kind == "engine" and encoder.spec.one_pass
+    networks = f"{detector.engine}{f' ({encoder.spec.name})' if one_pass else ''}"
     what = "a drawn hand is found" if found else "no hand is found in a drawing of one"
     return Finding("detector", bool(found), f"{which}: {networks}; {what}")
 

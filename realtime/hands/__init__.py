@@ -1,1 +1,1 @@
-"""Hands in pictures: MediaPipe's model and detector, tracking, and upright crops."""
+"""Hands in pictures: two detectors and what they need, tracking, and upright crops."""

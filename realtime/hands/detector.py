@@ -36,9 +36,11 @@ class Detector(Protocol):
     """What finds hands. Use it as a context manager, or call close().
 
     Attributes:
+        engine: What runs its networks, for people.
         stages_ms: Milliseconds of the last frame by stage, where it is known.
     """
 
+    engine: str
     stages_ms: dict[str, float]
 
     def detect(self, frame: Frame) -> list[Hand]:
@@ -84,6 +86,7 @@ class HandDetector:
         mirror_hands: bool = True,
         confidence: float = 0.5,
     ) -> None:
+        self.engine = "its package"
         self.stages_ms: dict[str, float] = {}  # MediaPipe's graph doesn't say
         self._video = video
         self._crop_size = crop_size

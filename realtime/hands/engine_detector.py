@@ -65,6 +65,7 @@ class EngineDetector:
             confidence: least score of a palm, and of a hand's presence, 0…1.
         """
         self.stages_ms = dict.fromkeys(STAGES, 0.0)
+        self.engine = f"palm network on {palm.engine}, hand network on {network.engine}"
         self._palm = palm
         self._network = network
         self._video = video

@@ -1,4 +1,4 @@
-"""MediaPipe's hand model: a cached file, made once from MediaPipe's own wheel.
+"""The hand model of `--detector mediapipe`: a cached file, made once from MediaPipe's own wheel.
 
 The MediaPipe release in use contains no models, but the 0.10.21 wheel does. pip fetches that wheel
 through the index that the user's pip is configured for. Two files are taken out, verified by their

@@ -47,7 +47,7 @@ def pace(settings: Settings) -> Settings:
 def teach(recognizer: Recognizer) -> None:
     """Record one reference per gesture, drawn by the demo's teacher, into an empty gallery.
 
-    Raises UserError where the hand model finds no hand in a drawing.
+    Raises UserError where the detector finds no hand in a drawing.
     """
     if recognizer.settings.camera != DEMO or recognizer.gallery.labels():
         return
@@ -57,8 +57,8 @@ def teach(recognizer: Recognizer) -> None:
             detection = detect_picture(detector, image)
             if detection is None:
                 raise UserError(
-                    f"The hand model finds no hand in the drawing of {label!r}. Try without "
-                    "--hand-model."
+                    f"No hand is found in the drawing of {label!r}. Try another --detector, or "
+                    "without --hand-model."
                 )
             hand = recognizer.cut(image, detection)
             recognizer.gallery.add(add_twin(make_reference(image, hand, label), detector))

@@ -39,7 +39,7 @@ class ModelConfig:
     """
 
     crop_size: int = INPUT_SIZE
-    components: tuple[int, ...] = (80, 120, 120, 60)
+    components: tuple[int, ...] = (120, 180, 180, 80)
     hidden: int = 384
     dim: int = 256
     dropout: float = 0.3

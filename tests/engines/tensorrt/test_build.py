@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import onnx
 import pytest
 
-from engines.encoder import ENCODERS
+from engines.encoder import ENCODERS, PALM_FILE
 from engines.errors import UserError
 from engines.onnx_file import load_encoder, save_encoder
 from engines.onnx_runtime.encoder import OnnxEncoder
@@ -41,9 +41,9 @@ rtx = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def plans(tmp_path_factory) -> dict[str, Path]:
     """Both precisions, each with its own batches, for RTX 40 and RTX 50 cards."""
-    folder = tmp_path_factory.mktemp("plans")
     made = {}
     for precision, batch in (("fp32", "1,2,8"), ("fp16", "4")):
+        folder = tmp_path_factory.mktemp(precision)
         plan = folder / f"{precision}.plan"
         ran = fine(
             run_py(
@@ -64,9 +64,14 @@ def plans(tmp_path_factory) -> dict[str, Path]:
             )
         )
         assert ran.stdout == ""
-        first, last = said(ran)
-        assert f"for sm89, sm120 with {WHAT}, {precision}, 1 to " in first
-        assert last.startswith(f"{plan}: ") and "for sm89, sm120." in last
+        lines = said(ran)
+        assert len(lines) == 4
+        for first, last, made_plan in (
+            (*lines[:2], plan),
+            (*lines[2:], folder / "palm.plan"),
+        ):
+            assert f"for sm89, sm120 with {WHAT}, {precision}, 1 to " in first
+            assert last.startswith(f"{made_plan}: ") and "for sm89, sm120." in last
         made[precision] = plan
     return made
 
@@ -96,13 +101,17 @@ def test_real_plans_with_their_sidecars(plans) -> None:
         here = Machine({RTX: InstalledRuntime(VERSION, "13")}, "sm120", encoder.fingerprint)
         assert check_plan(sidecar, plans[precision], plan, here) == RTX
     assert plans["fp16"].stat().st_size < 0.7 * plans["fp32"].stat().st_size
-    folder = plans["fp32"].parent
-    assert sorted(p.name for p in folder.iterdir()) == [
-        "fp16.plan",
-        "fp16.plan.json",
-        "fp32.plan",
-        "fp32.plan.json",
-    ]
+    for precision, plan in plans.items():
+        assert sorted(p.name for p in plan.parent.iterdir()) == [
+            f"{precision}.plan",
+            f"{precision}.plan.json",
+            "palm.plan",
+            "palm.plan.json",
+        ]
+        palm, beside = load(plan.with_name("palm.plan")), load(plan)
+        assert palm.spec is None and palm.precision == precision
+        assert (palm.batches, palm.targets) == (beside.batches, beside.targets)
+        assert palm.onnx_sha256 == hashlib.sha256(PALM_FILE.read_bytes()).hexdigest()
 
 
 @rtx

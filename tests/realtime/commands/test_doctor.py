@@ -29,7 +29,9 @@ def test_doctor_says_which_detector_runs(tmp_path: Path) -> None:
         lines = [row.split(":", 1) for row in run.stdout.splitlines() if "→" not in row]
         rows[detector] = {what.split(maxsplit=1)[1]: (what.split()[0], row) for what, row in lines}
     mark, words = rows["engine"]["detector"]
-    assert mark == "ok" and words.startswith(" engine, ") and "palm.onnx" in words
+    assert (
+        mark == "ok" and words.startswith(" engine, ") and "palm network on ONNX Runtime" in words
+    )
     assert (
         rows["engine"]["hand model"][0] == "–" and "not needed" in rows["engine"]["hand model"][1]
     )

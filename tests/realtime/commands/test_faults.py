@@ -38,6 +38,7 @@ from tests.cli import (
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals and devices")
 HAND = pytest.mark.usefixtures("hand_model_path")
 MODELS = RUN.parent / "models"
+MEDIAPIPE = ["--camera", "demo", "--detector", "mediapipe"]
 
 
 @pytest.fixture(scope="module")
@@ -84,8 +85,9 @@ def short(folder: Path) -> tuple[object, ...]:
         (["--camera", "demo", "--engine", "abacus"], "--engine takes .*'abacus'"),
         (["--camera", "demo", "--far", "2"], "--far lies between .* got 2"),
         (["--camera", "demo", "--far", "0"], "--far lies between .* got 0"),
-        (["--camera", "demo", "--hand-model", "no.task"], "--hand-model names no.task"),
-        (["--camera", "demo", "--hand-model", "a file"], "a file can't be opened as a Media"),
+        ([*MEDIAPIPE, "--hand-model", "no.task"], "--hand-model names no.task"),
+        ([*MEDIAPIPE, "--hand-model", "a file"], "a file can't be opened as a Media"),
+        (["--camera", "demo", "--hand-model", "a.task"], "a.task .*add --detector mediapipe"),
         (["--camera", "demo", "--view", "window"], "No display .*--view terminal"),
         (["record", "L", "--image", "missing.png"], "no picture missing.png"),
         (["record", "L", "--image", "text.png"], "text.png can't be read as a picture"),
@@ -193,7 +195,7 @@ def test_save_that_cannot_be_written(folder: Path, tmp_path: Path, target: str) 
 @pytest.mark.parametrize(
     ("package", "arguments"),
     [
-        ("mediapipe", ["--camera", "demo", "--view", "none"]),
+        ("mediapipe", [*MEDIAPIPE, "--view", "none"]),
         ("onnxruntime", ["--camera", "demo", "--view", "none"]),
         ("cv2", ["gestures", "list"]),
         ("pygame", ["--camera", "demo", "--view", "window"]),

@@ -186,7 +186,7 @@ def test_a_model_of_ones_own(tmp_path: Path, cache: Path, monkeypatch: pytest.Mo
 @LINUX
 def test_first_start(pip: Path, cache: Path, tmp_path: Path) -> None:
     image = write_png(tmp_path / "hand.png", hand_picture("L"))
-    arguments = ("record", "L", "--image", image)
+    arguments = ("record", "L", "--image", image, "--detector", "mediapipe")
     first = fine(run_py(*arguments, cwd=tmp_path))
     assert [line.split()[0] for line in said(first)] == ["First", "Recorded"]
     assert str(cache.parent) in first.stderr and left_in(cache) == [cache.name]
@@ -196,9 +196,8 @@ def test_first_start(pip: Path, cache: Path, tmp_path: Path) -> None:
 
 @LINUX
 def test_first_start_offline(pip: Path, cache: Path, tmp_path: Path) -> None:
-    run = run_py(
-        "--camera", "demo", "--view", "none", cwd=tmp_path, env=environment(PIP_DOES="offline")
-    )
+    options = ("--camera", "demo", "--view", "none", "--detector", "mediapipe")
+    run = run_py(*options, cwd=tmp_path, env=environment(PIP_DOES="offline"))
     assert run.returncode == 1 and run.stdout == ""
     news, sentence = said(run)
     assert news.startswith("First start: fetching")

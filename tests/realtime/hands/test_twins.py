@@ -89,9 +89,9 @@ def test_a_picture_without_a_hand_gets_no_twin(hand_model_path: Path) -> None:
         assert add_twin(reference, detector).twin is None
 
 
-def test_the_other_hand_is_known(hand_model_path: Path, tmp_path: Path) -> None:
+def test_the_other_hand_is_known(tmp_path: Path) -> None:
     """The demo's performer, mirrored: a left hand, where the teacher showed the right one."""
-    settings = Settings(camera="demo", gallery=str(tmp_path), hand_model=str(hand_model_path))
+    settings = Settings(camera="demo", gallery=str(tmp_path))
     known = {True: 0, False: 0}  # with twins, without
     held = [i for i in range(0, 294) if demo.demo_label(i) and i % 42 in (18, 22, 26, 30)]
     with Recognizer(settings) as recognizer:

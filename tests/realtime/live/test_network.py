@@ -75,13 +75,13 @@ def test_live(tmp_path: Path, detector: tuple[str, ...]) -> None:
     assert '"kind": "start"' in (tmp_path / "x.jsonl").read_text()
 
 
-def test_the_first_start_of_the_engine_fetches_nothing(
+def test_the_first_start_fetches_nothing(
     tmp_path: Path, new_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nor does it look for a hand model, or keep anything."""
     monkeypatch.setenv("GESTURES_HAND_MODEL", "nowhere.task")
     options = ("--camera", "demo", "--view", "none", "--events", "x.jsonl", "--max-frames", 30)
-    assert network_calls(tmp_path, sys.executable, RUN, *options, "--detector", "engine") == []
+    assert network_calls(tmp_path, sys.executable, RUN, *options) == []
     assert '"kind": "start"' in (tmp_path / "x.jsonl").read_text()
     assert list(new_home.rglob("*")) == []
 

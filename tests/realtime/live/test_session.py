@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -81,11 +80,9 @@ class Script:
 
 
 @pytest.fixture(scope="module")
-def recognizer(
-    tmp_path_factory: pytest.TempPathFactory, hand_model_path: Path
-) -> Iterator[Recognizer]:
+def recognizer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recognizer]:
     folder = tmp_path_factory.mktemp("session") / "gestures"
-    settings = Settings(gallery=str(folder), hand_model=str(hand_model_path))
+    settings = Settings(gallery=str(folder))
     with Recognizer(settings) as recognizer:
         yield recognizer
 

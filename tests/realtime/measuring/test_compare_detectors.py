@@ -44,6 +44,7 @@ def hand_at(x: float, y: float, side: str = "right", track: int = 0, scale: floa
 class Scripted:
     """Finds what a function of the frame says."""
 
+    engine = "none"
     stages_ms: dict[str, float] = {}
 
     def __init__(self, script) -> None:
