@@ -80,12 +80,13 @@ def mirror_every_second(hands: HandCrops) -> HandCrops:
     """The same hands, every second one mirrored, for encoders that see hands of either side."""
     mirrored = (np.arange(len(hands)) % 2 == 1)[:, None, None]
     sign, shift = np.array([-1, 1, 1], np.float32), np.array([1, 0, 0], np.float32)
+    back = np.array([1, -1], np.float32)  # turns the other way
     return replace(
         hands,
         crops=np.where(mirrored[..., None], hands.crops[:, :, ::-1], hands.crops),
         landmarks=np.where(mirrored, hands.landmarks * sign + shift, hands.landmarks),
         world_landmarks=np.where(mirrored, hands.world_landmarks * sign, hands.world_landmarks),
-        turns=np.where(mirrored[:, 0], hands.turns * np.float32([1, -1]), hands.turns),
+        turns=np.where(mirrored[:, 0], hands.turns * back, hands.turns),
     )
 
 

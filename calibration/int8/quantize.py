@@ -29,7 +29,9 @@ METHODS = ("min–max", "percentile", "entropy")
 PERCENTILE = 99.99  # of a tensor's values are kept, half of the rest is cut at either end
 BINS, LEVELS = 1024, 256  # of a histogram, and of the quantised one in the entropy method
 DRIFT = 0.005  # largest 1 − mean cosine to the float encoder
-LANDMARKS = 0.005  # largest mean distance to its landmarks, in widths of the crop
+# The largest mean differences of what a one-pass encoder gives beside the embedding: shares of the
+# crop's width, metres, probabilities.
+DRIFTS = {"landmarks": 0.005, "world_landmarks": 0.001, "presence": 0.01, "right": 0.01}
 SHORTEST = 3  # least run of convolutions in 8 bits; conversion costs more than shorter ones gain
 BATCH = 8  # hands whose activations are in memory at once
 
@@ -49,23 +51,6 @@ class Choice:
     report: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Drift:
-    """How far an encoder in 8 bits is from the float one, on average over hands.
-
-    Attributes:
-        embedding: 1 − cosine.
-        landmarks: distance in widths of the crop; 0 for encoders that find none.
-    """
-
-    embedding: float
-    landmarks: float
-
-    def share(self, drift: float) -> float:
-        """The larger of both, as a share of the most that is allowed: `drift` and LANDMARKS."""
-        return max(self.embedding / drift, self.landmarks / LANDMARKS)
-
-
 def choose(
     model: onnx.ModelProto,
     graph: FloatGraph,
@@ -76,9 +61,11 @@ def choose(
 ) -> tuple[Choice, Ranges]:
     """Choose the layers that can run in 8 bits, and find the ranges of all tensors.
 
-    Drift is measured for each layer with that layer alone in 8 bits. The layers that drift most
-    stay float, until the drift of all others together is allowed; then short runs between them stay
-    float, too. Of METHODS, the one with the least drift finds the ranges.
+    Drift is the mean difference of an output from the float encoder's, see
+    `engines.selftest.outputs.differences`; of several outputs, the one counts that drifts most for
+    what it may. It is measured for each layer with that layer alone in 8 bits. The layers that
+    drift most stay float, until all others together drift by no more than they may; then short runs
+    between them stay float, too. Of METHODS, the one with the least drift finds the ranges.
 
     Args:
         model: the float encoder.
@@ -86,7 +73,7 @@ def choose(
         spec: the encoder's.
         calibrating: hands to find ranges on.
         held_back: other hands, to measure drift on.
-        drift: largest 1 − mean cosine to the float encoder's embeddings that is allowed.
+        drift: largest drift of embeddings that is allowed; that of other outputs is in DRIFTS.
 
     Returns:
         The choice, and the ranges of graph.tensors().
@@ -97,10 +84,15 @@ def choose(
     collected = histograms(model, graph, spec, calibrating)
     widest = ranges(collected, METHODS[0])
     exact = outputs(model, spec, held_back)
+    allowed = {"embedding": drift, **DRIFTS}
 
-    def drifts(layers: Collection[str], using: Ranges) -> Drift:
+    def drifts(layers: Collection[str], using: Ranges) -> dict[str, float]:
         found = outputs(insert_qdq(model, graph, layers, using), spec, held_back)
-        return drift_of(exact, found)
+        changes = differences(exact, found)
+        return {name: float(change.mean()) for name, change in changes.items()}
+
+    def share(found: Mapping[str, float]) -> float:
+        return max(value / allowed[name] for name, value in found.items())
 
     with progress() as bar:
         task = bar.add_task("layers", total=len(graph.layers))
@@ -108,17 +100,16 @@ def choose(
         for name in graph.layers:
             alone[name] = drifts([name], widest)
             bar.advance(task)
-    worst_first = sorted(graph.layers, key=lambda name: -alone[name].share(drift))
+    worst_first = sorted(graph.layers, key=lambda name: -share(alone[name]))
     for count in range(len(worst_first)):
         kept = [name for name in graph.layers if name not in worst_first[:count]]
         together = drifts(kept, widest)
-        if together.share(drift) <= 1:
+        if share(together) <= 1:
             break
     else:
         raise UserError(
-            f"In 8 bits every layer of {spec.name} turns its embeddings by more than {drift:g}"
-            + (f", or moves its landmarks by more than {LANDMARKS:g}" if spec.one_pass else "")
-            + ": keep the float encoder."
+            f"In 8 bits every layer of {spec.name} turns its embeddings by more than {drift:g}, or "
+            "changes what else it gives by too much: keep the float encoder."
         )
     sensitive = worst_first[:count]
     layers = tuple(_without_short_runs(graph, kept))
@@ -126,33 +117,24 @@ def choose(
         raise UserError(f"{spec.name} has too few layers for 8 bits: keep the float encoder.")
     by_method = {name: ranges(collected, name) for name in METHODS}
     found = {name: drifts(layers, using) for name, using in by_method.items()}
-    method = min(found, key=lambda name: found[name].share(drift))
+    method = min(found, key=lambda name: share(found[name]))
     report = {
         "drift_asked_for": drift,
-        "drift_of_each_layer_alone": {name: one.embedding for name, one in alone.items()},
+        "drift_of_each_layer_alone": {name: one["embedding"] for name, one in alone.items()},
         "left_in_float_as_sensitive": sensitive,
         "left_in_float_between": [n for n in kept if n not in layers],
-        "drift_of_the_others": together.embedding,
-        "drift_by_method": {name: one.embedding for name, one in found.items()},
+        "drift_of_the_others": together["embedding"],
+        "drift_by_method": {name: one["embedding"] for name, one in found.items()},
         "method": method,
         "layers_in_8_bits": len(layers),
         "layers": len(graph.layers),
     }
     if spec.one_pass:
-        report |= {
-            "landmarks_asked_for": LANDMARKS,
-            "landmarks_of_each_layer_alone": {name: one.landmarks for name, one in alone.items()},
-            "landmarks_of_the_others": together.landmarks,
-            "landmarks_by_method": {name: one.landmarks for name, one in found.items()},
-        }
+        report["drifts_asked_for"] = DRIFTS
+        report["drifts_of_the_others"] = together
+        report["drifts_by_method"] = found
+        report["drifts_of_each_layer_alone"] = alone
     return Choice(layers, method, report), by_method[method]
-
-
-def drift_of(exact: Mapping[str, np.ndarray], found: Mapping[str, np.ndarray]) -> Drift:
-    """The drift between two encoders' outputs of the same hands, (N, …) by name."""
-    changes = differences(exact, found)
-    landmarks = changes.get("landmarks", np.zeros(1))
-    return Drift(float(changes["embedding"].mean()), float(landmarks.mean()))
 
 
 def _without_short_runs(graph: FloatGraph, kept: Collection[str]) -> list[str]:

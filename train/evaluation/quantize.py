@@ -151,8 +151,8 @@ def lines(report: dict[str, Any]) -> list[str]:
         f"Drift (1 − cosine) by how ranges are found: {methods}; taken: {choice['method']}.",
         f"{size['float_bytes'] / 1e6:.1f} → {size['int8_bytes'] / 1e6:.1f} MB.",
     ]
-    if "landmarks_by_method" in choice:
-        moved = choice["landmarks_by_method"][choice["method"]]
+    if "drifts_by_method" in choice:
+        moved = choice["drifts_by_method"][choice["method"]]["landmarks"]
         said.insert(2, f"Landmarks drift by {100 * moved:.2f} % of the crop's width.")
     for count, one in report["latency"].items():
         ratio, low, high = one["times_as_fast"]

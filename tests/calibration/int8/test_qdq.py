@@ -14,15 +14,16 @@ import pytest
 from onnx import TensorProto, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+from calibration.int8.crops import HandCrops
 from calibration.int8.graph import FloatGraph
 from calibration.int8.qdq import insert_qdq
-from calibration.int8.quantize import cosines, embeddings, histograms, ranges
+from calibration.int8.quantize import cosines, histograms, outputs, ranges
 from engines import cpu
 from engines.encoder import ENCODERS
 from engines.onnx_file import load_encoder, save_encoder
 from engines.onnx_runtime import session as onnx_session
 from engines.onnx_runtime.encoder import OnnxEncoder
-from engines.spec import preprocess
+from engines.spec import EncoderSpec, preprocess
 from tests.calibration.int8.int8_files import CONVOLUTIONS, HANDS, SPEC, drawn
 
 VERSION = tuple(int(part) for part in version("onnxruntime").split(".")[:2])
@@ -30,6 +31,10 @@ VERSION = tuple(int(part) for part in version("onnxruntime").split(".")[:2])
 
 def constants(model: onnx.ModelProto) -> dict[str, np.ndarray]:
     return {w.name: numpy_helper.to_array(w) for w in model.graph.initializer}
+
+
+def embeddings(model: onnx.ModelProto, spec: EncoderSpec, hands: HandCrops) -> np.ndarray:
+    return outputs(model, spec, hands)["embedding"]
 
 
 def executed(model: onnx.ModelProto, folder: Path) -> Counter[str]:
