@@ -74,7 +74,7 @@ class Encoder(Protocol):
     def look(self, crops: np.ndarray, turns: np.ndarray) -> HandOutputs:
         """Find landmarks, presence and side of N hands, and embed them, in one pass.
 
-        Only one-pass encoders can; the arguments are those of `encode`.
+        Only one-pass encoders can. Arguments and UserError are those of `encode`.
         """
         ...
 

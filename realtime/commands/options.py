@@ -50,7 +50,7 @@ def engine_option(parser: argparse.ArgumentParser) -> None:
         "--engine",
         default=Settings.engine,
         metavar="auto|onnx|onnx:cuda|FILE.plan|triton://…",
-        help="what runs the encoder (%(default)s)",
+        help="what runs the encoder and the networks that find hands (%(default)s)",
     )
 
 

@@ -16,7 +16,7 @@ from engines.files import write_file
 from realtime.gallery.reference import Reference, ReferenceRecord, other_side
 from realtime.hands.detector import cut_hand, encoder_inputs
 
-VERSION = 1  # of the cache; another one is computed anew
+VERSION = 2  # of the cache and of how hands are cut; another one is computed anew
 BATCH = 16  # references encoded at once: enough to be quick, few enough for a small memory
 
 Key = tuple[str, str]  # a reference's id and its content's digest

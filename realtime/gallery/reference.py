@@ -119,8 +119,8 @@ class ReferenceRecord:
 def make_reference(frame_image: np.ndarray, hand: Hand, label: str) -> Reference:
     """Make a reference of a hand.
 
-    Its picture is twice as wide as the hand's square and moved by whole pixels, so the crop cut
-    from it is the crop cut from the frame.
+    Its picture is twice as wide as the hand's square and moved by whole pixels, so a crop cut
+    from it shows what it would show of the frame.
 
     Args:
         frame_image: uint8 (H, W, 3) BGR, unmirrored.

@@ -125,8 +125,9 @@ def _fetch() -> None:
             f"elsewhere with `{BY_HAND}` and pass that file with --hand-model."
         )
     tell(
-        "First start: fetching MediaPipe's hand-landmark networks (Apache-2.0, 36 MB) out of its "
-        f"0.10.21 wheel with pip, once; they stay in {cached_path().parent}."
+        "First use of --detector mediapipe: fetching MediaPipe's hand-landmark networks "
+        "(Apache-2.0, 36 MB) out of its 0.10.21 wheel with pip, once; they stay in "
+        f"{cached_path().parent}."
     )
     with tempfile.TemporaryDirectory() as folder:
         _pip_download(Path(folder))

@@ -9,8 +9,8 @@ import numpy as np
 
 from realtime.types import Square
 
-SEARCH_S = 0.33  # most seconds until a change is searched, while a hand is tracked
-LONGEST_S = 2.0  # most seconds without one, whatever the picture shows
+SEARCH_S = 0.33  # most seconds until a change is searched; without a hand, between searches
+LONGEST_S = 2.0  # most seconds between searches while a hand is tracked
 SAMPLES = 80  # pixels that are compared along the picture's longer side
 LEVELS = 20  # of 255; a pixel that differs by less is noise
 FEWEST = 6  # changed pixels; the smallest hands that are found cover about 36

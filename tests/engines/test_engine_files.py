@@ -10,7 +10,7 @@ import onnx
 import pytest
 
 from engines import files as atomic
-from engines.encoder import ENCODERS, encoder_path, engine_kind, open_encoder
+from engines.encoder import ENCODERS, MODELS, encoder_path, engine_kind, open_encoder
 from engines.errors import UserError
 from engines.onnx_file import save_encoder
 from engines.onnx_runtime.encoder import OnnxEncoder
@@ -160,3 +160,11 @@ def test_an_engine_that_is_none_is_told() -> None:
 )
 def test_what_an_engines_name_stands_for(name: str, kind: tuple[str, str]) -> None:
     assert engine_kind(name) == kind
+
+
+@pytest.mark.parametrize("file", sorted(MODELS.glob("*.onnx")), ids=lambda file: file.name)
+def test_shipped_files_name_no_folder_of_the_machine_that_made_them(file: Path) -> None:
+    model = onnx.load(file)
+    graph = model.graph
+    for part in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info):
+        assert not part.metadata_props and not part.doc_string

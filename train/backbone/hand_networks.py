@@ -9,6 +9,7 @@ model bundle; the weights are the files' own half-precision ones, widened when a
 from __future__ import annotations
 
 import hashlib
+import sys
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -264,5 +265,8 @@ def convert(bundle: Path, folder: Path = MODELS) -> list[Path]:
 
 
 if __name__ == "__main__":
-    for file in convert(hand_model()):
-        print(file)
+    try:
+        for file in convert(hand_model()):
+            print(file)
+    except UserError as error:
+        sys.exit(f"error: {error}")

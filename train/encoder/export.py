@@ -67,7 +67,9 @@ def export(checkpoint: Path, out: Path, name: str) -> tuple[str, float]:
             verbose=False,
         )
     assert program is not None
-    graph = store_half_precision(program.model_proto, exactly=isinstance(loaded, SiameseNetwork))
+    graph = store_half_precision(
+        without_traces(program.model_proto), exactly=isinstance(loaded, SiameseNetwork)
+    )
     with explain_errors(f"{out} can't be written"), replace_path(out) as trial:
         mark = save_encoder(graph, spec, trial)
         difference = measure_difference(model, spec, trial)
@@ -83,6 +85,15 @@ def export(checkpoint: Path, out: Path, name: str) -> tuple[str, float]:
 def encoder_spec(config: ModelConfig, name: str) -> EncoderSpec:
     """Describe this project's encoder."""
     return EncoderSpec(name, ("crop", "turn"), config.dim, crop_size=config.crop_size)
+
+
+def without_traces(model):  # type: ignore[no-untyped-def]
+    """Drop what the exporter notes of where each node comes from: this machine's paths."""
+    graph = model.graph
+    for part in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    return model
 
 
 def store_half_precision(model, exactly: bool = False):  # type: ignore[no-untyped-def]

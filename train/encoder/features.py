@@ -283,8 +283,8 @@ def _damage_error(path: Path) -> UserError:
 
 def _save(path: Path, write: Callable[[BinaryIO], None]) -> None:
     remedy = (
-        "Features take about 12 kB per picture and view: make room, or name another folder with "
-        "--features."
+        "Features take about 12 kB per picture, view and side: make room, or name another folder "
+        "with --features."
     )
     with explain_errors(f"{path} can't be written", remedy):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -200,7 +200,7 @@ def test_first_start_offline(pip: Path, cache: Path, tmp_path: Path) -> None:
     run = run_py(*options, cwd=tmp_path, env=environment(PIP_DOES="offline"))
     assert run.returncode == 1 and run.stdout == ""
     news, sentence = said(run)
-    assert news.startswith("First start: fetching")
+    assert news.startswith("First use of --detector mediapipe: fetching")
     assert sentence.startswith("error: pip could not fetch the hand model (No matching")
     assert len(asked(pip)) == 1 and left_in(cache) == []
 
