@@ -19,7 +19,7 @@ FEWEST = 6  # changed pixels; the smallest hands that are found cover about 36
 class SearchTimer:
     """Says in which frames of a video the palm network has to look for new hands.
 
-    A hand that comes into view changes pixels outside the hands that are tracked already. What
+    A hand that comes into view changes pixels outside the tracked hands and their arms. What
     changes slowly adds up, since a frame is compared with the one that was searched last.
     """
 
@@ -50,17 +50,25 @@ class SearchTimer:
         self._searched, self._shape, self._searched_s = _sample(image).copy(), image.shape, time_s
 
     def _has_changed(self, image: np.ndarray, squares: Sequence[Square]) -> bool:
-        """Whether enough pixels outside the squares differ from the frame searched last."""
+        """Whether enough pixels beside the tracked hands differ from the frame searched last."""
         assert self._searched is not None
         difference = np.abs(_sample(image).astype(np.int16) - self._searched).max(axis=2)
         changed = difference > LEVELS
+        if int(changed.sum()) < FEWEST:
+            return False
         step = _step(image)
+        rows, columns = (np.arange(count)[:, None] * step for count in changed.shape)
         for square in squares:
-            half = square.width / 2
-            x0, y0 = (max(math.ceil((at - half) / step), 0) for at in (square.x, square.y))
-            x1, y1 = (max(math.ceil((at + half) / step), 0) for at in (square.x, square.y))
-            changed[y0:y1, x0:x1] = False
+            changed &= ~_covers(square, columns.T, rows)
         return int(changed.sum()) >= FEWEST
+
+
+def _covers(square: Square, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Whether pixels are in a hand's square or below it, seen from the hand: where its arm is."""
+    cos, sin = math.cos(square.angle), math.sin(square.angle)
+    across = np.abs((x - square.x) * cos + (y - square.y) * sin)
+    down = (y - square.y) * cos - (x - square.x) * sin
+    return (across < square.width / 2) & (down > -square.width / 2)
 
 
 def _step(image: np.ndarray) -> int:

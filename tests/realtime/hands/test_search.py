@@ -58,6 +58,14 @@ def test_changes_of_a_tracked_hand_and_noise_do_not_count(timer: SearchTimer) ->
     assert not timer.is_due((WALL + noise).astype(np.uint8), SEARCH_S, [HAND])
 
 
+def test_the_arm_of_a_tracked_hand_does_not_count(timer: SearchTimer) -> None:
+    """Which is below the hand as the hand itself is turned: here to the left and down."""
+    leaning = Square(400.0, 150.0, 120.0, 0.6)
+    assert not timer.is_due(with_patch(240, 350, 40), SEARCH_S, [leaning])
+    for x, y in ((480, 350), (400, 10), (250, 100)):
+        assert timer.is_due(with_patch(x, y, 40), SEARCH_S, [leaning])
+
+
 def test_slow_changes_add_up(timer: SearchTimer) -> None:
     for step in range(1, 5):
         frame = with_patch(500, 200, 60, levels=step * LEVELS // 2)
