@@ -1,4 +1,4 @@
-"""From a checkpoint to a plan in one command, its ONNX file left beside it."""
+"""From a checkpoint to plans of both networks in one command, its ONNX file left beside them."""
 
 from __future__ import annotations
 
@@ -44,6 +44,7 @@ def test_a_checkpoint_becomes_a_plan(tmp_path: Path, monkeypatch, capsys) -> Non
     assert spec.name == "mine-1" and load(Path("e.plan")).fingerprint == mark
     names = ["e.onnx", "e.plan", "e.plan.json", "palm.plan", "palm.plan.json", "small.pt"]
     assert sorted(p.name for p in tmp_path.iterdir()) == names
+    assert [load(Path(f"{name}.plan")).role for name in ("e", "palm")] == ["hand pass", "palm"]
     assert capsys.readouterr().out == ""
 
     # Another encoder's file isn't written over: a gallery may belong to it.
