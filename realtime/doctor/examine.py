@@ -142,7 +142,7 @@ def _encoder(name: str, engine: str) -> Finding:
             return Finding("encoder", False, f"{what}, not calibrated", advice)
         far = load(path, encoder.fingerprint).far
         speed = _milliseconds(encoder)
-    found = f"{what} on {encoder.engine}, calibrated at {far:g}, {speed} per hand"
+    found = f"{what} on {encoder.engine}, calibrated at {far:g}, {speed}"
     return Finding("encoder", True, found)
 
 
@@ -157,5 +157,5 @@ def _milliseconds(encoder: Encoder) -> str:
         else:
             encoder.encode(*hand)
         times.append(time.perf_counter() - began)
-    what = " with its landmarks" if encoder.spec.one_pass else ""
-    return f"{1000 * float(np.median(times[10:])):.1f} ms{what}"
+    included = ", landmarks included" if encoder.spec.one_pass else ""
+    return f"{1000 * float(np.median(times[10:])):.1f} ms per hand{included}"

@@ -8,6 +8,7 @@ the encoder is a one-pass encoder, it is the hand network, and the hands come wi
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -157,14 +158,18 @@ class EngineDetector:
 
 def _detection(outputs: HandOutputs, i: int, square: Square, crop: np.ndarray) -> Detection:
     """The hand network's outputs for crop i → a detection in the picture."""
-    cos, sin = np.cos(square.angle), np.sin(square.angle)
-    turn = np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]])
-    points = (outputs.landmarks[i] - (HAND.size / 2, HAND.size / 2, 0)) * (square.width / HAND.size)
-    placed = points * (1, 1, DEPTH) @ turn + (square.x, square.y, 0)
+    cos, sin = math.cos(square.angle), math.sin(square.angle)
+    turn = np.array([[cos, sin], [-sin, cos]], np.float32)
+    scale = square.width / HAND.size
+    placed = (outputs.landmarks[i] - np.float32(HAND.size / 2)) * np.float32(scale)
+    placed[:, :2] = placed[:, :2] @ turn + np.array((square.x, square.y), np.float32)
+    placed[:, 2] = outputs.landmarks[i, :, 2] * np.float32(scale * DEPTH)
+    world = outputs.world_landmarks[i].copy()
+    world[:, :2] = world[:, :2] @ turn
     right, embedding = float(outputs.right[i]), outputs.embedding[i]
     return Detection(
-        placed.astype(np.float32),
-        (outputs.world_landmarks[i] @ turn).astype(np.float32),
+        placed,
+        world,
         "right" if right > 0.5 else "left",
         max(right, 1 - right),
         Look(square, crop, embedding) if len(embedding) else None,

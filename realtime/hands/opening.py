@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import cv2
+
 from engines.encoder import HAND_FILE, PALM_FILE, Encoder, open_hand_networks
 from engines.errors import UserError
 from engines.files import explain_errors
@@ -26,7 +28,7 @@ def open_detector(
     mirror_hands: bool = True,
     model: str | None = None,
 ) -> Detector:
-    """Open a detector.
+    """Open a detector, and have OpenCV use one thread in this process.
 
     Args:
         kind: One of DETECTORS.
@@ -41,6 +43,9 @@ def open_detector(
     Raises:
         UserError: There is no such detector, or a network can't be opened.
     """
+    # Pictures are small here: with two threads, OpenCV's cut of a crop takes 0.55 ms of processor
+    # time instead of 0.16, because the other thread spins.
+    cv2.setNumThreads(1)
     one_pass = encoder is not None and encoder.spec.one_pass
     size = HAND.size if encoder is None else encoder.spec.crop_size
     mirror = mirror_hands and not one_pass

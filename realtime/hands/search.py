@@ -9,7 +9,7 @@ import numpy as np
 
 from realtime.types import Square
 
-SEARCH_S = 0.4  # least seconds between searches for another hand while one is tracked
+SEARCH_S = 0.33  # most seconds until a change is searched, while a hand is tracked
 LONGEST_S = 2.0  # most seconds without one, whatever the picture shows
 SAMPLES = 80  # pixels that are compared along the picture's longer side
 LEVELS = 20  # of 255; a pixel that differs by less is noise
@@ -27,6 +27,7 @@ class SearchTimer:
         self._searched: np.ndarray | None = None  # every n-th pixel of that frame
         self._shape: tuple[int, ...] = ()
         self._searched_s = 0.0
+        self._seen_s = 0.0
 
     def is_due(self, image: np.ndarray, time_s: float, squares: Sequence[Square]) -> bool:
         """Whether to search a frame.
@@ -36,10 +37,11 @@ class SearchTimer:
             time_s: time of the frame, seconds.
             squares: of the hands that are tracked.
         """
-        since = time_s - self._searched_s
+        since, frame_s = time_s - self._searched_s, time_s - self._seen_s
+        self._seen_s = time_s
         if image.shape != self._shape or not 0 <= since < (LONGEST_S if squares else SEARCH_S):
             return True
-        if squares and since < SEARCH_S:
+        if squares and since + frame_s < SEARCH_S:  # the next frame is still soon enough
             return False
         return self._has_changed(image, squares)
 

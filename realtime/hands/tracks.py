@@ -82,6 +82,8 @@ def _locate(detection: Detection) -> tuple[np.ndarray, float]:
 
 def _drop_doubles(detections: list[Detection]) -> list[Detection]:
     """Drop detections that lie on a more confident one: the same hand, found twice."""
+    if len(detections) < 2:
+        return detections
     kept: list[Detection] = []
     for detection in sorted(detections, key=lambda d: -d.score):
         centre, size = _locate(detection)

@@ -33,13 +33,15 @@ class Matcher:
         sides: tuple[str, ...] | None = None,
     ) -> None:
         self._spec = spec
-        self._embeddings = embeddings
         rows: dict[str, list[int]] = {}  # not numpy's strings: they lose a NUL at the end
         for row, label in enumerate(labels):
             rows.setdefault(label, []).append(row)
         self._labels = sorted(rows)
-        self._columns = [np.array(rows[label]) for label in self._labels]
-        self._sides = None if sides is None else np.array(sides)
+        # References in the order of their labels, and where each label's begin.
+        order = [row for label in self._labels for row in rows[label]]
+        self._embeddings = embeddings[order]
+        self._starts = np.cumsum([0, *(len(rows[label]) for label in self._labels[:-1])])
+        self._sides = None if sides is None else np.array([sides[row] for row in order])
         self.calibration = calibration
 
     def match(self, embeddings: np.ndarray, sides: Sequence[str] = ()) -> list[Match]:
@@ -54,7 +56,7 @@ class Matcher:
         scores = similarity(self._spec, embeddings, self._embeddings)  # (N, R)
         if self._sides is not None:
             scores[np.array(sides)[:, None] != self._sides[None, :]] = -np.inf
-        by_label = np.stack([scores[:, c].max(axis=1) for c in self._columns], axis=1)  # (N, L)
+        by_label = np.maximum.reduceat(scores, self._starts, axis=1)  # (N, L)
         return [self._decide(row) for row in by_label]
 
     def _decide(self, scores: np.ndarray) -> Match:

@@ -9,6 +9,7 @@ landmarks. A small head, the only part that is trained, turns that into a unit e
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -53,29 +54,39 @@ class ModelConfig:
         return dataclasses.asdict(self)
 
 
-def sample_at(maps: Tensor, points: Tensor) -> Tensor:
+def sample_at(maps: Sequence[Tensor], points: Tensor) -> list[Tensor]:
     """Sample feature maps bilinearly.
 
     The same as grid_sample with padding_mode="border" and align_corners=False, but as a product
     with tent functions, in operators that every runtime has.
 
     Args:
-        maps: (N, C, H, W).
+        maps: (N, C, H, W) each.
         points: (N, P, 2), x and y in map widths and heights, 0…1; points outside are moved to the
             border.
 
     Returns:
-        (N, P, C).
+        (N, P, C) for each map.
     """
-    height, width = maps.shape[2:]
-    size = torch.tensor([width, height], dtype=maps.dtype, device=maps.device)
+    tents: dict[tuple[int, int], Tensor] = {}  # maps of one size share them
+    samples = []
+    for each in maps:
+        height, width = each.shape[2:]
+        if (height, width) not in tents:
+            tents[height, width] = _tents(points, height, width)
+        samples.append(tents[height, width] @ each.flatten(2).transpose(1, 2))
+    return samples
+
+
+def _tents(points: Tensor, height: int, width: int) -> Tensor:
+    """The weights, (N, P, H·W), of a map's places in the samples at (N, P, 2)."""
+    size = torch.tensor([width, height], dtype=points.dtype, device=points.device)
     at = torch.minimum((points * size - 0.5).clamp(min=0.0), size - 1.0)  # (N, P, 2)
-    columns = torch.arange(width, dtype=maps.dtype, device=maps.device)
-    rows = torch.arange(height, dtype=maps.dtype, device=maps.device)
+    columns = torch.arange(width, dtype=points.dtype, device=points.device)
+    rows = torch.arange(height, dtype=points.dtype, device=points.device)
     across = (1.0 - (at[..., :1] - columns).abs()).clamp(min=0.0)  # (N, P, W)
     down = (1.0 - (at[..., 1:] - rows).abs()).clamp(min=0.0)  # (N, P, H)
-    tents = (down[..., :, None] * across[..., None, :]).flatten(2)  # (N, P, H·W)
-    return tents @ maps.flatten(2).transpose(1, 2)
+    return (down[..., :, None] * across[..., None, :]).flatten(2)
 
 
 class HandFeatures(nn.Module):
@@ -100,7 +111,7 @@ class HandFeatures(nn.Module):
                 maps.append(x)
         found = self.backbone.predict_landmarks(x.mean(dim=(2, 3)))
         at = found.landmarks[..., :2] / INPUT_SIZE
-        parts = [sample_at(each, at).flatten(1) for each in maps]
+        parts = [samples.flatten(1) for samples in sample_at(maps, at)]
         return found, torch.cat([*parts, self.geometry(turn_upright(found.world, turn))], 1)
 
     def geometry(self, world_landmarks: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ ANGLES = [0.0, 0.3, math.pi / 2, 2.0, math.pi, -0.7, -math.pi / 2]
 def hand(angle: float = 0.0, centre: tuple[float, float] = (120.0, 100.0), name: str = "Victory"):
     """float32 (21, 3) pixels: a hand whose wrist → knuckles is turned clockwise by `angle`."""
     points = joints(GESTURES[name]).astype(float) * 500
-    middle = points[PALM_JOINTS].mean(axis=0)
+    middle = points[list(PALM_JOINTS)].mean(axis=0)
     points = turned(points - middle, angle, (0.0, 0.0)) + (*centre, 0.0)
     return points.astype(np.float32)
 
@@ -162,7 +162,7 @@ def test_the_square_points_from_the_wrist_to_the_knuckles(angle: float) -> None:
 def test_the_square_is_twice_the_palm_and_shifted_up() -> None:
     points = np.zeros((21, 3), np.float32)
     points[:, 0] = 100
-    points[PALM_JOINTS, 1] = np.linspace(
+    points[list(PALM_JOINTS), 1] = np.linspace(
         200, 140, len(PALM_JOINTS)
     )  # a thin hand, wrist at the bottom
     points[[4, 8, 12, 16, 20], 1] = 20  # fingertips don't count

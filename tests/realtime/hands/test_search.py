@@ -34,9 +34,21 @@ def test_what_stays_as_it_is_is_not_searched_again(timer: SearchTimer) -> None:
 
 def test_a_change_is_searched_at_the_next_turn(timer: SearchTimer) -> None:
     entering = with_patch(500, 200, 60)
-    assert not timer.is_due(entering, SEARCH_S / 2, [HAND]), "not while the last turn is so recent"
+    assert not timer.is_due(entering, SEARCH_S / 3, [HAND]), "not while the last turn is so recent"
     assert timer.is_due(entering, SEARCH_S, [HAND])
     assert timer.is_due(entering, 0.01, []), "at once, where no hand is tracked"
+
+
+@pytest.mark.parametrize(("fps", "between"), [(30, 9), (15, 4), (6, 1), (2, 1)])
+def test_no_change_waits_longer_than_that(fps: int, between: int) -> None:
+    """Slow sources are searched in each frame, fast ones in every few."""
+    timer, searched = SearchTimer(), []
+    for index in range(4 * between + 1):
+        frame = with_patch(500, 200, 60, levels=200 * (index % 2))
+        if timer.is_due(frame, index / fps, [HAND]) or not index:
+            timer.searched(with_patch(500, 200, 60, levels=100), index / fps)
+            searched.append(index)
+    assert searched == [between * turn for turn in range(5)]
 
 
 def test_changes_of_a_tracked_hand_and_noise_do_not_count(timer: SearchTimer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from engines.errors import UserError
 from realtime.drawn.hand import HandLook, draw_hand
 from realtime.drawn.pose import GESTURES, joints, mirror, view_rotation
 from realtime.drawn.random_hand import random_shape
+from realtime.hands.opening import open_detector
 from realtime.measuring.evaluate import (
     EvaluationReport,
     calibrate,
@@ -27,6 +29,7 @@ from realtime.measuring.evaluate import (
 from realtime.measuring.folder import embed_folder
 from realtime.picture_files import write_picture
 
+engine = functools.partial(open_detector, "engine", video=False)
 SHOWN = ["Open hand", "Point", "Victory", "L", "Thumb up", "Call me"]
 
 
@@ -86,9 +89,9 @@ def test_a_share_counts_among_those_it_is_of() -> None:
     assert metrics.share(scores, hits, among).value == pytest.approx(1 / 3)
 
 
-def test_six_gestures_of_two_people(two_people: Path, encoder: Encoder, hand_model_path) -> None:
+def test_six_gestures_of_two_people(two_people: Path, encoder: Encoder) -> None:
     shipped = load(calibration_path(ENCODERS["landmarks"]), encoder.fingerprint)
-    report = evaluate(two_people, None, encoder, hand_model_path, calibration=shipped)
+    report = evaluate(two_people, None, encoder, engine, calibration=shipped)
     assert (report.pictures, report.subjects, report.labels) == (18, 2, 6)
     assert report.not_found == {}
     assert modes(report) == {"within a person", "across people"}
@@ -111,9 +114,9 @@ def test_six_gestures_of_two_people(two_people: Path, encoder: Encoder, hand_mod
     assert told["not_found"] == 0 and set(told["figures"]) == set(report.rows)
 
 
-def test_unmirrored_left_hands_are_not_right_ones(two_people, encoder, hand_model_path) -> None:
+def test_unmirrored_left_hands_are_not_right_ones(two_people, encoder) -> None:
     seen = {
-        mirror: embed_folder(two_people, [encoder], hand_model_path, mirror, SHOWN[:1])
+        mirror: embed_folder(two_people, [encoder], engine, mirror, SHOWN[:1])
         for mirror in (True, False)
     }
     assert list(seen[True].sides) == ["right", "right", "left", "left"]
@@ -122,29 +125,29 @@ def test_unmirrored_left_hands_are_not_right_ones(two_people, encoder, hand_mode
     assert alike[True][0, 1] == pytest.approx(alike[False][0, 1], abs=1e-6)
 
 
-def test_references_of_other_people(two_people, tmp_path, encoder, hand_model_path) -> None:
+def test_references_of_other_people(two_people, tmp_path, encoder) -> None:
     for label in SHOWN[:4]:
         draw(tmp_path, 3, label, 1)
     guess = default_calibration(
         "cosine", encoder.fingerprint
     )  # without a rate there is nothing to check
-    report = evaluate(two_people, tmp_path, encoder, hand_model_path, calibration=guess)
+    report = evaluate(two_people, tmp_path, encoder, engine, calibration=guess)
     assert modes(report) == {"across people"} and report.pictures == 18
     assert "calibrated" not in str(report.rows)
     assert report.left_out == ["across people, one-shot accuracy, 5-way: nobody shows five labels"]
     assert report.rows["across people: one-shot accuracy, all labels"]["landmarks-1"].value > 0.9
 
 
-def test_labels_that_are_not_asked_for_do_not_count(two_people, encoder, hand_model_path) -> None:
-    report = evaluate(two_people, None, encoder, hand_model_path, only=SHOWN[3:5])
+def test_labels_that_are_not_asked_for_do_not_count(two_people, encoder) -> None:
+    report = evaluate(two_people, None, encoder, engine, only=SHOWN[3:5])
     assert (report.pictures, report.subjects, report.labels) == (4, 1, 2)
     assert modes(report) == {"within a person"}
     assert "across people, all figures: the pictures show too few people" in words(report)
     with pytest.raises(UserError, match="no pictures .* in folders named nothing"):
-        evaluate(two_people, None, encoder, hand_model_path, only=["nothing"])
+        evaluate(two_people, None, encoder, engine, only=["nothing"])
 
 
-def test_too_little_for_any_figure(tmp_path, encoder, hand_model_path, capsys) -> None:
+def test_too_little_for_any_figure(tmp_path, encoder, capsys) -> None:
     draw(tmp_path, 1, "Point", 2)
     write_picture(
         tmp_path / "person 1" / "Point" / "wall.png", np.full((120, 160, 3), 90, np.uint8)
@@ -152,25 +155,25 @@ def test_too_little_for_any_figure(tmp_path, encoder, hand_model_path, capsys) -
     nothing = tmp_path / "person 1" / "Nothing"
     nothing.mkdir()
     (nothing / "broken.png").write_bytes(b"no picture")
-    report = evaluate(tmp_path, None, encoder, hand_model_path)
+    report = evaluate(tmp_path, None, encoder, engine)
     assert report.rows == {} and report.pictures == 4 and report.labels == 2
     assert report.not_found == {"Nothing": 1, "Point": 1}
     assert [x.split(",")[0] for x in report.left_out] == ["within a person", "across people"]
     assert "broken.png" in capsys.readouterr().err.replace("\n", "")
     assert json.loads(json.dumps(report.to_json()))["not_found"] == 2
     with pytest.raises(UserError, match="outside any label's folder"):
-        evaluate(tmp_path / "person 1" / "Point", None, encoder, hand_model_path)
+        evaluate(tmp_path / "person 1" / "Point", None, encoder, engine)
 
 
-def test_calibrate_wants_more_than_a_few_pictures(two_people, encoder, hand_model_path) -> None:
+def test_calibrate_wants_more_than_a_few_pictures(two_people, encoder) -> None:
     with pytest.raises(UserError, match="at least 100 pictures .* more than 10 gestures"):
-        calibrate([two_people], encoder, lambda: hand_model_path, 0.1)
+        calibrate([two_people], encoder, engine, 0.1)
 
 
-def test_pictures_without_a_hand_stay_out(tmp_path, encoder, hand_model_path) -> None:
+def test_pictures_without_a_hand_stay_out(tmp_path, encoder) -> None:
     draw(tmp_path, 1, "Victory", 1)
     write_picture(tmp_path / "person 1" / "Victory" / "wall.png", np.zeros((120, 160, 3), np.uint8))
-    hands = embed_folder(tmp_path, [encoder], hand_model_path)
+    hands = embed_folder(tmp_path, [encoder], engine)
     assert list(hands.found) == [True, False] and list(hands.sides) == ["right", ""]
     assert np.isnan(hands.embeddings[0][1]).all() and np.isnan(hands.boxes[1]).all()
     data = label_embeddings(hands, 0)

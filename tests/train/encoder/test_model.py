@@ -72,12 +72,12 @@ def test_maps_are_read_as_grid_sample_reads_them(height, width):
     points = torch.cat([inside, around, far, rim.expand(3, -1, -1)], 1)
     grid = (points * 2 - 1)[:, :, None]
     expected = functional.grid_sample(maps, grid, padding_mode="border", align_corners=False)
-    assert torch.allclose(sample_at(maps, points), expected[..., 0].transpose(1, 2), atol=1e-5)
+    assert torch.allclose(sample_at([maps], points)[0], expected[..., 0].transpose(1, 2), atol=1e-5)
 
 
 def test_a_maps_pixel_is_read_at_its_centre_x_before_y():
     maps = torch.arange(12.0).view(1, 1, 3, 4)
-    assert sample_at(maps, torch.tensor([[[2.5 / 4, 1.5 / 3]]])).item() == pytest.approx(6.0)
+    assert sample_at([maps], torch.tensor([[[2.5 / 4, 1.5 / 3]]]))[0].item() == pytest.approx(6.0)
 
 
 def test_geometry_is_what_the_landmark_baseline_reads():

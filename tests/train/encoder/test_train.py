@@ -576,4 +576,4 @@ def test_a_place_that_cannot_be_written_is_told(untrained: GestureEncoder, tmp_p
 
 def test_the_default_encoder_takes_little_room(tmp_path: Path) -> None:
     save_checkpoint(GestureEncoder(ModelConfig()), {}, tmp_path / "encoder.pt")
-    assert (tmp_path / "encoder.pt").stat().st_size <= 8e6
+    assert (tmp_path / "encoder.pt").stat().st_size <= 9e6
