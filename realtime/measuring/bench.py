@@ -183,7 +183,8 @@ def summarise(scene: str, samples: Mapping[str, Samples], seed: int = 0) -> Scen
     """Make the tables of a scene.
 
     Frames are told apart by how many hands are in view, which is what bare MediaPipe finds in
-    them, or without it our own loop.
+    them, or without it our own loop. Numbers that fewer than TURN frames show are left out, but
+    for the commonest.
 
     Args:
         scene: The scene's name.
@@ -192,7 +193,8 @@ def summarise(scene: str, samples: Mapping[str, Samples], seed: int = 0) -> Scen
     """
     in_view = samples.get(BARE_TWO, samples[OURS]).found
     rows, comparisons = [], []
-    for hands in np.unique(in_view).tolist():
+    numbers, frames = np.unique(in_view, return_counts=True)
+    for hands in numbers[frames >= min(TURN, frames.max())].tolist():
         at = in_view == hands
         rows += [_row(name, hands, each, at) for name, each in samples.items()]
         comparisons += [

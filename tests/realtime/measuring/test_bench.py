@@ -136,6 +136,20 @@ def test_rows_tell_the_numbers_of_hands_apart() -> None:
     assert {row.in_view for row in ours_alone.rows} == {0, 1} and ours_alone.comparisons == ()
 
 
+def test_a_number_of_hands_that_few_frames_show_is_left_out() -> None:
+    samples = drawn_samples(4)
+    found = samples[BARE_TWO].found
+    found[:] = 1
+    found[3, 7] = 2
+    assert {row.in_view for row in summarise("drawn", samples).rows} == {1}
+    few = {
+        name: Samples(each.found[:, :3], each.processor_ms[:, :3], each.wall_ms[:, :3], {})
+        for name, each in samples.items()
+    }
+    few[BARE_TWO].found[:] = [0, 2, 2]
+    assert {row.in_view for row in summarise("few", few).rows} == {2}
+
+
 def test_a_gate_holds_where_both_times_are_within_it() -> None:
     def steady(ours: float, ours_wall: float) -> dict[str, Samples]:
         def one(processor: float, wall: float) -> Samples:
