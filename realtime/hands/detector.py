@@ -255,8 +255,7 @@ def encoder_inputs(hands: list[Hand]) -> EncoderInputs:
         np.stack([hand.crop for hand in hands]),
         np.stack([crop_landmarks(h.landmarks, h.square, h.mirrored) for h in hands]),
         np.stack([canonical_world(h.world_landmarks, h.mirrored) for h in hands]),
-        turns_of([hand.square for hand in hands])
-        * np.array([(1.0, -1.0 if hand.mirrored else 1.0) for hand in hands], np.float32),
+        turns_of([-hand.square.angle if hand.mirrored else hand.square.angle for hand in hands]),
     )
 
 

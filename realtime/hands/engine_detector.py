@@ -132,7 +132,7 @@ class EngineDetector:
         with self._timed("cut"):
             crops = np.stack([cut(image, square, HAND.size, mirror=False) for square in squares])
         with self._timed("pass"):
-            outputs = self._network.look(crops, turns_of(squares))
+            outputs = self._network.look(crops, turns_of([square.angle for square in squares]))
         return [
             _detection(outputs, i, square, crops[i])
             for i, square in enumerate(squares)

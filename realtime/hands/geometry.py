@@ -110,9 +110,15 @@ def canonical_world(world_landmarks: np.ndarray, mirror: bool) -> np.ndarray:
     return world_landmarks * np.array([-1.0 if mirror else 1.0, 1.0, 1.0], np.float32)
 
 
-def turns_of(squares: Sequence[Square]) -> np.ndarray:
-    """Cosine and sine of the squares' angles, float32 (N, 2), as a one-pass encoder takes them."""
-    angles = np.array([square.angle for square in squares])
+def turns_of(angles: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Compute turns as a one-pass encoder takes them.
+
+    Args:
+        angles: (N,) radians by which crops' up is turned clockwise from the camera's.
+
+    Returns:
+        float32 (N, 2), cosine and sine.
+    """
     return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
 
 

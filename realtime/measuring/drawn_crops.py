@@ -37,4 +37,5 @@ def drawn_crops(count: int, size: int, seed: int = 0) -> EncoderInputs:
         crops.append(cut(picture, square, size, False))
         landmarks.append(crop_landmarks(seen, square, False))
         worlds.append((points - points.mean(axis=0)).astype(np.float32))
-    return EncoderInputs(np.stack(crops), np.stack(landmarks), np.stack(worlds), turns_of(squares))
+    turns = turns_of([square.angle for square in squares])
+    return EncoderInputs(np.stack(crops), np.stack(landmarks), np.stack(worlds), turns)

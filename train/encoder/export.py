@@ -17,6 +17,7 @@ from engines.errors import UserError
 from engines.files import explain_errors, replace_path
 from engines.onnx_file import save_encoder
 from engines.spec import EncoderSpec, input_shapes, preprocess
+from realtime.hands.geometry import turns_of
 from train.encoder.checkpoint import load_checkpoint
 from train.encoder.model import ModelConfig, Pass
 from train.siamese.live import LiveSiamese, siamese_spec
@@ -143,7 +144,7 @@ def measure_difference(model: nn.Module, spec: EncoderSpec, path: Path) -> float
         points = rng.random((count, 21, 3), np.float32)
         world = rng.normal(0.0, 0.05, (count, 21, 3)).astype(np.float32)
         angles = rng.uniform(-np.pi, np.pi, count)
-        turns = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+        turns = turns_of(angles)
         inputs = preprocess(spec, crops, points, world, turns)
         with torch.inference_mode():
             given = model(*(torch.from_numpy(inputs[name]) for name in spec.inputs))

@@ -21,6 +21,7 @@ from rich.progress import Progress
 from engines.errors import UserError
 from engines.files import explain_errors, replace_file
 from engines.say import console
+from realtime.hands.geometry import turns_of
 from train.backbone.backbone import FEATURES as WIDTH
 from train.backbone.backbone import Backbone
 from train.encoder.model import FEATURES, HandFeatures
@@ -212,7 +213,7 @@ def detect(
     """
     shown = [show_as(side, crop, angle) for crop, angle in zip(crops, angles, strict=True)]
     small = np.stack([centre_crop(crop, size) for crop, _ in shown])
-    features, presence, right = _encode(network, small, _turns([angle for _, angle in shown]))
+    features, presence, right = _encode(network, small, turns_of([angle for _, angle in shown]))
     as_shown = right > 0 if side == "right" else right <= 0
     return features, (presence > MIN_PRESENCE) & as_shown
 
@@ -220,10 +221,6 @@ def detect(
 def show_as(side: str, crop: np.ndarray, angle: float) -> tuple[np.ndarray, float]:
     """Show a right hand's crop (S, S, 3) and its angle as a hand of either side."""
     return (crop, angle) if side == "right" else (np.ascontiguousarray(crop[:, ::-1]), -angle)
-
-
-def _turns(angles: Sequence[float]) -> np.ndarray:
-    return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
 
 
 def _load_view(data: Prepared, view: int, seed: int, size: int, side: str) -> Iterator[Inputs]:
@@ -239,7 +236,7 @@ def _load_view(data: Prepared, view: int, seed: int, size: int, side: str) -> It
         for start in range(0, len(data), BATCH):
             hands = list(pool.map(load, range(start, min(start + BATCH, len(data)))))
             crops, angles = zip(*hands, strict=True)
-            yield np.stack(crops), _turns(angles)
+            yield np.stack(crops), turns_of(angles)
 
 
 def _encode(

@@ -107,10 +107,6 @@ class Prepared(Bundle):
         assert image is not None  # the checksum of the .npz covers these bytes
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
-    def turns(self) -> np.ndarray:
-        """Cosine and sine of the angles, float32 (N, 2), as a one-pass encoder takes them."""
-        return np.stack([np.cos(self.angles), np.sin(self.angles)], axis=1)
-
     def where(self, mask: np.ndarray) -> Prepared:
         """Return the hands where the mask, bool (N,), is true."""
         sizes = np.diff(self.offsets)

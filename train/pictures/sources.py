@@ -14,6 +14,7 @@ from engines.encoder import EncoderInputs
 from engines.errors import UserError
 from engines.say import console, warn
 from realtime.hands.detector import Detector, cut_hand, encoder_inputs
+from realtime.hands.geometry import turns_of
 from realtime.measuring.evaluate import subjects_and_labels
 from realtime.measuring.folder import NO_HAND, scan
 from realtime.picture_files import list_pictures
@@ -72,7 +73,7 @@ def open_prepared(data: Prepared, crop_size: int) -> HandSource:
             crop = centre_crop(data.crop(row), crop_size)
             crops[i] = np.rint(crop.transpose(1, 2, 0) * 255)
         points, world = data.landmarks[rows], data.world_landmarks[rows]
-        inputs = EncoderInputs(crops, points, world, data.turns()[rows])
+        inputs = EncoderInputs(crops, points, world, turns_of(data.angles[rows]))
         return HandCrops(*inputs, labels[rows], data.subjects[rows], names[rows])
 
     return HandSource(labels, data.subjects, names, fetch)

@@ -63,7 +63,7 @@ def test_a_one_pass_encoder_has_each_reference_as_either_hand(
     for view, one in ((kept, side), (kept.mirror(), {"left": "right", "right": "left"}[side])):
         square = upright_square(view.landmarks)
         crop = cut(view.picture, square, CROP, mirror=False)
-        expected = OnePass().encode(crop[None], np.zeros(0), np.zeros(0), turns_of([square]))
+        expected = OnePass().encode(crop[None], np.zeros(0), np.zeros(0), turns_of([square.angle]))
         row = index.embeddings[index.sides.index(one)]
         np.testing.assert_allclose(row, expected[0], atol=1e-6)
     assert not np.allclose(index.embeddings[0], index.embeddings[1], atol=1e-3)

@@ -83,7 +83,7 @@ def test_a_hand_has_the_embedding_of_its_own_crop(encoder: OnnxEncoder, side: st
     hand = seen(encoder, picture)
     assert hand.side == side and not hand.mirrored and hand.embedding is not None
     assert np.array_equal(hand.crop, cut(picture, hand.square, HAND.size, mirror=False))
-    again = encoder.look(hand.crop[None], turns_of([hand.square]))
+    again = encoder.look(hand.crop[None], turns_of([hand.square.angle]))
     np.testing.assert_allclose(hand.embedding, again.embedding[0], atol=1e-5)
 
 

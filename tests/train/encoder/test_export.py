@@ -137,7 +137,7 @@ def test_the_live_loop_sees_what_pytorch_and_the_file_give(default: Path, export
             (seen,) = detector.detections(picture)
             (hand,) = detector.detect(Frame(picture, 0, 0.0))
         assert seen.look is not None and hand.embedding is not None and hand.side == side
-        turns = turns_of([seen.look.square])
+        turns = turns_of([seen.look.square.angle])
         crops = cut(picture, seen.look.square, INPUT_SIZE, mirror=False)[None]
         assert np.array_equal(crops[0], hand.crop) and not hand.mirrored
         ways = [in_pytorch(default, crops, turns), in_widths(encoder.look(crops, turns))]

@@ -14,6 +14,7 @@ pytest.importorskip("torch", reason="training needs requirements-train.txt")
 import torch
 
 from engines.errors import UserError
+from realtime.hands.geometry import turns_of
 from train.backbone.backbone import FEATURES as WIDTH
 from train.backbone.backbone import INPUT_SIZE, Backbone, load_backbone
 from train.encoder import features
@@ -125,7 +126,7 @@ def test_each_row_is_its_own_hand_also_where_sets_take_turns(data, trained, firs
     assert len(state(folder)) == 3 * VIEWS
     network = HandFeatures(trained).eval()
     for i in range(len(data)):
-        inputs = centre_crop(data.crop(i), SIZE), data.turns()[i]
+        inputs = centre_crop(data.crop(i), SIZE), turns_of(data.angles)[i]
         with torch.inference_mode():
             _, features = network(*(torch.from_numpy(part)[None] for part in inputs))
         alone = features[0].numpy()

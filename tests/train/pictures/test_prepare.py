@@ -19,7 +19,7 @@ import pytest
 from engines.errors import UserError
 from realtime.hands import opening
 from realtime.hands.detector import Detector, detect_picture
-from realtime.hands.geometry import crop_landmarks, cut, upright_square
+from realtime.hands.geometry import crop_landmarks, cut, turns_of, upright_square
 from realtime.hands.opening import networks_mark, open_detector
 from realtime.measuring.folder import NO_HAND
 from realtime.picture_files import read_picture
@@ -144,7 +144,7 @@ def test_the_file_holds_what_the_live_loop_would_see(drawn, prepared) -> None:
     assert list(hands.labels) == [gesture for gesture, _ in SHOWN.values()]
     assert list(arrays(prepared)["side"]) == [side for _, side in SHOWN.values()]
     assert hands.landmarks.dtype == hands.world_landmarks.dtype == np.float32
-    assert hands.angles.dtype == hands.turns().dtype == np.float32
+    assert hands.angles.dtype == turns_of(hands.angles).dtype == np.float32
     inner = round(STORED_SIZE / MARGIN)
     edge = (STORED_SIZE - inner) // 2
     with engine() as detector:
@@ -166,7 +166,7 @@ def test_the_file_holds_what_the_live_loop_would_see(drawn, prepared) -> None:
             assert np.allclose(hands.world_landmarks[i], world, atol=1e-3)
             assert hands.angles[i] == pytest.approx(-square.angle if mirror else square.angle)
             turn = [np.cos(hands.angles[i]), np.sin(hands.angles[i])]
-            assert np.allclose(hands.turns()[i], turn, atol=1e-6)
+            assert np.allclose(turns_of(hands.angles)[i], turn, atol=1e-6)
 
 
 def test_left_hands_are_seen_as_right_ones(tmp_path) -> None:
