@@ -52,7 +52,7 @@ HOMES = {
     "tensorrt_rtx": {"engines/tensorrt/runtimes.py"},
     "pycuda": {"engines/tensorrt/cuda_buffers.py"},
     "tritonclient": {"engines/triton/encoder.py"},
-    "mediapipe": {"realtime/hands/detector.py"},
+    "mediapipe": {"realtime/hands/mediapipe_detector.py"},
     "pygame": {"realtime/views/window.py"},
     "matplotlib": {"train/reports/plots.py"},
     "markdown_it": {"train/reports/report.py"},

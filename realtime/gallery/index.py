@@ -14,7 +14,7 @@ import numpy as np
 from engines.encoder import Encoder
 from engines.files import write_file
 from realtime.gallery.reference import Reference, ReferenceRecord, other_side
-from realtime.hands.detector import cut_hand, encoder_inputs
+from realtime.hands.cutting import cut_hand, encoder_inputs
 
 VERSION = 2  # of the cache and of how hands are cut; another one is computed anew
 BATCH = 16  # references encoded at once: enough to be quick, few enough for a small memory

@@ -16,7 +16,8 @@ from contextlib import contextmanager
 import numpy as np
 
 from engines.hand_networks import HAND, HandNetwork, HandOutputs, PalmNetwork
-from realtime.hands.detector import STILL_LOOKS, cut_hands
+from realtime.hands.cutting import cut_hands
+from realtime.hands.detector import STILL_LOOKS
 from realtime.hands.geometry import bounding_box, cut, turns_of, upright_square
 from realtime.hands.palms import box_overlap, decode, in_picture, letterbox, palm_square, suppress
 from realtime.hands.search import SearchTimer

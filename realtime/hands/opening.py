@@ -11,8 +11,9 @@ from engines.encoder import HAND_FILE, PALM_FILE, Encoder, open_hand_networks
 from engines.errors import UserError
 from engines.files import explain_errors
 from engines.hand_networks import HAND
-from realtime.hands.detector import Detector, HandDetector
+from realtime.hands.detector import Detector
 from realtime.hands.engine_detector import EngineDetector
+from realtime.hands.mediapipe_detector import HandDetector
 from realtime.hands.model import hand_model
 from realtime.hands.package import check_package
 

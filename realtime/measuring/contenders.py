@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from engines.errors import UserError
-from realtime.hands.detector import open_bare, run_landmarker
+from realtime.hands.mediapipe_detector import open_bare, run_landmarker
 from realtime.hands.model import hand_model
 from realtime.live.opening import open_session
 from realtime.live.session import Session

@@ -16,7 +16,8 @@ from engines.encoder import Encoder
 from engines.errors import UserError
 from engines.files import explain_errors, replace_file
 from engines.say import console, warn
-from realtime.hands.detector import Detector, cut_hand, detect_picture, encoder_inputs
+from realtime.hands.cutting import cut_hand, encoder_inputs
+from realtime.hands.detector import Detector, detect_picture
 from realtime.hands.geometry import bounding_box
 from realtime.picture_files import list_pictures, read_picture
 from realtime.types import Detection

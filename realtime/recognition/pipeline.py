@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 
 from engines.encoder import Encoder
-from realtime.hands.detector import Detector, embed_hands
+from realtime.hands.cutting import embed_hands
+from realtime.hands.detector import Detector
 from realtime.recognition.match import Matcher
 from realtime.recognition.smooth import Smoother
 from realtime.types import Frame, FrameResult, GestureEvent, Hand, Match

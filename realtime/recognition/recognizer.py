@@ -14,7 +14,8 @@ from engines.encoder import Encoder, encoder_path, open_encoder
 from engines.errors import UserError
 from engines.say import warn
 from realtime.gallery.gallery import Gallery
-from realtime.hands.detector import Detector, cut_hand, embed_hands
+from realtime.hands.cutting import cut_hand, embed_hands
+from realtime.hands.detector import Detector
 from realtime.hands.opening import open_detector
 from realtime.recognition.match import Matcher
 from realtime.recognition.pipeline import Pipeline

@@ -13,7 +13,8 @@ from calibration.int8.crops import HandCrops
 from engines.encoder import EncoderInputs
 from engines.errors import UserError
 from engines.say import console, warn
-from realtime.hands.detector import Detector, cut_hand, encoder_inputs
+from realtime.hands.cutting import cut_hand, encoder_inputs
+from realtime.hands.detector import Detector
 from realtime.hands.geometry import turns_of
 from realtime.measuring.evaluate import subjects_and_labels
 from realtime.measuring.folder import NO_HAND, scan

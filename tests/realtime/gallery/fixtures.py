@@ -14,7 +14,7 @@ import pytest
 from engines.hand_networks import HandOutputs
 from engines.spec import EncoderSpec
 from realtime.gallery.gallery import Reference, make_reference
-from realtime.hands.detector import cut_hand
+from realtime.hands.cutting import cut_hand
 from realtime.types import Detection, Hand
 from tests.cli import PATIENCE_S
 

@@ -13,7 +13,7 @@ from engines.encoder import ENCODERS, open_encoder
 from engines.errors import UserError
 from realtime.gallery import reference as gallery_reference
 from realtime.gallery.gallery import Gallery, make_reference
-from realtime.hands.detector import cut_hand
+from realtime.hands.cutting import cut_hand
 from realtime.hands.geometry import canonical_world, upright_square
 from tests.realtime.gallery.fixtures import (
     CROP,

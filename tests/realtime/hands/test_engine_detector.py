@@ -16,9 +16,11 @@ from engines.encoder import HAND_FILE, PALM_FILE
 from engines.hand_networks import PALM, HandOutputs
 from engines.onnx_runtime.network import OnnxHandNetwork, OnnxNetwork
 from realtime.drawn.pose import GESTURES
-from realtime.hands.detector import HandDetector, detect_picture, encoder_inputs
+from realtime.hands.cutting import encoder_inputs
+from realtime.hands.detector import detect_picture
 from realtime.hands.engine_detector import EngineDetector
 from realtime.hands.geometry import upright_square
+from realtime.hands.mediapipe_detector import HandDetector
 from realtime.hands.search import LONGEST_S, SEARCH_S
 from realtime.sources.demo import DEMO_GESTURES, FPS, demo_image, demo_reference
 from realtime.types import Detection, Frame

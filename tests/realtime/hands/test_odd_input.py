@@ -18,7 +18,8 @@ from engines.encoder import Encoder, open_encoder
 from engines.errors import UserError
 from engines.hand_networks import HAND, PALM, ROLE_KEY, HandOutputs, NetworkSpec
 from engines.spec import EncoderSpec
-from realtime.hands.detector import Detector, embed_hands
+from realtime.hands.cutting import embed_hands
+from realtime.hands.detector import Detector
 from realtime.hands.opening import open_detector
 from realtime.sources.demo import FPS, demo_image
 from realtime.types import Frame

@@ -15,7 +15,8 @@ from engines.onnx_runtime.encoder import OnnxEncoder
 from engines.onnx_runtime.network import OnnxHandNetwork
 from realtime.drawn.pose import GESTURES
 from realtime.hands import detector as detecting
-from realtime.hands.detector import cut_hand, detect_picture, embed_hands, encoder_inputs
+from realtime.hands.cutting import cut_hand, embed_hands, encoder_inputs
+from realtime.hands.detector import detect_picture
 from realtime.hands.geometry import cut, turns_of, upright_square
 from realtime.hands.opening import open_detector
 from realtime.measuring.drawn_crops import drawn_crops

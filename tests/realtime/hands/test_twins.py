@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from realtime.gallery.gallery import Gallery, make_reference
-from realtime.hands.detector import HandDetector, cut_hand, detect_picture, encoder_inputs
+from realtime.hands.cutting import cut_hand, encoder_inputs
+from realtime.hands.detector import detect_picture
+from realtime.hands.mediapipe_detector import HandDetector
 from realtime.live.demo import teach
 from realtime.live.enrol import add_twin
 from realtime.recognition.recognizer import Recognizer

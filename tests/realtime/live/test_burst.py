@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from realtime.drawn.pose import GESTURES, joints
-from realtime.hands.detector import cut_hand
+from realtime.hands.cutting import cut_hand
 from realtime.hands.geometry import upright_square
 from realtime.live.burst import (
     BURST_S,

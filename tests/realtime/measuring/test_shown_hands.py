@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from realtime.hands.detector import cut_hand, encoder_inputs
+from realtime.hands.cutting import cut_hand, encoder_inputs
 from realtime.types import Detection
 from tests.cli import fine, hand_picture, main_py, write_png
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from realtime.hands.detector import detect_picture, embed_hands
+from realtime.hands.cutting import embed_hands
+from realtime.hands.detector import detect_picture
 from realtime.recognition.recognizer import Recognizer
 from realtime.settings import Settings
 from realtime.types import Frame, Hand

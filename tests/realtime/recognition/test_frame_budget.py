@@ -15,9 +15,10 @@ import cv2
 import numpy as np
 import pytest
 
-import realtime.hands.detector
+import realtime.hands.cutting
 import realtime.hands.geometry
-from realtime.hands.detector import HandDetector, encoder_inputs
+from realtime.hands.cutting import encoder_inputs
+from realtime.hands.mediapipe_detector import HandDetector
 from realtime.live.state import State
 from realtime.types import Frame, FrameResult
 from realtime.views.overlay import draw, make_strip
@@ -67,7 +68,7 @@ def test_the_square_of_a_hand_is_computed_once(
         calls.append(1)
         return realtime.hands.geometry.upright_square(landmarks)
 
-    monkeypatch.setattr(realtime.hands.detector, "upright_square", counted)
+    monkeypatch.setattr(realtime.hands.cutting, "upright_square", counted)
     with HandDetector(hand_model_path, video=False) as detector:
         hands = detector.detect(Frame(hand_picture("Victory"), 0, 0.0))
         encoder_inputs(hands)

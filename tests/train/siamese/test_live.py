@@ -23,7 +23,7 @@ from engines.encoder import open_encoder
 from engines.errors import UserError
 from engines.similarity import euclidean, similarity
 from engines.spec import NO_POINTS, EncoderSpec
-from realtime.hands.detector import embed_hands
+from realtime.hands.cutting import embed_hands
 from realtime.hands.geometry import cut, upright_square
 from realtime.hands.opening import open_detector
 from realtime.sources.demo import DEMO_GESTURES
