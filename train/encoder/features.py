@@ -7,30 +7,26 @@ VERSION, so that interrupted runs resume and other recipes reuse the features.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import torch
 from rich.progress import Progress
 
-from engines.errors import UserError
-from engines.files import explain_errors, replace_file
 from engines.say import console
 from realtime.hands.geometry import turns_of
 from train.backbone.backbone import FEATURES as WIDTH
 from train.backbone.backbone import Backbone
 from train.encoder.model import FEATURES, HandFeatures
+from train.encoder.stored import damage_error, hash_of, hash_weights, load_or_compute, save_whole
 from train.pictures.augment import augment, centre_crop
 from train.pictures.prepared import MARGIN, STORED_SIZE, Prepared
 from train.synthetic.pictures import draw_pictures
 from train.synthetic.samples import draw_classes
 
-VERSION = 2  # increase it when TAPS, the augmentation or the drawing change
 BATCH = 64
 CLASSES_AT_ONCE = 32  # synthetic gestures drawn before they are encoded
 MIN_PRESENCE = 1.4  # logit: 80 % that the crop shows a hand
@@ -95,9 +91,9 @@ def real_features(
         task = progress.add_task(f"features, {side} hands", total=views * len(data))
         for i, name in enumerate(names):
             one = data.where(order == i)
-            base = _hash(one.webp, one.angles, _weights(network), size)
+            base = hash_of(one.webp, one.angles, hash_weights(network), size)
             for view in range(views):
-                path = folder / f"{name}-{side}-view{view}-{_hash(base, seed if view else 0)}.npy"
+                path = folder / f"{name}-{side}-view{view}-{hash_of(base, seed if view else 0)}.npy"
 
                 def compute(one: Prepared = one, view: int = view) -> Iterator[np.ndarray]:
                     for batch in _load_view(one, view, seed, size, side):
@@ -106,7 +102,7 @@ def real_features(
 
                 if path.is_file():
                     progress.advance(task, len(one))
-                parts[view].append(_load_or_compute(path, (len(one), FEATURES), compute))
+                parts[view].append(load_or_compute(path, (len(one), FEATURES), compute))
     back = np.argsort(np.argsort(order, kind="stable"), kind="stable")
     return [_restore_order(view, back) for view in parts]
 
@@ -117,7 +113,7 @@ def pooled_features(data: Prepared, backbone: Backbone, size: int, folder: Path)
     Returns:
         float16 (N, 1152) of N prepared hands, without augmentation.
     """
-    key = _hash(data.webp, _weights(backbone), size)
+    key = hash_of(data.webp, hash_weights(backbone), size)
 
     def compute() -> Iterator[np.ndarray]:
         with _progress() as progress:
@@ -127,7 +123,7 @@ def pooled_features(data: Prepared, backbone: Backbone, size: int, folder: Path)
                     yield backbone.pool(_tensor(backbone, crops)).half().cpu().numpy()
                 progress.advance(task, len(crops))
 
-    return _load_or_compute(folder / f"pooled-{key}.npy", (len(data), WIDTH), compute)
+    return load_or_compute(folder / f"pooled-{key}.npy", (len(data), WIDTH), compute)
 
 
 def synthetic_features(
@@ -155,7 +151,7 @@ def synthetic_features(
         side: One of SIDES; left hands are the mirror images of right ones.
     """
     network = HandFeatures(backbone).eval()
-    key = _hash(f"{_weights(network)} {size} {classes} {per_class} {seed}")
+    key = hash_of(f"{hash_weights(network)} {size} {classes} {per_class} {seed}")
     path = folder / f"synthetic-{part}-{side}-{key}.npz"
     if not path.is_file():
         rng = np.random.default_rng([seed, part == "held_out"])
@@ -171,7 +167,7 @@ def synthetic_features(
                 labels.append((hands.samples.labels + start)[sure])
                 people.append((np.arange(len(sure)) % per_class)[sure])
                 progress.advance(task, len(sure))
-        _save(
+        save_whole(
             path,
             lambda file: np.savez(
                 file,
@@ -184,7 +180,7 @@ def synthetic_features(
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as stored:
             features, label, person = stored["features"], stored["label"], stored["person"]
     except Exception:  # zipfile, zlib and numpy raise a dozen types on damage
-        raise _damage_error(path) from None
+        raise damage_error(path) from None
     every = np.full(len(label), "synthetic")
     return Bank(
         [features],
@@ -259,63 +255,11 @@ def _tensor(network: torch.nn.Module, array: np.ndarray) -> torch.Tensor:
     return tensor.contiguous(memory_format=torch.channels_last) if array.ndim == 4 else tensor
 
 
-def _load_or_compute(
-    path: Path, shape: tuple[int, int], compute: Callable[[], Iterator[np.ndarray]]
-) -> np.ndarray:
-    """Load the float16 array of a file; compute and store it first if the file doesn't exist."""
-    if not path.is_file():
-        _save(path, lambda file: np.save(file, np.concatenate(list(compute()))))
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, EOFError, ValueError):
-        raise _damage_error(path) from None
-    if array.shape != shape:
-        raise _damage_error(path)
-    return array
-
-
-def _damage_error(path: Path) -> UserError:
-    return UserError(f"{path} is damaged: delete it, and the same command makes it again.")
-
-
-def _save(path: Path, write: Callable[[BinaryIO], None]) -> None:
-    remedy = (
-        "Features take about 12 kB per picture, view and side: make room, or name another folder "
-        "with --features."
-    )
-    with explain_errors(f"{path} can't be written", remedy):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replace_file(path) as file:
-            write(file)
-
-
 def _restore_order(parts: list[np.ndarray], back: np.ndarray) -> np.ndarray:
     """Concatenate arrays by set and put their rows into the order of the data."""
     if len(parts) == 1:
         return parts[0]
     return np.concatenate(parts)[back]
-
-
-def digest(data: Prepared, backbone: Backbone) -> str:
-    """Hash the data and the backbone that an encoder depends on."""
-    names = (data.sets, data.subjects, data.labels)
-    pictures = (data.webp, data.angles)
-    return _hash(*pictures, *names, _weights(backbone))
-
-
-def _weights(network: torch.nn.Module) -> str:
-    """Hash a network's weights."""
-    state = network.state_dict()
-    return _hash(*(state[name].cpu().numpy() for name in sorted(state)))
-
-
-def _hash(*parts: object) -> str:
-    """Hash arrays by their bytes and other values by their text, together with VERSION."""
-    total = hashlib.sha256(str(VERSION).encode())
-    for part in parts:
-        is_array = isinstance(part, np.ndarray)
-        total.update(np.ascontiguousarray(part).tobytes() if is_array else str(part).encode())
-    return total.hexdigest()[:16]
 
 
 def _progress() -> Progress:

@@ -28,9 +28,10 @@ from engines.say import tell
 from train.backbone.backbone import load_backbone
 from train.encoder.batches import BatchIndex, draw_batch, draw_pair_batch, index_hands
 from train.encoder.data import load_banks, load_data
-from train.encoder.features import SIDES, Bank, digest
+from train.encoder.features import SIDES, Bank
 from train.encoder.model import GestureEncoder, Head
 from train.encoder.recipes import Recipe
+from train.encoder.stored import digest
 from train.encoder.whitening import fit_whitening, whiten
 from train.runs.checkpoint import round_to_half, save_checkpoint
 from train.runs.folder import check_folder, claim_folder
