@@ -100,7 +100,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _print_invented(made: Agreement) -> None:
     print(
-        f"{made.source}: of {made.frames} without a hand, our own detector sees one in "
+        f"{made.source}: of {made.frames} pictures without a hand, our own detector sees one in "
         f"{made.ours}, MediaPipe's in {made.theirs}."
     )
 

@@ -25,13 +25,7 @@ from realtime.measuring.drawn_crops import drawn_crops
 from realtime.settings import Settings
 
 REQUIREMENTS = "requirements.txt"
-PACKAGES = {  # the release that is needed, where another won't do
-    "numpy": "",
-    "opencv-python": "",
-    "rich": "",
-    "platformdirs": "",
-    "pygame-ce": "",
-}
+PACKAGES = ("numpy", "opencv-python", "rich", "platformdirs", "pygame-ce")
 MEDIAPIPE = "--detector mediapipe"
 
 
@@ -42,8 +36,8 @@ def examine(encoder: str, engine: str, detector: str, model: str | None) -> Iter
     --engine, --detector and --hand-model.
     """
     yield _python()
-    for package, wanted in PACKAGES.items():
-        yield _package(package, wanted)
+    for package in PACKAGES:
+        yield _package(package)
     used = detector == "mediapipe"
     yield run_check("mediapipe", lambda: _mediapipe(used), REQUIREMENTS)
     yield from examine_machine(find_gpu())
@@ -61,7 +55,8 @@ def _python() -> Finding:
     return Finding("Python", ok, found, "" if ok else "install Python 3.10 or later")
 
 
-def _package(name: str, wanted: str) -> Finding:
+def _package(name: str, wanted: str = "") -> Finding:
+    """Whether a package is installed, in the release that is wanted if another won't do."""
     try:
         version = importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:

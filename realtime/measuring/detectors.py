@@ -74,7 +74,9 @@ def find_material(source: str, most: int) -> list[Film | Album]:
         count = min(most, len(paths))
         if count < 1:
             raise UserError(f"{source} holds no pictures, or --pictures asks for none.")
-        return [Album(path.name, tuple(paths[i * len(paths) // count] for i in range(count)))]
+        return [
+            Album(path.resolve().name, tuple(paths[i * len(paths) // count] for i in range(count)))
+        ]
     if not path.is_file():
         raise UserError(
             f"There is nothing named {source}: a video, a folder of pictures or demo is compared."

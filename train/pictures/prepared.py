@@ -140,9 +140,8 @@ def _load(path: Path) -> Prepared:
             form = int(file["version"]), float(file["margin"]), int(file["stored"])
             if form != (VERSION, MARGIN, STORED_SIZE):
                 raise UserError(
-                    f"{path} was written by another version of this program, with crops of "
-                    f"{form[2]} px instead of {STORED_SIZE}. Make it again with: python run.py "
-                    "prepare DIR… --out FILE.npz"
+                    f"{path} was written by another version of this program (format {form[0]}, "
+                    f"crops of {form[2]} px; expected {VERSION} and {STORED_SIZE}). {REMEDY}"
                 )
             subjects = np.char.add(np.char.add(file["set"], "/"), file["subject"])
             part = Prepared(

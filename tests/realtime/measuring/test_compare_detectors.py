@@ -332,12 +332,12 @@ def test_the_command_on_drawn_hands(folder: Path) -> None:
 @pytest.mark.usefixtures("hand_model_path")
 def test_invented_hands_are_counted(folder: Path) -> None:
     run = fine(main_py("compare-detectors", "walls", "--without-hands", cwd=folder))
-    said = "walls: of 3 without a hand, our own detector sees one in 0, MediaPipe's in 0."
+    said = "walls: of 3 pictures without a hand, our own detector sees one in 0, MediaPipe's in 0."
     assert run.stdout.strip() == said and "damaged.png can't be read" in run.stderr
     run = fine(
         main_py("compare-detectors", "hands", "--without-hands", "--pictures", "1", cwd=folder)
     )
-    assert "of 1 without a hand, our own detector sees one in 1" in run.stdout
+    assert "of 1 pictures without a hand, our own detector sees one in 1" in run.stdout
 
 
 @pytest.mark.parametrize(
