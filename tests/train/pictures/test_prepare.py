@@ -382,7 +382,8 @@ def test_files_that_are_not_what_prepare_writes(prepared, tmp_path) -> None:
     assert "another version" in refused({**data, "stored": np.array(160)})
     before = {name: data[name] for name in data if name != "angle"}  # as version 1 had it
     before |= {"version": np.array(1), "stored": np.array(200)}
-    assert "with crops of 200 px instead of 280. Make it again with" in refused(before)
+    said = refused(before)
+    assert "(format 1, crops of 200 px; expected 2 and 280). Make it with: python run.py" in said
     names = ("landmarks", "world_landmarks", "angle", "set", "subject", "label", "path")
     empty = {**data, **{name: data[name][:0] for name in names}}
     assert "holds no pictures" in refused(empty)
