@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from engines.errors import UserError
 from engines.hand_networks import HAND, PALM, PALM_PLAN, HandNetwork, HandOutputs, PalmNetwork
 from engines.say import warn, warn_once
-from engines.spec import EncoderSpec
+from engines.spec import EncoderInputs, EncoderSpec
 
 MODELS = Path(__file__).resolve().parent.parent / "models"
 
@@ -18,19 +18,6 @@ MODELS = Path(__file__).resolve().parent.parent / "models"
 ENCODERS = {"default": MODELS / "default.onnx", "landmarks": MODELS / "landmarks.onnx"}
 PALM_FILE, HAND_FILE = (MODELS / f"{spec.role}.onnx" for spec in (PALM, HAND))
 ENGINES = "auto, onnx, onnx:cuda and the like, FILE.plan or triton://HOST:PORT/MODEL"
-
-
-class EncoderInputs(NamedTuple):
-    """The arguments of Encoder.encode for N hands."""
-
-    crops: np.ndarray
-    landmarks: np.ndarray
-    world_landmarks: np.ndarray
-    turns: np.ndarray
-
-    def rows(self, rows: slice | np.ndarray) -> EncoderInputs:
-        """The same of some of the hands."""
-        return EncoderInputs(*(array[rows] for array in self))
 
 
 class Encoder(Protocol):
@@ -48,20 +35,8 @@ class Encoder(Protocol):
     engine: str
     engine_name: str
 
-    def encode(
-        self,
-        crops: np.ndarray,
-        landmarks: np.ndarray,
-        world_landmarks: np.ndarray,
-        turns: np.ndarray,
-    ) -> np.ndarray:
+    def encode(self, hands: EncoderInputs) -> np.ndarray:
         """Embed N hands. Only the arrays that the spec names as inputs are read.
-
-        Args:
-            crops: uint8 (N, S, S, 3) RGB, S the spec's crop_size.
-            landmarks: float32 (N, 21, 3), see `EncoderSpec`.
-            world_landmarks: float32 (N, 21, 3) metres, see `EncoderSpec`.
-            turns: float32 (N, 2), see `EncoderSpec`.
 
         Returns:
             Embeddings, float32 (N, D).
@@ -74,7 +49,7 @@ class Encoder(Protocol):
     def look(self, crops: np.ndarray, turns: np.ndarray) -> HandOutputs:
         """Find landmarks, presence and side of N hands, and embed them, in one pass.
 
-        Only one-pass encoders can. Arguments and UserError are those of `encode`.
+        Only one-pass encoders can. The arrays are those of `EncoderInputs`. Raises UserError.
         """
         ...
 

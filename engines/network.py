@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from engines.hand_networks import HandOutputs, Shapes
-from engines.spec import NO_POINTS, EncoderSpec, output_shapes, preprocess
+from engines.spec import NO_POINTS, EncoderInputs, EncoderSpec, output_shapes, preprocess
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -22,20 +22,14 @@ class NetworkEncoder(ABC):
 
     spec: EncoderSpec
 
-    def encode(
-        self,
-        crops: np.ndarray,
-        landmarks: np.ndarray,
-        world_landmarks: np.ndarray,
-        turns: np.ndarray,
-    ) -> np.ndarray:
+    def encode(self, hands: EncoderInputs) -> np.ndarray:
         """See Encoder.encode."""
-        inputs = preprocess(self.spec, crops, landmarks, world_landmarks, turns)
+        inputs = preprocess(self.spec, hands)
         return self._run(inputs, {"embedding": (self.spec.dim,)})["embedding"]
 
     def look(self, crops: np.ndarray, turns: np.ndarray) -> HandOutputs:
         """See Encoder.look."""
-        inputs = preprocess(self.spec, crops, *NO_POINTS, turns)
+        inputs = preprocess(self.spec, EncoderInputs(crops, *NO_POINTS, turns))
         return HandOutputs(**self._run(inputs, output_shapes(self.spec)))
 
     @abstractmethod

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -133,21 +133,28 @@ def output_shapes(spec: EncoderSpec) -> Shapes:
     return {"embedding": (spec.dim,), **(HAND.outputs if spec.one_pass else {})}
 
 
-def preprocess(
-    spec: EncoderSpec,
-    crops: np.ndarray,
-    landmarks: np.ndarray,
-    world_landmarks: np.ndarray,
-    turns: np.ndarray,
-) -> dict[str, np.ndarray]:
-    """Turn N hands into an encoder's ONNX inputs.
+class EncoderInputs(NamedTuple):
+    """N hands as an encoder is given them. An array that its spec doesn't name may be empty.
 
-    Args:
-        spec: the encoder's.
-        crops: uint8 (N, S, S, 3) RGB with S = spec.crop_size.
+    Attributes:
+        crops: uint8 (N, S, S, 3) RGB, S the spec's crop_size.
         landmarks: float32 (N, 21, 3), see `EncoderSpec`.
         world_landmarks: float32 (N, 21, 3) metres, see `EncoderSpec`.
         turns: float32 (N, 2), see `EncoderSpec`.
+    """
+
+    crops: np.ndarray
+    landmarks: np.ndarray
+    world_landmarks: np.ndarray
+    turns: np.ndarray
+
+    def rows(self, rows: slice | np.ndarray) -> EncoderInputs:
+        """The same of some of the hands."""
+        return EncoderInputs(*(array[rows] for array in self))
+
+
+def preprocess(spec: EncoderSpec, hands: EncoderInputs) -> dict[str, np.ndarray]:
+    """Turn N hands into an encoder's ONNX inputs.
 
     Returns:
         float32 arrays by input name, only those that the encoder reads.
@@ -155,6 +162,7 @@ def preprocess(
     Raises:
         UserError: if an array has another shape or type.
     """
+    crops, landmarks, world_landmarks, turns = hands
     inputs: dict[str, np.ndarray] = {}
     if "crop" in spec.inputs:
         size = spec.crop_size

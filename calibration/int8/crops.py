@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from engines.bundles import Bundle
-from engines.encoder import EncoderInputs
 from engines.errors import UserError
+from engines.spec import EncoderInputs
 
 FEWEST = 32  # least number of crops to measure ranges on
 

@@ -173,7 +173,7 @@ def histograms(
     with progress() as bar:
         task = bar.add_task("ranges", total=len(hands))
         for part in _batches(hands, BATCH):
-            inputs = preprocess(spec, *part.inputs())
+            inputs = preprocess(spec, part.inputs())
             values = dict(zip(inside, run(inside, inputs), strict=True))
             values |= {name: inputs[name] for name in graph.tensors() if name in given}
             with contextlib.redirect_stdout(io.StringIO()):  # it prints
@@ -201,7 +201,7 @@ def ranges(collected: Any, method: str) -> Ranges:
 def outputs(model: onnx.ModelProto, spec: EncoderSpec, hands: HandCrops) -> dict[str, np.ndarray]:
     """What a graph in memory gives for N hands, float32 (N, …) by name."""
     run, names = _open(model), list(output_shapes(spec))
-    parts = [run(names, preprocess(spec, *part.inputs())) for part in _batches(hands, 32)]
+    parts = [run(names, preprocess(spec, part.inputs())) for part in _batches(hands, 32)]
     return dict(zip(names, map(np.concatenate, zip(*parts, strict=True)), strict=True))
 
 

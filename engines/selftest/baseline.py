@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engines.encoder import PALM_FILE, EncoderInputs
+from engines.encoder import PALM_FILE
 from engines.finding import Finding, run_check
 from engines.hand_networks import PALM
 from engines.onnx_runtime.encoder import OnnxEncoder
@@ -19,7 +19,7 @@ from engines.onnx_runtime.providers import CPU
 from engines.selftest.limits import Limits
 from engines.selftest.outputs import Inputs, Network, all_outputs
 from engines.selftest.trials import Effort, run_trials
-from engines.spec import EncoderSpec, to_floats
+from engines.spec import EncoderInputs, EncoderSpec, to_floats
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from typing import TypeAlias, cast
 
 import numpy as np
 
-from engines.encoder import Encoder, EncoderInputs
+from engines.encoder import Encoder
 from engines.hand_networks import HAND, PALM, PalmNetwork
+from engines.spec import EncoderInputs
 
 Network: TypeAlias = Encoder | PalmNetwork
 Inputs: TypeAlias = (
@@ -40,7 +41,7 @@ def outputs_of(network: Network, inputs: Inputs) -> dict[str, np.ndarray]:
     encoder = cast(Encoder, network)
     if encoder.spec.one_pass:
         return vars(encoder.look(inputs.crops, inputs.turns))
-    return {"embedding": encoder.encode(*inputs)}
+    return {"embedding": encoder.encode(inputs)}
 
 
 def all_outputs(network: Network, inputs: Inputs, step: int) -> dict[str, np.ndarray]:

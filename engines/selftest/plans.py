@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from engines.encoder import PALM_FILE, Encoder, EncoderInputs
+from engines.encoder import PALM_FILE, Encoder
 from engines.files import explain_errors
 from engines.finding import Finding, run_check
 from engines.hand_networks import PalmNetwork
@@ -15,6 +15,7 @@ from engines.selftest.baseline import Baseline, try_engine
 from engines.selftest.limits import LIMITS
 from engines.selftest.machine import Gpu
 from engines.selftest.trials import Effort, run_trials
+from engines.spec import EncoderInputs
 from engines.tensorrt import sidecar
 from engines.tensorrt.build import RTX, BuildOptions, build
 from engines.tensorrt.plan_check import PALM_ONNX, Machine, check_plan, check_role

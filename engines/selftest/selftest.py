@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from engines.encoder import PALM_FILE, EncoderInputs
+from engines.encoder import PALM_FILE
 from engines.errors import UserError
 from engines.finding import Finding
 from engines.hand_networks import PALM_PLAN
@@ -25,6 +25,7 @@ from engines.selftest.machine import Gpu, examine_machine
 from engines.selftest.outputs import all_outputs
 from engines.selftest.plans import NO_GPU, try_build, try_plan
 from engines.selftest.trials import Effort
+from engines.spec import EncoderInputs
 from engines.tensorrt.runtimes import BUILDERS, find_installed
 
 NVIDIA = ("cuda", "tensorrt")  # providers of ONNX Runtime that need an NVIDIA GPU

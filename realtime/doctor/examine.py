@@ -150,7 +150,7 @@ def _milliseconds(encoder: Encoder) -> str:
         if encoder.spec.one_pass:
             encoder.look(hand.crops, hand.turns)
         else:
-            encoder.encode(*hand)
+            encoder.encode(hand)
         times.append(time.perf_counter() - began)
     included = ", landmarks included" if encoder.spec.one_pass else ""
     return f"{1000 * float(np.median(times[10:])):.1f} ms per hand{included}"

@@ -6,13 +6,14 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from engines.encoder import ENCODERS, EncoderInputs, encoder_path
+from engines.encoder import ENCODERS, encoder_path
 from engines.finding import Finding
 from engines.say import tell
 from engines.selftest import machine
 from engines.selftest.bug_report import collect_private, write
 from engines.selftest.selftest import examine_encoder, examine_plan
 from engines.selftest.trials import Effort
+from engines.spec import EncoderInputs
 from realtime.measuring.drawn_crops import drawn_crops
 from realtime.measuring.report import print_finding, print_table
 

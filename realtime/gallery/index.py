@@ -86,7 +86,7 @@ def embed(references: Sequence[Reference], encoder: Encoder, mirror_hands: bool)
     size = encoder.spec.crop_size
     mirror = mirror_hands and not encoder.spec.one_pass
     hands = [cut_hand(r.picture, r.detection(), size, mirror) for r in references]
-    return np.asarray(encoder.encode(*encoder_inputs(hands)), np.float32)
+    return np.asarray(encoder.encode(encoder_inputs(hands)), np.float32)
 
 
 def cache_name(encoder: Encoder, mirror_hands: bool) -> str:

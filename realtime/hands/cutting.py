@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from engines.encoder import Encoder, EncoderInputs
+from engines.encoder import Encoder
+from engines.spec import EncoderInputs
 from realtime.hands.geometry import (
     bounding_box,
     canonical_world,
@@ -74,7 +75,7 @@ def cut_hand(
 def embed_hands(encoder: Encoder, hands: list[Hand]) -> np.ndarray:
     """The embeddings, float32 (N, D), of N ≥ 1 hands that were found and cut for an encoder."""
     found = [hand.embedding for hand in hands if hand.embedding is not None]
-    return np.stack(found) if len(found) == len(hands) else encoder.encode(*encoder_inputs(hands))
+    return np.stack(found) if len(found) == len(hands) else encoder.encode(encoder_inputs(hands))
 
 
 def encoder_inputs(hands: list[Hand]) -> EncoderInputs:

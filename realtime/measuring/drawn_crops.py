@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from engines.encoder import EncoderInputs
+from engines.spec import EncoderInputs
 from realtime.drawn.hand import HandLook, draw_hand, project
 from realtime.drawn.pose import joints, view_rotation
 from realtime.drawn.random_hand import random_pose, random_shape

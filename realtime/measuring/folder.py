@@ -96,7 +96,7 @@ def embed_folder(
         for encoder, rows in zip(encoders, embeddings, strict=True):
             size = encoder.spec.crop_size
             hand = cut_hand(image, detection, size, mirror_hands, shown=shown)
-            rows[i] = encoder.encode(*encoder_inputs([hand]))[0]
+            rows[i] = encoder.encode(encoder_inputs([hand]))[0]
     names = [path.relative_to(folder).as_posix() for path in paths]
     return PictureHands(names, sides != "", sides, landmarks, world, boxes, embeddings)
 

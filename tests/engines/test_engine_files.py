@@ -14,7 +14,7 @@ from engines.encoder import ENCODERS, MODELS, encoder_path, engine_kind, open_en
 from engines.errors import UserError
 from engines.onnx_file import save_encoder
 from engines.onnx_runtime.encoder import OnnxEncoder
-from engines.spec import FINGERPRINT_KEY, SPEC_KEY, EncoderSpec, fingerprint
+from engines.spec import FINGERPRINT_KEY, SPEC_KEY, EncoderInputs, EncoderSpec, fingerprint
 from tests.engines.test_engines import DISTANCE, PICTURE, distance_model, hands, picture_model
 
 SHIPPED = ENCODERS["landmarks"]
@@ -128,13 +128,15 @@ def test_the_shipped_encoder_on_onnx_runtime() -> None:
         assert isinstance(encoder, OnnxEncoder) and len(encoder.fingerprint) == 64
     encoder = open_encoder("landmarks", "onnx")
     world, nothing = hands(5).world_landmarks, np.zeros(0)
-    together = encoder.encode(nothing, nothing, world, nothing)  # crops aren't its business
+    together = encoder.encode(
+        EncoderInputs(nothing, nothing, world, nothing)
+    )  # crops aren't its business
     assert together.shape == (5, encoder.spec.dim) and together.dtype == np.float32
     for n in range(5):
-        alone = encoder.encode(nothing, nothing, world[n : n + 1], nothing)
+        alone = encoder.encode(EncoderInputs(nothing, nothing, world[n : n + 1], nothing))
         np.testing.assert_allclose(alone[0], together[n], atol=1e-6)
     for one in (encoder, open_encoder("default")):
-        none = one.encode(*hands(0, one.spec.crop_size))
+        none = one.encode(hands(0, one.spec.crop_size))
         assert none.shape == (0, one.spec.dim) and none.dtype == np.float32
         one.close()
 

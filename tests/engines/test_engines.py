@@ -14,12 +14,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from engines.encoder import EncoderInputs, open_encoder
+from engines.encoder import open_encoder
 from engines.errors import UserError
 from engines.onnx_file import save_encoder
 from engines.onnx_runtime.encoder import OnnxEncoder
 from engines.similarity import similarity
-from engines.spec import EncoderSpec, preprocess
+from engines.spec import EncoderInputs, EncoderSpec, preprocess
 
 PICTURE = EncoderSpec(
     "picture-1",
@@ -119,7 +119,7 @@ def test_the_spec_comes_back_from_the_file(model, spec, tmp_path: Path) -> None:
 def test_an_encoder_of_pictures_and_landmarks_runs(tmp_path: Path) -> None:
     save_encoder(picture_model(), PICTURE, tmp_path / "e.onnx")
     crops, landmarks, world, turns = hands(3)
-    got = OnnxEncoder(tmp_path / "e.onnx").encode(crops, landmarks, world, turns)
+    got = OnnxEncoder(tmp_path / "e.onnx").encode(EncoderInputs(crops, landmarks, world, turns))
     assert got.shape == (3, 8) and got.dtype == np.float32
     for n in range(3):
         colour = [
@@ -139,7 +139,7 @@ def test_an_encoder_of_pictures_and_landmarks_runs(tmp_path: Path) -> None:
 def test_an_encoder_with_a_learned_distance_runs(tmp_path: Path) -> None:
     save_encoder(distance_model(), DISTANCE, tmp_path / "e.onnx")
     encoder = OnnxEncoder(tmp_path / "e.onnx")
-    a, b = encoder.encode(*hands(3)), encoder.encode(*hands(2))
+    a, b = encoder.encode(hands(3)), encoder.encode(hands(2))
     got = similarity(encoder.spec, a, b)
     assert got.shape == (3, 2) and got.dtype == np.float32
     for i in range(3):
@@ -178,7 +178,7 @@ def test_a_hopeless_distance_is_zero_without_a_warning() -> None:
 
 def test_preprocessing_pixel_by_pixel() -> None:
     crops, landmarks, world, turns = hands(2)
-    got = preprocess(PICTURE, crops, landmarks.astype(np.float64), world, turns)
+    got = preprocess(PICTURE, EncoderInputs(crops, landmarks.astype(np.float64), world, turns))
     assert set(got) == {"crop", "landmarks"}
     assert got["crop"].shape == (2, 3, 12, 12) and got["crop"].dtype == np.float32
     assert got["landmarks"].dtype == np.float32 and np.array_equal(got["landmarks"], landmarks)
@@ -186,7 +186,9 @@ def test_preprocessing_pixel_by_pixel() -> None:
         value = (int(crops[n, y, x, c]) / 255 - PICTURE.crop_mean[c]) / PICTURE.crop_std[c]
         assert abs(got["crop"][n, c, y, x] - value) < 1e-5
     nothing = np.zeros(())
-    assert list(preprocess(DISTANCE, nothing, nothing, world, nothing)) == ["world_landmarks"]
+    assert list(preprocess(DISTANCE, EncoderInputs(nothing, nothing, world, nothing))) == [
+        "world_landmarks"
+    ]
 
 
 CROPS, LANDMARKS, WORLD, TURNS = hands(2)
@@ -204,7 +206,7 @@ CROPS, LANDMARKS, WORLD, TURNS = hands(2)
 )
 def test_wrong_shapes_are_told(crops, landmarks, sentence) -> None:
     with pytest.raises(UserError, match=f"picture-1 takes .*{sentence}|{sentence}"):
-        preprocess(PICTURE, crops, landmarks, WORLD, TURNS)
+        preprocess(PICTURE, EncoderInputs(crops, landmarks, WORLD, TURNS))
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def test_a_one_pass_encoder_is_its_own_hand_network(one_pass: Path) -> None:
     batch = hands(3, SPEC.crop_size)
     found = network.look(batch.crops, batch.turns)
     assert found.landmarks.shape == (3, 21, 3) and found.presence.shape == (3,)
-    np.testing.assert_array_equal(found.embedding, encoder.encode(*batch))
+    np.testing.assert_array_equal(found.embedding, encoder.encode(batch))
     pictures = np.zeros((2, *PALM.input_shape), np.float32)
     assert {name: rows.shape for name, rows in palm.run(pictures).items()} == {
         "boxes": (2, 2016, 18),

@@ -14,7 +14,14 @@ from engines.errors import UserError
 from engines.hand_networks import HAND, HandOutputs
 from engines.onnx_file import load_encoder, save_encoder
 from engines.onnx_runtime.encoder import OnnxEncoder
-from engines.spec import NO_POINTS, EncoderSpec, input_shapes, output_shapes, preprocess
+from engines.spec import (
+    NO_POINTS,
+    EncoderInputs,
+    EncoderSpec,
+    input_shapes,
+    output_shapes,
+    preprocess,
+)
 from tests.engines.one_pass import SPEC, one_pass_model, save_one_pass
 from tests.engines.test_engines import PICTURE, hands
 
@@ -46,7 +53,7 @@ def test_the_spec_says_all_that_goes_in_and_out() -> None:
 
 
 def test_turns_are_what_the_encoder_is_given() -> None:
-    given = preprocess(SPEC, CROPS, *NO_POINTS, TURNS.astype(np.float64))
+    given = preprocess(SPEC, EncoderInputs(CROPS, *NO_POINTS, TURNS.astype(np.float64)))
     assert list(given) == ["crop", "turn"]
     assert given["turn"].dtype == np.float32 and np.array_equal(given["turn"], TURNS)
     assert given["crop"].shape == (2, 3, 224, 224)
@@ -57,8 +64,8 @@ def test_turns_are_what_the_encoder_is_given() -> None:
 )
 def test_turns_of_another_shape_are_told(encoder: OnnxEncoder, turns: np.ndarray) -> None:
     for run in (
-        lambda: preprocess(SPEC, CROPS, *NO_POINTS, turns),
-        lambda: encoder.encode(CROPS, *NO_POINTS, turns),
+        lambda: preprocess(SPEC, EncoderInputs(CROPS, *NO_POINTS, turns)),
+        lambda: encoder.encode(EncoderInputs(CROPS, *NO_POINTS, turns)),
         lambda: encoder.look(CROPS, turns),
     ):
         with pytest.raises(UserError) as caught:
@@ -75,7 +82,7 @@ def test_a_look_is_everything_of_the_pass(encoder: OnnxEncoder) -> None:
     for name, shape in output_shapes(SPEC).items():
         values = getattr(found, name)
         assert values.shape == (2, *shape) and values.dtype == np.float32
-    assert np.array_equal(found.embedding, encoder.encode(CROPS, *NO_POINTS, TURNS))
+    assert np.array_equal(found.embedding, encoder.encode(EncoderInputs(CROPS, *NO_POINTS, TURNS)))
     np.testing.assert_allclose(np.linalg.norm(found.embedding, axis=1), 1, atol=1e-5)
     other = encoder.look(CROPS, -TURNS)
     assert not np.allclose(other.embedding, found.embedding)  # it does read the turn

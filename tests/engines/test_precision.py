@@ -52,7 +52,7 @@ def test_the_default_encoder_gives_nearly_the_same_on_drawn_hands(cast, tmp_path
     single, half = OnnxEncoder(ENCODERS["default"]), OnnxEncoder(tmp_path / "half.onnx")
     assert half.spec == single.spec and half.fingerprint == single.fingerprint
     crops = drawn_crops(64, single.spec.crop_size)
-    a, b = single.encode(*crops), half.encode(*crops)
+    a, b = single.encode(crops), half.encode(crops)
     cosine = (a * b).sum(axis=1)  # both of unit norm
     np.testing.assert_allclose(np.linalg.norm(b, axis=1), 1.0, atol=1e-5)
     assert cosine.min() >= 0.999
@@ -73,7 +73,7 @@ def rounded(path: Path, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarra
 def test_rounded_at_every_step_it_is_nearly_the_same() -> None:
     single = OnnxEncoder(ENCODERS["default"])
     crops = drawn_crops(2, single.spec.crop_size)
-    found = rounded(ENCODERS["default"], preprocess(single.spec, *crops))
+    found = rounded(ENCODERS["default"], preprocess(single.spec, crops))
     changes = differences(outputs_of(single, crops), found)
     assert changes["embedding"].max() <= 1e-4
     assert "landmarks" not in changes or changes["landmarks"].max() <= LANDMARKS
@@ -144,7 +144,7 @@ def test_other_encoders(model, spec, tmp_path: Path) -> None:
     onnx.save(convert_to_fp16(onnx.load(tmp_path / "a.onnx")), tmp_path / "b.onnx")
     a, b = OnnxEncoder(tmp_path / "a.onnx"), OnnxEncoder(tmp_path / "b.onnx")
     assert b.fingerprint == mark
-    np.testing.assert_allclose(b.encode(*hands(5)), a.encode(*hands(5)), atol=5e-3)
+    np.testing.assert_allclose(b.encode(hands(5)), a.encode(hands(5)), atol=5e-3)
 
 
 def convolutions(weights: np.ndarray) -> onnx.ModelProto:

@@ -16,7 +16,7 @@ from engines.encoder import open_encoder
 from engines.errors import UserError
 from engines.files import explain_errors, replace_path
 from engines.onnx_file import save_encoder
-from engines.spec import EncoderSpec, input_shapes, preprocess
+from engines.spec import EncoderInputs, EncoderSpec, input_shapes, preprocess
 from realtime.hands.geometry import turns_of
 from train.encoder.checkpoint import load_checkpoint
 from train.encoder.model import ModelConfig, Pass
@@ -145,11 +145,12 @@ def measure_difference(model: nn.Module, spec: EncoderSpec, path: Path) -> float
         world = rng.normal(0.0, 0.05, (count, 21, 3)).astype(np.float32)
         angles = rng.uniform(-np.pi, np.pi, count)
         turns = turns_of(angles)
-        inputs = preprocess(spec, crops, points, world, turns)
+        hands = EncoderInputs(crops, points, world, turns)
+        inputs = preprocess(spec, hands)
         with torch.inference_mode():
             given = model(*(torch.from_numpy(inputs[name]) for name in spec.inputs))
         expected = given._asdict() if spec.one_pass else {"embedding": given}
-        found = {"embedding": encoder.encode(crops, points, world, turns)}
+        found = {"embedding": encoder.encode(hands)}
         if spec.one_pass:
             found |= vars(encoder.look(crops, turns))
         for name, values in expected.items():

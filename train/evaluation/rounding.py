@@ -15,13 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from calibration.int8.crops import choose_balanced
-from engines.encoder import EncoderInputs
 from engines.hand_networks import PALM
 from engines.onnx_file import load_network
 from engines.onnx_runtime.encoder import OnnxEncoder
 from engines.onnx_runtime.network import OnnxNetwork
 from engines.selftest.outputs import differences, outputs_of
-from engines.spec import preprocess, to_floats
+from engines.spec import EncoderInputs, preprocess, to_floats
 from engines.tensorrt.precision import convert_to_fp16
 from realtime.measuring.drawn_crops import drawn_crops
 from realtime.measuring.report import print_table
@@ -49,7 +48,7 @@ def measure(onnx: Path, hands: EncoderInputs) -> dict[str, np.ndarray]:
         pictures = to_floats(hands.crops)
         inputs, exact = {PALM.input_name: pictures}, OnnxNetwork(onnx, PALM).run(pictures)
     else:
-        inputs, exact = preprocess(spec, *hands), outputs_of(OnnxEncoder(onnx), hands)
+        inputs, exact = preprocess(spec, hands), outputs_of(OnnxEncoder(onnx), hands)
     found = ReferenceEvaluator(convert_to_fp16(model)).run(list(exact), dict(inputs))
     return differences(exact, dict(zip(exact, map(np.asarray, found), strict=True)))
 

@@ -10,9 +10,9 @@ import numpy as np
 from rich.progress import track
 
 from calibration.int8.crops import HandCrops
-from engines.encoder import EncoderInputs
 from engines.errors import UserError
 from engines.say import console, warn
+from engines.spec import EncoderInputs
 from realtime.hands.cutting import cut_hand, encoder_inputs
 from realtime.hands.detector import Detector
 from realtime.hands.geometry import turns_of

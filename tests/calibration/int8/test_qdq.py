@@ -120,7 +120,7 @@ def test_onnx_runtime_works_in_integers(small, graph, widest, tmp_path: Path) ->
 def test_integers_compute_what_the_graph_says(small, graph, widest) -> None:
     made = insert_qdq(small, graph, graph.layers, widest)
     few = HANDS.take(np.arange(3))
-    inputs = preprocess(SPEC, *few.inputs())
+    inputs = preprocess(SPEC, few.inputs())
     newer = onnx.version_converter.convert_version(made, 21)  # the oldest that onnx can evaluate
     [expected] = ReferenceEvaluator(newer).run(["embedding"], inputs)
     assert isinstance(expected, np.ndarray)
@@ -166,8 +166,8 @@ def test_a_processor_that_would_overflow_is_given_other_arithmetic(
 ) -> None:
     path = tmp_path / "int8.onnx"
     save_encoder(insert_qdq(small, graph, graph.layers, widest), SPEC, path)
-    expected = OnnxEncoder(path).encode(*HANDS.inputs())
+    expected = OnnxEncoder(path).encode(HANDS.inputs())
     asked = []
     monkeypatch.setattr(onnx_session, "multiplies_8_bits", lambda: asked.append(1))
-    assert cosines(expected, OnnxEncoder(path).encode(*HANDS.inputs())).min() > 0.9999
+    assert cosines(expected, OnnxEncoder(path).encode(HANDS.inputs())).min() > 0.9999
     assert asked

@@ -41,7 +41,7 @@ def picture(tmp_path: Path) -> Path:
 def test_cpu_is_one_of_the_providers(picture: Path) -> None:
     assert list_providers()[0] == "cpu"
     named, plain = OnnxEncoder(picture, "cpu"), OnnxEncoder(picture)
-    assert np.array_equal(named.encode(*hands(3)), plain.encode(*hands(3)))
+    assert np.array_equal(named.encode(hands(3)), plain.encode(hands(3)))
     assert named._graph._session.get_providers() == ["CPUExecutionProvider"]
 
 
@@ -199,11 +199,11 @@ def test_no_more_hands_at_once_than_a_provider_takes(picture: Path, monkeypatch)
     session.both.abort()
     encoder = encoder_on("tensorrt", session, picture, monkeypatch)
     many = hands(2 * MOST_HANDS + 3)
-    found = encoder.encode(*many)
+    found = encoder.encode(many)
     assert session.counts == [MOST_HANDS, MOST_HANDS, 3]
     assert np.array_equal(found[:, 0], many.landmarks[:, 0, 0])
-    assert encoder.encode(*many.rows(slice(0))).shape == (0, PICTURE.dim)
-    encoder_on("cuda", session, picture, monkeypatch).encode(*many)
+    assert encoder.encode(many.rows(slice(0))).shape == (0, PICTURE.dim)
+    encoder_on("cuda", session, picture, monkeypatch).encode(many)
     assert session.counts[3:] == [2 * MOST_HANDS + 3]
 
 
@@ -211,7 +211,7 @@ def test_no_more_hands_at_once_than_a_provider_takes(picture: Path, monkeypatch)
 def test_directml_runs_one_at_a_time(name: str, most: int, picture: Path, monkeypatch) -> None:
     session = Session(patience_s=0.2 if most == 1 else PATIENCE_S)
     encoder = encoder_on(name, session, picture, monkeypatch)
-    threads = [threading.Thread(target=encoder.encode, args=hands(1)) for _ in range(2)]
+    threads = [threading.Thread(target=encoder.encode, args=(hands(1),)) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -222,11 +222,11 @@ def test_directml_runs_one_at_a_time(name: str, most: int, picture: Path, monkey
 def test_a_provider_that_fails_while_it_runs_is_told(picture: Path, monkeypatch) -> None:
     encoder = encoder_on("cuda", Session("out of memory ; GPU=0"), picture, monkeypatch)
     with pytest.raises(UserError, match=r"cuda provider failed while it ran \(out of memory\)"):
-        encoder.encode(*hands(1))
+        encoder.encode(hands(1))
     plain = OnnxEncoder(picture)
     plain._graph._session = Session("no such thing")
     with pytest.raises(UserError, match=r"can't run .*e.onnx \(no such thing\). Export"):
-        plain.encode(*hands(1))
+        plain.encode(hands(1))
 
 
 def test_tensorrt_is_told_what_shapes_will_come(monkeypatch) -> None:
@@ -269,7 +269,7 @@ def test_a_quantised_file_runs_on_the_cpu(tmp_path: Path) -> None:
     assert any(w.data_type == TensorProto.INT8 for w in model.graph.initializer)
     save_encoder(picture_model(), PICTURE, tmp_path / "fp32.onnx")
     save_encoder(model, PICTURE, tmp_path / "int8.onnx")
-    a, b = (OnnxEncoder(tmp_path / f"{n}.onnx").encode(*hands(32)) for n in ("fp32", "int8"))
+    a, b = (OnnxEncoder(tmp_path / f"{n}.onnx").encode(hands(32)) for n in ("fp32", "int8"))
     cosine = (a * b).sum(axis=1)
     assert cosine.min() >= 0.99 and not np.array_equal(a, b)
 

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 import run
-from engines.encoder import Encoder, EncoderInputs
+from engines.encoder import Encoder
 from engines.errors import UserError
 from engines.hand_networks import HandOutputs
 from engines.onnx_file import save_encoder
 from engines.selftest import candidates
 from engines.selftest.bench import BURN_IN, CALLS, Bench, Row, bench, ratio_of
-from engines.spec import EncoderSpec
+from engines.spec import EncoderInputs, EncoderSpec
 from realtime.commands import bench_engines as bench_command
 from tests.engines.onnx_runtime.test_providers import quantised
 from tests.engines.test_engines import PICTURE, picture_model
@@ -51,20 +51,14 @@ class Engine:
         self.gpu, self.closed = gpu, False
         self.gpu_ms: float | None = None
 
-    def encode(
-        self,
-        crops: np.ndarray,
-        landmarks: np.ndarray,
-        world_landmarks: np.ndarray,
-        turns: np.ndarray,
-    ) -> np.ndarray:
-        if len(crops) > self.most:
-            raise UserError(f"It takes {self.most} hands at most; got {len(crops)}.")
-        taken = self.ms * len(crops) * self.world.rng.lognormal(0, 0.1)
+    def encode(self, hands: EncoderInputs) -> np.ndarray:
+        if len(hands.crops) > self.most:
+            raise UserError(f"It takes {self.most} hands at most; got {len(hands.crops)}.")
+        taken = self.ms * len(hands.crops) * self.world.rng.lognormal(0, 0.1)
         self.world.now_s += taken / 1000
-        self.world.calls.append((self.name, len(crops)))
+        self.world.calls.append((self.name, len(hands.crops)))
         self.gpu_ms = taken / 4 if self.gpu else None
-        return np.zeros((len(crops), 2))
+        return np.zeros((len(hands.crops), 2))
 
     def look(self, crops: np.ndarray, turns: np.ndarray) -> HandOutputs:
         raise NotImplementedError
@@ -117,15 +111,9 @@ def test_a_machine_that_slows_down_changes_no_ratio() -> None:
     world = World()
 
     class Tiring(Engine):
-        def encode(
-            self,
-            crops: np.ndarray,
-            landmarks: np.ndarray,
-            world_landmarks: np.ndarray,
-            turns: np.ndarray,
-        ) -> np.ndarray:
+        def encode(self, hands: EncoderInputs) -> np.ndarray:
             self.ms *= 1.003
-            return super().encode(crops, landmarks, world_landmarks, turns)
+            return super().encode(hands)
 
     engines = {name: Tiring(world, name, 1.0) for name in "ab"}
     row = row_of(bench(engines, HANDS, (1,), 100, clock=world.clock), "b", 1)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import run
-from engines.encoder import PALM_FILE, EncoderInputs
+from engines.encoder import PALM_FILE
 from engines.hand_networks import HAND, PALM, HandOutputs
 from engines.onnx_runtime.encoder import OnnxEncoder
 from engines.onnx_runtime.network import OnnxNetwork
@@ -24,6 +24,7 @@ from engines.selftest.limits import LIMITS, check_outputs
 from engines.selftest.outputs import all_outputs, differences, numbers, outputs_of
 from engines.selftest.selftest import examine_encoder, examine_plan
 from engines.selftest.trials import Effort, check_speed, check_threads
+from engines.spec import EncoderInputs
 from engines.tensorrt.build import BuildOptions, build
 from engines.tensorrt.runtimes import InstalledRuntime
 from realtime.commands import bench_engines

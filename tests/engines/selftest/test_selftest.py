@@ -18,7 +18,7 @@ import pytest
 
 import run
 from engines import files as atomic
-from engines.encoder import ENCODERS, EncoderInputs
+from engines.encoder import ENCODERS
 from engines.errors import UserError
 from engines.finding import Finding
 from engines.onnx_file import save_encoder
@@ -29,6 +29,7 @@ from engines.selftest.machine import Gpu, examine_machine, find_gpu
 from engines.selftest.outputs import all_outputs
 from engines.selftest.selftest import examine_encoder, examine_plan
 from engines.selftest.trials import Effort
+from engines.spec import EncoderInputs
 from engines.tensorrt import build as tensorrt_build
 from engines.tensorrt import gpu, sidecar
 from engines.tensorrt.build import BuildOptions, build
@@ -130,8 +131,8 @@ class Played(OnnxEncoder):
         super().__init__(onnx)
         self.scale = np.linspace(1.0, scale, PICTURE.dim, dtype=np.float32)
 
-    def encode(self, *hands: np.ndarray) -> np.ndarray:
-        return super().encode(*hands) * self.scale
+    def encode(self, hands: EncoderInputs) -> np.ndarray:
+        return super().encode(hands) * self.scale
 
 
 @pytest.fixture

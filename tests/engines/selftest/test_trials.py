@@ -10,7 +10,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from engines.encoder import EncoderInputs
 from engines.errors import UserError
 from engines.finding import Finding, run_check
 from engines.hand_networks import HandOutputs
@@ -24,7 +23,7 @@ from engines.selftest.trials import (
     check_threads,
     run_trials,
 )
-from engines.spec import EncoderSpec
+from engines.spec import EncoderInputs, EncoderSpec
 from tests.cli import PATIENCE_S
 
 SPEC = EncoderSpec("stub-1", ("landmarks",), 63)
@@ -50,15 +49,9 @@ class Stub:
     def __init__(self, spoil: Callable[[np.ndarray], np.ndarray] = lambda rows: rows) -> None:
         self.spoil, self.closed, self.counts = spoil, False, set[int]()
 
-    def encode(
-        self,
-        crops: np.ndarray,
-        landmarks: np.ndarray,
-        world_landmarks: np.ndarray,
-        turns: np.ndarray,
-    ) -> np.ndarray:
-        self.counts.add(len(landmarks))
-        return self.spoil(unit(landmarks))
+    def encode(self, hands: EncoderInputs) -> np.ndarray:
+        self.counts.add(len(hands.landmarks))
+        return self.spoil(unit(hands.landmarks))
 
     def look(self, crops: np.ndarray, turns: np.ndarray) -> HandOutputs:
         raise NotImplementedError
@@ -147,14 +140,8 @@ class Shared(Stub):
         self.both = threading.Barrier(2)
         self.buffer = np.zeros((1, 21, 3), np.float32)
 
-    def encode(
-        self,
-        crops: np.ndarray,
-        landmarks: np.ndarray,
-        world_landmarks: np.ndarray,
-        turns: np.ndarray,
-    ) -> np.ndarray:
-        self.buffer = landmarks.copy()
+    def encode(self, hands: EncoderInputs) -> np.ndarray:
+        self.buffer = hands.landmarks.copy()
         if threading.current_thread() is not threading.main_thread():
             self.both.wait(PATIENCE_S)
         return unit(self.buffer)
@@ -167,16 +154,10 @@ def test_threads_that_mix_up_hands_are_found() -> None:
 
 
 class Failing(Stub):
-    def encode(
-        self,
-        crops: np.ndarray,
-        landmarks: np.ndarray,
-        world_landmarks: np.ndarray,
-        turns: np.ndarray,
-    ) -> np.ndarray:
+    def encode(self, hands: EncoderInputs) -> np.ndarray:
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError("invalid device context")
-        return super().encode(crops, landmarks, world_landmarks, turns)
+        return super().encode(hands)
 
 
 def test_an_exception_in_a_thread_is_told_and_the_rest_goes_on() -> None:
@@ -201,12 +182,12 @@ def test_threads_that_never_end_are_told_and_nothing_more_is_asked() -> None:
     class Stuck(Stub):
         lock = threading.Lock()
 
-        def encode(self, *hands: np.ndarray) -> np.ndarray:
+        def encode(self, hands: EncoderInputs) -> np.ndarray:
             if threading.current_thread() is threading.main_thread():
-                return super().encode(*hands)
+                return super().encode(hands)
             with self.lock:
                 release.wait(PATIENCE_S)
-            return super().encode(*hands)
+            return super().encode(hands)
 
         def close(self) -> None:
             assert self.lock.acquire(timeout=1), "nobody may wait for it"
@@ -237,17 +218,11 @@ def test_each_thread_has_another_hand() -> None:
     seen: dict[int, list[int]] = {}
 
     class Noting(Stub):
-        def encode(
-            self,
-            crops: np.ndarray,
-            landmarks: np.ndarray,
-            world_landmarks: np.ndarray,
-            turns: np.ndarray,
-        ) -> np.ndarray:
+        def encode(self, hands: EncoderInputs) -> np.ndarray:
             if threading.current_thread() is not threading.main_thread():
-                which = int(np.argmax(np.all(np.isclose(unit(landmarks), EXPECTED), axis=1)))
+                which = int(np.argmax(np.all(np.isclose(unit(hands.landmarks), EXPECTED), axis=1)))
                 seen.setdefault(threading.get_ident(), []).append(which)
-            return super().encode(crops, landmarks, world_landmarks, turns)
+            return super().encode(hands)
 
     assert check_threads("it", Noting(), drawn(), EFFORT).ok
     a, b = seen.values()
@@ -263,11 +238,11 @@ class Clock(Stub):
         self.now_s, self.times, self.gpu = 0.0, iter(times), gpu
         self.gpu_ms: float | None = None
 
-    def encode(self, *hands: np.ndarray) -> np.ndarray:
+    def encode(self, hands: EncoderInputs) -> np.ndarray:
         taken = next(self.times)
         self.now_s += taken / 1000
         self.gpu_ms = taken / 2 if self.gpu else None
-        return np.zeros((len(hands[0]), 63))
+        return np.zeros((len(hands.crops), 63))
 
     def perf_counter(self) -> float:
         return self.now_s

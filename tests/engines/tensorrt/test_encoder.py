@@ -42,11 +42,11 @@ def test_it_embeds_any_number_of_hands_as_onnx_runtime_does(
     assert encoder.spec == original.spec and encoder.fingerprint == original.fingerprint
     assert encoder.gpu_ms is None
     for count in (1, 2, 3, 8, 1, 9, 20, 2):
-        given = encoder.encode(*hands(count))
+        given = encoder.encode(hands(count))
         assert given.dtype == np.float32 and given.flags.owndata
-        np.testing.assert_array_equal(given, original.encode(*hands(count)))
+        np.testing.assert_array_equal(given, original.encode(hands(count)))
         assert encoder.gpu_ms == 1.5 * -(-count // 8)
-    assert encoder.encode(*hands(0)).shape == (0, 8)
+    assert encoder.encode(hands(0)).shape == (0, 8)
     encoder.close()
 
 
@@ -56,7 +56,7 @@ def test_ten_thousand_encodes_leak_nothing(gpu: Gpu, tmp_path: Path, monkeypatch
     held = dict(gpu.device), gpu.pinned, len(gpu.streams), gpu.contexts
     gpu.calls.clear()
     for i in range(10_000):
-        encoder.encode(*(one if i % 3 else two))
+        encoder.encode(one if i % 3 else two)
     assert (dict(gpu.device), gpu.pinned, len(gpu.streams), gpu.contexts) == held
     assert gpu.calls.count("synchronize") == 10_000
     assert not {"mem_alloc", "pagelocked_empty", "Stream", "Event"} & set(gpu.calls)
@@ -66,7 +66,7 @@ def test_ten_thousand_encodes_leak_nothing(gpu: Gpu, tmp_path: Path, monkeypatch
     encoder.close()
     assert gpu.device == {} and gpu.pinned == 0 and gpu.contexts == 0 and gpu.retained == 1
     with pytest.raises(UserError, match="e.plan has been closed; open it again"):
-        encoder.encode(*one)
+        encoder.encode(one)
 
 
 def test_two_threads_wait_for_one_another(gpu: Gpu, tmp_path: Path, monkeypatch) -> None:
@@ -76,9 +76,9 @@ def test_two_threads_wait_for_one_another(gpu: Gpu, tmp_path: Path, monkeypatch)
 
     def work(count: int) -> None:
         mine = hands(count)
-        wanted = original.encode(*mine)
+        wanted = original.encode(mine)
         for _ in range(200):
-            if not np.array_equal(encoder.encode(*mine), wanted):
+            if not np.array_equal(encoder.encode(mine), wanted):
                 wrong.append(count)
 
     threads = [threading.Thread(target=work, args=(count,)) for count in (1, 2, 5)]
@@ -161,13 +161,13 @@ def test_a_fault_while_running_is_told_and_the_next_call_works(
     fails: str, sentence: str, gpu: Gpu, tmp_path: Path, monkeypatch
 ) -> None:
     encoder = open_plan(made(tmp_path, gpu, monkeypatch))
-    wanted = encoder.encode(*hands(2))
+    wanted = encoder.encode(hands(2))
     gpu.fail = {fails}
     with pytest.raises(UserError, match=sentence):
-        encoder.encode(*hands(2))
+        encoder.encode(hands(2))
     assert set(gpu.stacks.values()) == {0}
     gpu.fail = set()
-    np.testing.assert_array_equal(encoder.encode(*hands(2)), wanted)
+    np.testing.assert_array_equal(encoder.encode(hands(2)), wanted)
     encoder.close()
 
 

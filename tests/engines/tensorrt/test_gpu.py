@@ -120,18 +120,18 @@ def test_a_plan_embeds_as_onnx_runtime_does_and_leaks_nothing(
     build(DEFAULT, plan, options)
     original = OnnxEncoder(DEFAULT)
     crops = drawn_crops(20, original.spec.crop_size)
-    wanted = original.encode(*crops)
+    wanted = original.encode(crops)
     encoder = open_plan(plan, original.fingerprint)
     for count in (1, 2, 3, 8, 20):
-        given = encoder.encode(*(rows[:count] for rows in crops))
+        given = encoder.encode(crops.rows(slice(count)))
         assert float((given * wanted[:count]).sum(axis=1).min()) >= cosine
-    one = [rows[:1] for rows in crops]
+    one = crops.rows(slice(1))
     for _ in range(100):
-        encoder.encode(*one)
+        encoder.encode(one)
     with encoder._plan._buffers.current():
         before = free_memory()
     for _ in range(10_000):
-        encoder.encode(*one)
+        encoder.encode(one)
     with encoder._plan._buffers.current():
         assert free_memory() >= before - 1_000_000
     encoder.close()

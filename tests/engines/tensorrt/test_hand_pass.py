@@ -53,7 +53,7 @@ def test_a_pass_gives_what_onnx_runtime_gives(
             found = vars(given)[name]
             assert found.dtype == np.float32 and found.shape == values.shape, name
             np.testing.assert_allclose(found, values, atol=1e-6)
-        assert np.array_equal(encoder.encode(*batch), given.embedding)
+        assert np.array_equal(encoder.encode(batch), given.embedding)
         assert encoder.gpu_ms == 1.5 * -(-count // 8)
     encoder.close()
     assert gpu.device == {} and gpu.pinned == 0
@@ -181,7 +181,7 @@ def test_an_old_plan_without_a_role_is_an_encoder_s(folder: Path, gpu: Gpu, monk
     sidecar_path(plan).write_text(json.dumps(fields))
     assert load(plan).role == "encoder"
     encoder = open_plan(plan)
-    assert encoder.encode(*hands(2)).shape == (2, 8)
+    assert encoder.encode(hands(2)).shape == (2, 8)
     encoder.close()
 
 

@@ -39,5 +39,5 @@ def sentence(error: UserError) -> str:
 
 def failure(encoder: TritonEncoder, count: int = 2) -> str:
     with pytest.raises(UserError) as caught:
-        encoder.encode(*hands(count))
+        encoder.encode(hands(count))
     return sentence(caught.value)

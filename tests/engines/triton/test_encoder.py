@@ -15,6 +15,7 @@ import pytest
 from engines.encoder import ENCODERS
 from engines.errors import UserError
 from engines.onnx_runtime.encoder import OnnxEncoder
+from engines.spec import EncoderInputs
 from engines.triton.encoder import PACKAGE, open_triton
 from engines.triton.repository import write_repository
 from realtime.measuring.drawn_crops import drawn_crops
@@ -31,10 +32,10 @@ def test_embeddings_are_onnx_runtime_s(count: int, place: Place, encoder) -> Non
     here = OnnxEncoder(place.onnx)
     assert encoder.spec == here.spec and encoder.fingerprint == here.fingerprint
     batch = hands(count)
-    got = encoder.encode(*batch)
+    got = encoder.encode(batch)
     assert got.shape == (count, 8) and got.dtype == np.float32
     # Not the whole at once: other batch sizes may round otherwise.
-    parts = [here.encode(*batch.rows(slice(i, i + 4))) for i in range(0, count, 4)]
+    parts = [here.encode(batch.rows(slice(i, i + 4))) for i in range(0, count, 4)]
     assert np.array_equal(got, np.concatenate([np.zeros((0, 8), np.float32), *parts]))
     assert place.triton.batches == [4] * (count // 4) + ([count % 4] if count % 4 else [])
     got += 1  # the caller's own
@@ -46,9 +47,9 @@ def test_the_shipped_encoder(tmp_path: Path) -> None:
     crops = drawn_crops(3, here.spec.crop_size)
     with serving(tmp_path / "fleet") as (_, address, _):
         encoder = open_triton(f"triton://{address}/default", here.fingerprint)
-        got = encoder.encode(*crops)
+        got = encoder.encode(crops)
         encoder.close()
-    wanted = [here.encode(*crops.rows(slice(i, i + 2))) for i in (0, 2)]
+    wanted = [here.encode(crops.rows(slice(i, i + 2))) for i in (0, 2)]
     assert np.array_equal(got, np.concatenate(wanted))
 
 
@@ -56,7 +57,7 @@ def test_an_encoder_of_world_landmarks(place: Place) -> None:
     here = OnnxEncoder(place.fleet / "far/1/model.onnx")
     encoder = open_triton(place.url("far"), here.fingerprint)
     assert encoder.spec == DISTANCE
-    assert np.array_equal(encoder.encode(*hands(2)), here.encode(*hands(2)))
+    assert np.array_equal(encoder.encode(hands(2)), here.encode(hands(2)))
     encoder.close()
 
 
@@ -68,9 +69,9 @@ def test_two_threads_at_once(place: Place, encoder) -> None:
     with ThreadPoolExecutor(2) as pool:
         batches = [hands(1), hands(2)]
         for _ in range(3):
-            got = list(pool.map(lambda batch: encoder.encode(*batch), batches))
+            got = list(pool.map(lambda batch: encoder.encode(batch), batches))
             for batch, embeddings in zip(batches, got, strict=True):
-                assert np.array_equal(embeddings, here.encode(*batch))
+                assert np.array_equal(embeddings, here.encode(batch))
 
 
 def test_closing_twice(place: Place) -> None:
@@ -82,26 +83,26 @@ def test_closing_twice(place: Place) -> None:
 def test_wrong_shapes_are_told_before_anything_is_sent(place: Place, encoder) -> None:
     crops, landmarks, world, turns = hands(2)
     with pytest.raises(UserError, match="picture-1 takes uint8 crops"):
-        encoder.encode(crops[:, :11], landmarks, world, turns)
+        encoder.encode(EncoderInputs(crops[:, :11], landmarks, world, turns))
     assert place.triton.batches == []
 
 
 @pytest.mark.parametrize("most", [8, 2])
 def test_the_same_encoder_in_a_new_version_goes_on(most: int, place: Place, encoder) -> None:
-    wanted = encoder.encode(*hands(7))
+    wanted = encoder.encode(hands(7))
     write_repository(place.fleet, "hands", place.onnx, (1, most))
     place.triton.load()
     place.triton.batches.clear()
     assert list(place.triton.models["hands"].sessions) == ["2"]
     for _ in range(2):
-        np.testing.assert_allclose(encoder.encode(*hands(7)), wanted, atol=1e-6)
+        np.testing.assert_allclose(encoder.encode(hands(7)), wanted, atol=1e-6)
     # The first was asked of the version that is gone.
     assert place.triton.batches == {8: [4, 7, 7], 2: [4, 2, 2, 2, 1, 2, 2, 2, 1]}[most]
 
 
 def test_another_encoder_in_the_model_s_place_is_told(place: Place, encoder) -> None:
     """Never its embeddings: they mean nothing beside those of the encoder that was opened."""
-    encoder.encode(*hands(2))
+    encoder.encode(hands(2))
     mark = OnnxEncoder(place.fleet / "far/1/model.onnx").fingerprint
     write_repository(place.fleet, "hands", place.fleet / "far/1/model.onnx")
     place.triton.load()

@@ -78,11 +78,11 @@ def test_a_model_that_is_not_ready_is_told(place: Place) -> None:
 
 
 def test_a_model_that_is_unloaded_midway_is_told(place: Place, encoder) -> None:
-    encoder.encode(*hands(2))
+    encoder.encode(hands(2))
     place.triton.unloaded = {"hands"}
     assert "'hands' has no available versions)" in failure(encoder)
     place.triton.unloaded = set()
-    assert encoder.encode(*hands(2)).shape == (2, 8)
+    assert encoder.encode(hands(2)).shape == (2, 8)
 
 
 def test_another_encoder_is_told(place: Place) -> None:
@@ -107,10 +107,10 @@ def test_a_model_that_is_not_ours_is_told(change, text: str, place: Place) -> No
 
 
 def test_a_server_that_goes_away_is_told(place: Place, encoder) -> None:
-    encoder.encode(*hands(2))
+    encoder.encode(hands(2))
     place.server.stop(None).wait()
     assert "No Triton answers at" in failure(encoder)
-    assert encoder.encode(*hands(0)).shape == (0, 8)
+    assert encoder.encode(hands(0)).shape == (0, 8)
 
 
 def test_a_request_that_fails_is_told_and_the_next_one_is_not(place: Place, encoder) -> None:
@@ -121,7 +121,7 @@ def test_a_request_that_fails_is_told_and_the_next_one_is_not(place: Place, enco
     text = failure(encoder)
     assert "/hands didn't embed the hands (CUDA out of memory); look at Triton's log" in text
     place.triton.before = lambda request: None
-    assert encoder.encode(*hands(2)).shape == (2, 8)
+    assert encoder.encode(hands(2)).shape == (2, 8)
 
 
 def test_a_request_that_takes_too_long_is_told(place: Place, encoder, monkeypatch) -> None:

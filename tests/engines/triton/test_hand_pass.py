@@ -59,7 +59,7 @@ def test_a_pass_gives_what_onnx_runtime_gives(count: int, place: Place, encoder)
         assert found.dtype == np.float32 and found.shape == values.shape, name
         np.testing.assert_allclose(found, values, atol=1e-6)
         found += 1  # the caller's own
-    np.testing.assert_allclose(encoder.encode(*batch), wanted.embedding, atol=1e-6)
+    np.testing.assert_allclose(encoder.encode(batch), wanted.embedding, atol=1e-6)
     assert place.triton.batches == 2 * ([4] * (count // 4) + ([count % 4] if count % 4 else []))
 
 
@@ -67,7 +67,7 @@ def test_embedding_asks_for_nothing_else(place: Place, encoder) -> None:
     asked: list[list[str]] = []
     place.triton.before = lambda request: asked.append([o.name for o in request.outputs])
     batch = hands(1, SPEC.crop_size)
-    encoder.encode(*batch)
+    encoder.encode(batch)
     encoder.look(batch.crops, batch.turns)
     assert asked == [["embedding"], list(output_shapes(SPEC))]
 

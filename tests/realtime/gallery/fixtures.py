@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from engines.hand_networks import HandOutputs
-from engines.spec import EncoderSpec
+from engines.spec import EncoderInputs, EncoderSpec
 from realtime.gallery.gallery import Reference, make_reference
 from realtime.hands.cutting import cut_hand
 from realtime.types import Detection, Hand
@@ -63,17 +63,11 @@ class CountingEncoder:
         self.encoded = 0
         self._weights = np.random.default_rng(5).normal(size=(66, 8)).astype(np.float32)
 
-    def encode(
-        self,
-        crops: np.ndarray,
-        landmarks: np.ndarray,
-        world_landmarks: np.ndarray,
-        turns: np.ndarray,
-    ) -> np.ndarray:
-        self.encoded += len(crops)
-        assert crops.shape[1:] == (CROP, CROP, 3) and crops.dtype == np.uint8
-        colours = crops.mean(axis=(1, 2), dtype=np.float32) / 255
-        features = np.concatenate([world_landmarks.reshape(-1, 63), colours], axis=1)
+    def encode(self, hands: EncoderInputs) -> np.ndarray:
+        self.encoded += len(hands.crops)
+        assert hands.crops.shape[1:] == (CROP, CROP, 3) and hands.crops.dtype == np.uint8
+        colours = hands.crops.mean(axis=(1, 2), dtype=np.float32) / 255
+        features = np.concatenate([hands.world_landmarks.reshape(-1, 63), colours], axis=1)
         return features @ self._weights
 
     def look(self, crops: np.ndarray, turns: np.ndarray) -> HandOutputs:

@@ -11,6 +11,7 @@ import pytest
 
 from engines.encoder import ENCODERS, open_encoder
 from engines.errors import UserError
+from engines.spec import EncoderInputs
 from realtime.gallery import reference as gallery_reference
 from realtime.gallery.gallery import Gallery, make_reference
 from realtime.hands.cutting import cut_hand
@@ -161,12 +162,13 @@ def test_embeddings_are_those_of_the_live_hands(tmp_path: Path) -> None:
     index = gallery.embeddings(encoder)
     assert index.labels == ("g0", "g1", "g2") and index.sides == ("left", "right", "left")
     assert index.ids == tuple(r.id for r in gallery.references())
-    live = encoder.encode(
+    seen = EncoderInputs(
         np.stack([h.crop for h in hands]),
         np.zeros((3, 21, 3), np.float32),
         np.stack([canonical_world(h.world_landmarks, h.mirrored) for h in hands]),
         np.zeros((3, 2), np.float32),
     )
+    live = encoder.encode(seen)
     assert index.embeddings.dtype == np.float32 and np.allclose(index.embeddings, live, atol=1e-2)
     straight = gallery.embeddings(encoder, mirror_hands=False).embeddings
     assert np.array_equal(straight[1], index.embeddings[1])

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engines.spec import EncoderSpec
+from engines.spec import NO_POINTS, EncoderInputs, EncoderSpec
 from realtime.gallery.gallery import Gallery
 from realtime.gallery.index import cache_name, view_keys
 from realtime.gallery.reference import Reference, parse_record, to_files
@@ -25,18 +25,12 @@ class OnePass(CountingEncoder):
         self.crops: list[np.ndarray] = []
         self.turns: list[np.ndarray] = []
 
-    def encode(
-        self,
-        crops: np.ndarray,
-        landmarks: np.ndarray,
-        world_landmarks: np.ndarray,
-        turns: np.ndarray,
-    ) -> np.ndarray:
-        self.encoded += len(crops)
-        self.crops += [*crops]
-        self.turns += [*turns]
-        grey = crops.mean(axis=3, dtype=np.float32)
-        rows = np.concatenate([grey.mean(axis=1), grey.mean(axis=2), turns], axis=1)
+    def encode(self, hands: EncoderInputs) -> np.ndarray:
+        self.encoded += len(hands.crops)
+        self.crops += [*hands.crops]
+        self.turns += [*hands.turns]
+        grey = hands.crops.mean(axis=3, dtype=np.float32)
+        rows = np.concatenate([grey.mean(axis=1), grey.mean(axis=2), hands.turns], axis=1)
         return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
@@ -63,7 +57,7 @@ def test_a_one_pass_encoder_has_each_reference_as_either_hand(
     for view, one in ((kept, side), (kept.mirror(), {"left": "right", "right": "left"}[side])):
         square = upright_square(view.landmarks)
         crop = cut(view.picture, square, CROP, mirror=False)
-        expected = OnePass().encode(crop[None], np.zeros(0), np.zeros(0), turns_of([square.angle]))
+        expected = OnePass().encode(EncoderInputs(crop[None], *NO_POINTS, turns_of([square.angle])))
         row = index.embeddings[index.sides.index(one)]
         np.testing.assert_allclose(row, expected[0], atol=1e-6)
     assert not np.allclose(index.embeddings[0], index.embeddings[1], atol=1e-3)

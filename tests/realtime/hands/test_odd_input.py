@@ -17,7 +17,7 @@ from engines import encoder as encoder_files
 from engines.encoder import Encoder, open_encoder
 from engines.errors import UserError
 from engines.hand_networks import HAND, PALM, ROLE_KEY, HandOutputs, NetworkSpec
-from engines.spec import EncoderSpec
+from engines.spec import EncoderInputs, EncoderSpec
 from realtime.hands.cutting import embed_hands
 from realtime.hands.detector import Detector
 from realtime.hands.opening import open_detector
@@ -36,16 +36,10 @@ class CropEncoder:
     def __init__(self, size: int, inputs: tuple[str, ...] = ("crop",)) -> None:
         self.spec = EncoderSpec("crops-1", inputs, 2, crop_size=size)
 
-    def encode(
-        self,
-        crops: np.ndarray,
-        landmarks: np.ndarray,
-        world_landmarks: np.ndarray,
-        turns: np.ndarray,
-    ) -> np.ndarray:
+    def encode(self, hands: EncoderInputs) -> np.ndarray:
         size = self.spec.crop_size
-        assert crops.shape[1:] == (size, size, 3) and crops.dtype == np.uint8
-        return np.stack([crops.mean(axis=(1, 2, 3)), crops.std(axis=(1, 2, 3))], axis=1)
+        assert hands.crops.shape[1:] == (size, size, 3) and hands.crops.dtype == np.uint8
+        return np.stack([hands.crops.mean(axis=(1, 2, 3)), hands.crops.std(axis=(1, 2, 3))], axis=1)
 
     def look(self, crops: np.ndarray, turns: np.ndarray) -> HandOutputs:
         raise AssertionError("it finds no landmarks")

@@ -13,6 +13,7 @@ from engines.encoder import HAND_FILE, open_encoder
 from engines.hand_networks import HAND
 from engines.onnx_runtime.encoder import OnnxEncoder
 from engines.onnx_runtime.network import OnnxHandNetwork
+from engines.spec import EncoderInputs
 from realtime.drawn.pose import GESTURES
 from realtime.hands import detector as detecting
 from realtime.hands.cutting import cut_hand, embed_hands, encoder_inputs
@@ -39,7 +40,7 @@ class Blind(OnnxEncoder):
     def __init__(self, encoder: OnnxEncoder) -> None:
         self.__dict__ |= vars(encoder)
 
-    def encode(self, *_: np.ndarray) -> np.ndarray:
+    def encode(self, hands: EncoderInputs) -> np.ndarray:
         raise AssertionError("the pass gave it already")
 
 
@@ -198,7 +199,7 @@ def test_landmarks_are_encoded_alike_under_either_detector(hand_model_path: Path
             assert hand.crop.shape == (encoder.spec.crop_size,) * 2 + (3,)
             inputs = encoder_inputs([hand])
             embeddings.append(embed_hands(encoder, [hand])[0])
-            assert np.array_equal(embeddings[-1], encoder.encode(*inputs)[0])
+            assert np.array_equal(embeddings[-1], encoder.encode(inputs)[0])
             middle = cv2.resize(hand.crop, (8, 8))[3:5, 3:5].mean()
             assert middle > 60 and inputs.landmarks[0, :, :2].mean() == pytest.approx(0.5, abs=0.1)
         assert cosine(*embeddings) > 0.98

@@ -11,6 +11,7 @@ import pytest
 
 from engines.encoder import ENCODERS
 from engines.onnx_runtime.encoder import OnnxEncoder
+from engines.spec import EncoderInputs
 from realtime.drawn.pose import GESTURES, joints, mirror, view_rotation
 from realtime.drawn.random_hand import random_pose, random_shape
 from realtime.hands.geometry import canonical_world
@@ -43,7 +44,7 @@ def world(count: int, seed: int = 0) -> np.ndarray:
 
 def encode(encoder: OnnxEncoder, points: np.ndarray) -> np.ndarray:
     nothing = np.zeros(0)
-    return encoder.encode(nothing, nothing, points, nothing)
+    return encoder.encode(EncoderInputs(nothing, nothing, points, nothing))
 
 
 def slow_features(points: np.ndarray) -> list[float]:

@@ -20,12 +20,12 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from engines.encoder import HAND_FILE, MODELS, EncoderInputs, open_encoder
+from engines.encoder import HAND_FILE, MODELS, open_encoder
 from engines.errors import UserError
 from engines.hand_networks import HAND
 from engines.onnx_runtime.encoder import OnnxEncoder
 from engines.onnx_runtime.network import OnnxHandNetwork
-from engines.spec import FINGERPRINT_KEY, NO_POINTS, SPEC_KEY, to_floats
+from engines.spec import FINGERPRINT_KEY, NO_POINTS, SPEC_KEY, EncoderInputs, to_floats
 from realtime.hands.geometry import cut, turns_of
 from realtime.hands.opening import open_detector
 from realtime.measuring.drawn_crops import drawn_crops
@@ -107,9 +107,9 @@ def test_onnx_runtime_gives_what_pytorch_gives(default: Path, exported, kind, co
         assert values.dtype == np.float32
         np.testing.assert_allclose(values, expected[name], atol=MAX_DIFFERENCE, rtol=0)
     assert found["embedding"].shape == (count, 256)
-    assert np.array_equal(encoder.encode(*inputs), found["embedding"])
+    assert np.array_equal(encoder.encode(inputs), found["embedding"])
     np.testing.assert_allclose(np.linalg.norm(found["embedding"], axis=1), 1.0, atol=1e-5)
-    alone = [encoder.encode(*inputs.rows(slice(i, i + 1)))[0] for i in range(count)]
+    alone = [encoder.encode(inputs.rows(slice(i, i + 1)))[0] for i in range(count)]
     np.testing.assert_allclose(found["embedding"], alone, atol=1e-5)
 
 
@@ -326,7 +326,7 @@ def test_export_from_the_command_line(small: Path, tmp_path: Path) -> None:
     encoder = open_encoder(str(tmp_path / "x.onnx"))
     assert run.stdout == "" and run.stderr.count("\n") == 1
     assert run.stderr.startswith(f"x.onnx: fingerprint {encoder.fingerprint[:12]}, largest")
-    assert encoder.spec.name == "mine" and encoder.encode(*noise(2, 64)).shape == (2, 16)
+    assert encoder.spec.name == "mine" and encoder.encode(noise(2, 64)).shape == (2, 16)
 
 
 def test_slips_of_the_export_on_the_command_line(tmp_path: Path) -> None:

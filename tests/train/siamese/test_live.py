@@ -22,7 +22,7 @@ from torch import nn
 from engines.encoder import open_encoder
 from engines.errors import UserError
 from engines.similarity import euclidean, similarity
-from engines.spec import NO_POINTS, EncoderSpec
+from engines.spec import NO_POINTS, EncoderInputs, EncoderSpec
 from realtime.hands.cutting import embed_hands
 from realtime.hands.geometry import cut, upright_square
 from realtime.hands.opening import open_detector
@@ -145,7 +145,7 @@ def test_the_live_picture_is_the_trained_one_but_for_rounding() -> None:
 def test_the_live_path_gives_the_trained_features(folder: Path, name: str) -> None:
     network, rgb = loaded(folder, name), crops(5)
     encoder = open_encoder(str(folder / f"{name}.onnx"))
-    found = encoder.encode(rgb, *NOWHERE)
+    found = encoder.encode(EncoderInputs(rgb, *NOWHERE))
     expected = as_trained(network, rgb).numpy()
     assert found.shape == expected.shape and found.dtype == np.float32
     # What the rounding above makes of it is little beside what tells pictures apart.
@@ -156,7 +156,7 @@ def test_the_live_path_gives_the_trained_features(folder: Path, name: str) -> No
         pictures = torch.from_numpy(rgb).permute(0, 3, 1, 2).float() / 255
         exact = LiveSiamese(network).eval()(pictures).numpy()
     np.testing.assert_allclose(found, exact, atol=1e-5)
-    alone = encoder.encode(rgb[2:3], *NOWHERE)
+    alone = encoder.encode(EncoderInputs(rgb[2:3], *NOWHERE))
     np.testing.assert_allclose(alone, found[2:3], atol=1e-5)
 
 
@@ -182,7 +182,7 @@ def test_the_file_says_how_its_features_are_compared(folder: Path, name: str) ->
 def test_the_live_similarity_is_the_networks(folder: Path, name: str) -> None:
     network = loaded(folder, name)
     encoder = open_encoder(str(folder / f"{name}.onnx"))
-    a, b = (encoder.encode(crops(n, seed), *NOWHERE) for n, seed in ((3, 1), (4, 2)))
+    a, b = (encoder.encode(EncoderInputs(crops(n, seed), *NOWHERE)) for n, seed in ((3, 1), (4, 2)))
     b[0] = a[0]  # one pair of equals
     found = similarity(encoder.spec, a, b)
     assert found.shape == (3, 4) and found.dtype == np.float32
@@ -267,7 +267,7 @@ def test_the_engines_detector_cuts_hands_for_it(folder: Path, side: str) -> None
     crop = cut(picture, upright_square(hand.landmarks), CROP_SIZE, hand.mirrored)
     assert np.array_equal(hand.crop, crop)
     found = embed_hands(encoder, [hand])
-    assert np.array_equal(found, encoder.encode(crop[None], *NOWHERE))
+    assert np.array_equal(found, encoder.encode(EncoderInputs(crop[None], *NOWHERE)))
 
 
 @pytest.mark.slow
