@@ -10,6 +10,7 @@ from realtime.commands.options import (
     encoder_options,
     far_option,
     gallery_option,
+    keep_option,
     mirror_hands_option,
     settings_of,
 )
@@ -25,6 +26,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     add("--realtime", action="store_true", help="pace a video like a camera")
     add("--hands", type=int, choices=(1, 2), default=Settings.hands, help="hands at most")
     gallery_option(parser)
+    keep_option(parser)
     mirror_hands_option(parser)
     far_option(parser)
     encoder_options(parser)

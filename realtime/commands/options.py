@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
-from realtime.settings import GALLERY, Settings
+from realtime.settings import GALLERY, MOST_VIEWS, Settings
 
 if TYPE_CHECKING:
     from realtime.hands.detector import Detector
@@ -126,6 +126,16 @@ def shown_hands_options(parser: argparse.ArgumentParser) -> None:
 def far_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--far", type=float, help="share of false accepts (what the encoder was calibrated at)"
+    )
+
+
+def keep_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--keep",
+        type=int,
+        default=Settings.keep,
+        metavar="N",
+        help=f"views of a recording, 1 to {MOST_VIEWS}; 1 takes half a second (%(default)s)",
     )
 
 

@@ -9,6 +9,7 @@ from realtime.commands.options import (
     camera_options,
     encoder_options,
     gallery_option,
+    keep_option,
     mirror_hands_option,
     settings_of,
 )
@@ -22,6 +23,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--image", type=Path, help="record from this picture instead")
     parser.add_argument("--replace", action="store_true", help="earlier references go to the trash")
     gallery_option(parser)
+    keep_option(parser)
     camera_options(parser)
     mirror_hands_option(parser)
     encoder_options(parser)

@@ -1,19 +1,37 @@
-"""Choose the moment to record: a countdown, then the best frame of a half-second burst."""
+"""The moment to record: a countdown, the best frame while the hand holds still, and further views
+while it turns a little."""
 
 from __future__ import annotations
 
+import itertools
+import math
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
+from realtime.live.likeness import difference, same_gesture
 from realtime.types import Frame, Hand
 
-BURST_S = 0.5
+BURST_S = 0.5  # of holding still, for the first view
+CLIP_S = 2.0  # with the turning after it, for the others
 PATIENCE_S = 10.0  # for a hand to appear after the countdown
 SMALLEST_PX = 90.0  # minimum crop width for reliable embeddings
 BLURRED = 12.0  # variance of the Laplacian on a 224 px grey crop
+# A blur of one pixel in the crop's 224 takes half of the sharpness of a drawn hand.
+SOFTER = 0.5  # least sharpness of a further view, as a share of the first's
+# A drawn hand that turns by 25° in 1.5 s moves by 0.05, 0.17 at most; a person's that is held up by
+# 0.14 at the median; one that changes its gesture in 0.3 s by up to 0.7.
+STEADY = (
+    0.25  # crop widths a second, the mean of the joints, that a further view may move by at most
+)
+LOOK_BACK_S = 0.1  # over which that is measured: from frame to frame it would be the joints' noise
+# A still hand's joints differ from frame to frame by 0.003 at the median and 0.010 at most; those
+# of one turned by 10° by 0.015.
+NEWS = 0.012  # difference that makes a frame another view
+LEAVING_S = 0.2  # for which a hand on its way to another gesture still passes for this one
 
 
 @dataclass(frozen=True)
@@ -24,21 +42,58 @@ class Shot:
     hand: Hand
 
 
+@dataclass(frozen=True)
+class Showing:
+    """A gesture shown once.
+
+    Attributes:
+        shots: its views, at least one: the best first, then by how much each adds.
+    """
+
+    shots: tuple[Shot, ...]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the recording of several views is.
+
+    Attributes:
+        share: 0…1 of CLIP_S.
+        kept: views so far; 0 while the hand should hold still.
+        keep: views at most.
+    """
+
+    share: float
+    kept: int
+    keep: int
+
+
 class Burst:
     """A countdown and the frames after it. Times are the frames' own seconds.
 
+    What isn't chosen is let go at once: never more than `keep` + 2 frames are held.
+
+    Args:
+        countdown_s: seconds before the burst.
+        keep: views at most. With 1, the burst ends after BURST_S, else after CLIP_S.
+
     Attributes:
-        shot: the chosen frame, once the burst is over. Of two hands the larger counts.
+        showing: what was recorded, once the burst is over. Of two hands the larger counts.
+        progress: of a burst of several views, once it sees a hand; else None.
         given_up: no hand came within PATIENCE_S after the countdown.
     """
 
-    def __init__(self, countdown_s: float) -> None:
-        self.shot: Shot | None = None
+    def __init__(self, countdown_s: float, keep: int) -> None:
+        self.showing: Showing | None = None
+        self.progress: Progress | None = None
         self.given_up = False
         self._countdown_s = countdown_s
+        self._keep = keep
+        self._length_s = CLIP_S if keep > 1 else BURST_S
         self._first_s: float | None = None
         self._burst_from_s: float | None = None
-        self._shots: list[Shot] = []
+        self._steadiest = _Steadiest()
+        self._views: _Views | None = None  # once the hand may turn
 
     def seconds_left(self, time_s: float) -> float:
         """Seconds of the countdown that are left; 0 during the burst."""
@@ -50,32 +105,138 @@ class Burst:
         if self._first_s is None:
             self._first_s = frame.time_s
         # Half a millisecond of grace: sums of frame times miss a bound by rounding.
-        if self.seconds_left(frame.time_s) > 5e-4 or self.shot is not None:
+        if self.seconds_left(frame.time_s) > 5e-4 or self.showing is not None:
             return
-        if hands:
-            self._shots.append(Shot(frame, hands[0]))
-            if self._burst_from_s is None:
-                self._burst_from_s = frame.time_s
         if self._burst_from_s is None:
-            waited = frame.time_s - self._first_s - self._countdown_s
-            self.given_up = waited > PATIENCE_S
-        elif frame.time_s - self._burst_from_s >= BURST_S:
-            self.finish()
+            if not hands:
+                waited = frame.time_s - self._first_s - self._countdown_s
+                self.given_up = waited > PATIENCE_S
+                return
+            self._burst_from_s = frame.time_s
+        self._look(frame, hands, frame.time_s - self._burst_from_s)
 
     def finish(self) -> None:
         """Choose from the frames there are: the burst is complete, or the source is over."""
-        if self.shot is None and self._shots:
-            self.shot = self._shots[int(np.argmax(_steady_sharpness(self._shots)))]
+        if self.showing is not None or self._steadiest.best is None:
+            return
+        shots = [self._steadiest.best] if self._views is None else self._views.in_order()
+        self.showing = Showing(tuple(shots))
+
+    def _look(self, frame: Frame, hands: Sequence[Hand], seconds: float) -> None:
+        if self._views is not None:
+            self._views.consider(frame, hands)
+        elif hands:
+            self._steadiest.consider(Shot(frame, hands[0]))
+        if self._views is None and seconds >= BURST_S and self._keep > 1:
+            self._views = _Views(self._steadiest, self._keep)
+        if self._keep > 1:
+            kept = 0 if self._views is None else len(self._views.shots)
+            self.progress = Progress(min(seconds / self._length_s, 1.0), kept, self._keep)
+        if seconds >= self._length_s:
+            self.finish()
 
 
-def _steady_sharpness(shots: Sequence[Shot]) -> np.ndarray:
-    """Sharpness of each shot's crop, reduced by how far its joints moved since the last shot."""
-    values = np.array([sharpness(shot.hand.crop) for shot in shots])
-    for i, shot in enumerate(shots):
-        other = shots[i - 1] if i else shots[min(1, len(shots) - 1)]
-        moved = np.linalg.norm(shot.hand.landmarks - other.hand.landmarks, axis=1).mean()
-        values[i] *= np.exp(-moved / (0.02 * shot.hand.square.width))
-    return values
+class _Steadiest:
+    """The shot of the greatest sharpness, reduced by how far its joints moved since the last one.
+
+    Attributes:
+        best: the first of the best ones so far; None before the first.
+        last: the newest one.
+    """
+
+    def __init__(self) -> None:
+        self.best: Shot | None = None
+        self.last: Shot | None = None
+        self._value = 0.0
+        self._alone = True
+
+    def consider(self, shot: Shot) -> None:
+        value = sharpness(shot.hand.crop)
+        if self.last is None:
+            self.best, self._value = shot, value
+        else:
+            if self._alone:  # the first has no earlier one to be compared with
+                self._value *= _steadiness(self.last, shot)
+                self._alone = False
+            value *= _steadiness(shot, self.last)
+            if value > self._value:
+                self.best, self._value = shot, value
+        self.last = shot
+
+
+class _Views:
+    """The first view and those most different from it and from one another, at most `keep`.
+
+    Whether a frame is one of them is decided when it comes. Where there are too many, the less
+    sharp of the two that are most alike goes.
+
+    Attributes:
+        shots: the views, the first view first.
+    """
+
+    def __init__(self, held: _Steadiest, keep: int) -> None:
+        assert held.best is not None and held.last is not None
+        self.shots = [held.best]
+        self._keep = keep
+        self._sharp_enough = max(BLURRED, SOFTER * sharpness(held.best.hand.crop))
+        # Times and joints from about LOOK_BACK_S ago to the last frame.
+        self._trail = deque([(held.last.frame.time_s, held.last.hand.landmarks)])
+
+    def consider(self, frame: Frame, hands: Sequence[Hand]) -> None:
+        first = self.shots[0].hand
+        same_side = [hand for hand in hands if hand.side == first.side]
+        if not same_side:
+            return
+        # A hand that goes and comes back is a new track.
+        shot = Shot(frame, min(same_side, key=lambda hand: hand.track != first.track))
+        speed = self._speed(shot)
+        if not same_gesture(shot.hand, first):
+            since = frame.time_s - LEAVING_S
+            self.shots[1:] = [other for other in self.shots[1:] if other.frame.time_s < since]
+        elif (
+            speed <= STEADY
+            and not is_cut_off(shot)
+            and min(difference(shot.hand, other.hand) for other in self.shots) >= NEWS
+            and sharpness(shot.hand.crop) >= self._sharp_enough
+        ):
+            self.shots.append(shot)
+            if len(self.shots) > self._keep:
+                self._drop_one()
+
+    def in_order(self) -> list[Shot]:
+        """The first view, then always the one most different from those before it."""
+        ordered, left = self.shots[:1], self.shots[1:]
+        while left:
+            distances = [min(difference(s.hand, o.hand) for o in ordered) for s in left]
+            ordered.append(left.pop(int(np.argmax(distances))))
+        return ordered
+
+    def _speed(self, shot: Shot) -> float:
+        """Crop widths a second that the joints moved by, about LOOK_BACK_S ago until now."""
+        now, joints = shot.frame.time_s, shot.hand.landmarks
+        while len(self._trail) > 1 and now - self._trail[1][0] >= LOOK_BACK_S:
+            self._trail.popleft()
+        before, earlier = self._trail[0]
+        self._trail.append((now, joints))
+        moved = float(_mean_distance(joints, earlier))
+        return moved / shot.hand.square.width / max(now - before, 1e-3)
+
+    def _drop_one(self) -> None:
+        pairs = itertools.combinations(range(len(self.shots)), 2)
+        a, b = min(pairs, key=lambda p: difference(self.shots[p[0]].hand, self.shots[p[1]].hand))
+        soft = min(a, b, key=lambda i: math.inf if i == 0 else sharpness(self.shots[i].hand.crop))
+        del self.shots[soft]
+
+
+def _steadiness(shot: Shot, other: Shot) -> float:
+    """1 for a shot whose joints are where another's are, less the farther away they are."""
+    moved = _mean_distance(shot.hand.landmarks, other.hand.landmarks)
+    return float(np.exp(-moved / (0.02 * shot.hand.square.width)))
+
+
+def _mean_distance(joints: np.ndarray, others: np.ndarray) -> np.floating:
+    """The mean distance of two times 21 joints, float32 (21, 3) px."""
+    return np.linalg.norm(joints - others, axis=1).mean()
 
 
 def sharpness(crop: np.ndarray) -> float:
@@ -86,6 +247,13 @@ def sharpness(crop: np.ndarray) -> float:
     return float(cv2.Laplacian(grey, cv2.CV_32F).var())
 
 
+def is_cut_off(shot: Shot) -> bool:
+    """Whether joints are outside the frame."""
+    height, across = shot.frame.image.shape[:2]
+    x, y = shot.hand.landmarks[:, 0], shot.hand.landmarks[:, 1]
+    return bool(x.min() < 0 or y.min() < 0 or x.max() >= across or y.max() >= height)
+
+
 def find_faults(shot: Shot) -> list[str]:
     """What is wrong with a shot as a reference, a clause each; empty where nothing is."""
     found = []
@@ -94,9 +262,7 @@ def find_faults(shot: Shot) -> list[str]:
         found.append(
             f"the hand is small ({width:.0f} px, at least {SMALLEST_PX:.0f} are good): come closer"
         )
-    height, across = shot.frame.image.shape[:2]
-    x, y = shot.hand.landmarks[:, 0], shot.hand.landmarks[:, 1]
-    if x.min() < 0 or y.min() < 0 or x.max() >= across or y.max() >= height:
+    if is_cut_off(shot):
         found.append("the hand is cut off at the picture's edge: move it to the middle")
     if sharpness(shot.hand.crop) < BLURRED:
         found.append("the picture is blurred: hold still, or add light")

@@ -15,14 +15,14 @@ class Command:
 
 @dataclass(frozen=True)
 class Record(Command):
-    """Count down, then choose the best frame of half a second; it is named with `Name`."""
+    """Count down, then record the hand for two seconds; what was shown is named with `Name`."""
 
     countdown_s: float = COUNTDOWN_S
 
 
 @dataclass(frozen=True)
 class Name(Command):
-    """Store the shot that is being named.
+    """Store the showing that is being named.
 
     Attributes:
         label: the gesture.
@@ -35,7 +35,7 @@ class Name(Command):
 
 @dataclass(frozen=True)
 class Discard(Command):
-    """Stop recording, and drop the shot that is being named."""
+    """Stop recording, and drop the showing that is being named."""
 
 
 @dataclass(frozen=True)

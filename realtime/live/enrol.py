@@ -1,8 +1,9 @@
-"""Enrolment: a shot becomes a reference in the gallery."""
+"""Enrolment: what was shown becomes a reference in the gallery."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import cv2
 
@@ -13,17 +14,20 @@ from realtime.live.burst import Shot, find_faults
 from realtime.recognition.recognizer import Recognizer
 
 
-def enrol(recognizer: Recognizer, shot: Shot, label: str, replace: bool = False) -> list[str]:
-    """Add a shot's hand to the gallery, as a reference of `label`.
+def enrol(
+    recognizer: Recognizer, shots: Sequence[Shot], label: str, replace: bool = False
+) -> list[str]:
+    """Add a showing's hand to the gallery, as a reference of `label`.
 
     Args:
+        shots: its views, the best first.
         replace: the gesture's other references go to the trash.
     Returns:
         What the person should be warned of, a clause each: a poor picture, a near twin.
     Raises:
         UserError: the label or the hand can't be recorded, or the gallery can't be written.
     """
-    label = check_label(label)
+    label, shot = check_label(label), shots[0]
     warnings = find_faults(shot)
     match = recognizer.match(shot.hand, ignore=label)
     if match.nearest is not None and match.score >= recognizer.calibration.threshold:

@@ -180,6 +180,7 @@ class Session:
             message=self._message,
             answers=self._answers,
             countdown=self._recording.countdown,
+            progress=self._recording.progress,
             naming=self._recording.naming,
             paused=self._paused,
             over=self._over,
@@ -212,12 +213,7 @@ class Session:
         self._paused = False  # the burst needs frames
 
     def _name(self, command: Name) -> Answer:
-        warnings = tuple(self._recording.name(command))
-        label = command.label.strip()
-        count = self.recognizer.gallery.labels().get(label, 1)
-        text = f"Recorded {label}" + (f" ({count} references)" if count > 1 else "")
-        text += f", but {warnings[0]}" if warnings else "."
-        return Answer(command.id, True, text, warnings)
+        return self._recording.name(command, self.source is not None and self.source.live)
 
     def _discard(self, command: Discard) -> Answer:
         if not self._recording.busy:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from realtime.live.burst import Shot
+from realtime.live.burst import Progress, Showing
 
 
 @dataclass(frozen=True)
@@ -16,12 +16,14 @@ class Answer:
         done: whether it was carried out.
         text: a sentence for the person; empty where there is nothing to say.
         warnings: of a recorded reference, such as a blurred picture or a near twin.
+        views: of a recorded reference; 0 for other commands.
     """
 
     id: str
     done: bool
     text: str
     warnings: tuple[str, ...] = ()
+    views: int = 0
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ class State:
         message: news for the person; empty after a few seconds.
         answers: of the last commands, oldest first.
         countdown: seconds left before the burst, 0 during it; None where nothing is recorded.
-        naming: the shot that waits for a name.
+        progress: of the burst, where it keeps several views and sees a hand; else None.
+        naming: what was shown and waits for a name.
         paused: no frames are taken.
         over: the session has ended.
     """
@@ -50,7 +53,8 @@ class State:
     message: str = ""
     answers: tuple[Answer, ...] = ()
     countdown: int | None = None
-    naming: Shot | None = None
+    progress: Progress | None = None
+    naming: Showing | None = None
     paused: bool = False
     over: bool = False
 

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from realtime.hands.geometry import cut
+from realtime.live.burst import Progress, Shot
 from realtime.live.state import State
-from realtime.types import FrameResult, Hand, Match
+from realtime.types import FrameResult, Hand, Match, Square
 
 # Bones as pairs of joints, in MediaPipe's numbering.
 BONES = [(0, 1), (0, 5), (0, 17), (5, 9), (9, 13), (13, 17)] + [
@@ -20,8 +22,10 @@ BONES = [(0, 1), (0, 5), (0, 17), (5, 9), (9, 13), (13, 17)] + [
 KNOWN, UNKNOWN, SEEN = (96, 220, 96), (205, 205, 205), (60, 200, 255)  # BGR
 INK, PAPER = (245, 245, 245), (32, 28, 26)
 STRIP = 96  # height of the thumbnails' strip in pixels
+BAND = 94  # height in pixels of what is told while several views are recorded
 SMALLEST = 640  # a smaller picture is shown this wide, in pixels
 THUMBNAIL = STRIP - 28  # width and height of one, in pixels
+FIRST_VIEW, VIEW = 20, 15  # widths of recorded views, percent of the picture's: five fit
 HELP = (
     "r  record a gesture",
     "d  delete the last one recorded   u  undo",
@@ -45,7 +49,9 @@ def draw(result: FrameResult, state: State, strip: np.ndarray) -> np.ndarray:
     for hand, match, gesture in zip(result.hands, result.matches, result.gestures, strict=True):
         _draw_hand(canvas, hand, match, gesture, scale)
     _draw_status(canvas, state)
-    if state.countdown is not None:
+    if state.progress is not None:
+        _draw_progress(canvas, state.progress)
+    elif state.countdown is not None:
         _write_centred(canvas, str(state.countdown) if state.countdown else "hold", 96)
     if state.paused:
         _write_centred(canvas, "paused", 48)
@@ -62,20 +68,22 @@ def draw_message(canvas: np.ndarray, message: str) -> None:
     _draw_message(canvas[:-STRIP], message)
 
 
-def draw_prompt(canvas: np.ndarray, shot: np.ndarray, text: str) -> None:
+def draw_prompt(canvas: np.ndarray, shots: Sequence[Shot], text: str) -> None:
     """Draw the prompt for a gesture's name over a canvas of `draw`, in place.
 
     Args:
         canvas: uint8 (H, W, 3) BGR.
-        shot: the frame that is being named, uint8 (h, w, 3) BGR, unmirrored.
+        shots: the views that are being named, the best first: it is shown larger.
         text: the name typed so far.
     """
     picture = canvas[:-STRIP]
     _dim(picture, 0.5)
-    width = picture.shape[1] // 3
-    small = cv2.resize(cv2.flip(shot, 1), (width, round(width * shot.shape[0] / shot.shape[1])))
-    small = small[: picture.shape[0] - 34]
-    picture[30 : 30 + len(small), 4 : 4 + width] = small
+    left = 8
+    for i, shot in enumerate(shots):
+        size = picture.shape[1] * (VIEW if i else FIRST_VIEW) // 100
+        part = _cut_out(shot, size)[: picture.shape[0] - 38]
+        picture[34 : 34 + len(part), left : left + size] = part
+        left += size + 6
     _draw_panel(picture, ("Name this gesture:", f"{text}_", "Enter saves it, Esc drops it"))
 
 
@@ -191,6 +199,30 @@ def _draw_panel(canvas: np.ndarray, lines: Sequence[str]) -> None:
     _dim(area, 0.3)
     for i, line in enumerate(lines):
         write(canvas, line, (left + 24, top + 40 + 34 * i), 20, INK)
+
+
+def _draw_progress(canvas: np.ndarray, progress: Progress) -> None:
+    """What the hand should do, how much of the time is over, and how many views there are."""
+    if progress.kept:
+        what, views = "turn your hand a little", f"{progress.kept} of {progress.keep} views"
+    else:
+        what, views = "hold still", "then turn your hand a little"
+    band = canvas[-BAND:]  # over the wrist: the fingers stay in view
+    _dim(band, 0.3)
+    middle, half = band.shape[1] // 2, band.shape[1] // 4
+    write(band, what, (middle - _width(what, 32) // 2, 40), 32, SEEN)
+    left, right = middle - half, middle + half
+    now = left + round((right - left) * progress.share)
+    cv2.rectangle(band, (left, 54), (right, 62), UNKNOWN, 1, 16)
+    cv2.rectangle(band, (left, 54), (now, 62), KNOWN, -1)
+    write(band, views, (middle - _width(views, 16) // 2, 86), 16, INK)
+
+
+def _cut_out(shot: Shot, size: int) -> np.ndarray:
+    """The hand of a shot as the selfie view shows it: uint8 (size, size, 3) BGR."""
+    hand = shot.hand.square
+    square = Square(hand.x, hand.y, hand.width, 0.0)
+    return cv2.cvtColor(cut(shot.frame.image, square, size, mirror=True), cv2.COLOR_RGB2BGR)
 
 
 def _write_centred(canvas: np.ndarray, text: str, size: int) -> None:

@@ -17,6 +17,7 @@ from realtime.live.command import COUNTDOWN_S, Command, Name, Quit, Record
 from realtime.live.enrol import enrol
 from realtime.live.opening import open_session
 from realtime.live.output import run_beside
+from realtime.live.recording import describe_views
 from realtime.live.session import Session
 from realtime.live.state import Answer, State
 from realtime.picture_files import read_picture
@@ -35,15 +36,16 @@ def run_record(settings: Settings, label: str, image: Path | None, replace: bool
         picture = read_picture(image)
         with Recognizer(settings, video=False) as recognizer:
             tell(recognizer.gallery.describe())
-            warnings = enrol(recognizer, _find_hand(recognizer, picture, image), label, replace)
-            _report(recognizer, label, warnings)
+            warnings = enrol(recognizer, [_find_hand(recognizer, picture, image)], label, replace)
+            _report(recognizer, label, warnings, [])
         return
     with open_session(settings, recording=True) as session:
         assert session.source is not None
         tell(session.recognizer.gallery.describe())
         live = session.source.live
         if live:
-            tell(f"Show {label!r} and hold it.")
+            turn = ", then turn your hand a little" if settings.keep > 1 else ""
+            tell(f"Show {label!r} and hold it{turn}.")
         record = Record(countdown_s=COUNTDOWN_S if live else 0.0)
         recorder = _Recorder(session, record, Name(label, replace))
         run_beside(
@@ -59,11 +61,12 @@ def run_record(settings: Settings, label: str, image: Path | None, replace: bool
                 else f"No hand was seen in {session.source.name}, so nothing was recorded. Hold "
                 "the whole hand in view, with light on it, and record again."
             )
-        _report(session.recognizer, label, answer.warnings)
+        views = describe_views(answer.views, live and settings.keep > 1)
+        _report(session.recognizer, label, answer.warnings, views)
 
 
 class _Recorder:
-    """An output that records one gesture: it counts down aloud, names the shot, and quits."""
+    """An output that records one gesture: it says what to do, names what was shown, and quits."""
 
     def __init__(self, session: Session, record: Record, name: Name) -> None:
         self.answer: Answer | None = None  # to the last command
@@ -72,12 +75,18 @@ class _Recorder:
         self._name = name
         self._waits_for: Command = record
         self._said = int(record.countdown_s) + 1
+        self._aloud = session.source is not None and session.source.live
+        self._turning = False
         session.post(record)
 
     def show(self, result: FrameResult | None, state: State) -> None:
         if state.countdown and state.countdown < self._said:
             self._said = state.countdown
             tell(f"{state.countdown} …")
+        progress = state.progress
+        if progress is not None and progress.kept and not self._turning and self._aloud:
+            self._turning = True
+            tell("Turn your hand a little …")
         answer = state.answer(self._waits_for.id)
         if answer is None:
             return
@@ -104,9 +113,11 @@ def _find_hand(recognizer: Recognizer, picture: np.ndarray, path: Path) -> Shot:
     return Shot(Frame(picture, 0, 0.0), recognizer.cut(picture, detection))
 
 
-def _report(recognizer: Recognizer, label: str, warnings: Sequence[str]) -> None:
+def _report(
+    recognizer: Recognizer, label: str, warnings: Sequence[str], views: Sequence[str]
+) -> None:
     for sentence in warnings:
         warn(sentence)
     count = recognizer.gallery.labels()[label]
-    plural = "" if count == 1 else "s"
-    tell(f"Recorded {label!r} ({count} reference{plural}) in {recognizer.gallery.folder}.")
+    notes = ", ".join([f"{count} reference{'' if count == 1 else 's'}", *views])
+    tell(f"Recorded {label!r} ({notes}) in {recognizer.gallery.folder}.")

@@ -125,7 +125,7 @@ class Window:
         if self._help:
             draw_help(canvas)
         if state.naming is not None:
-            draw_prompt(canvas, state.naming.frame.image, self._text)
+            draw_prompt(canvas, state.naming.shots, self._text)
         if note:
             draw_message(canvas, note)
         return canvas

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -13,6 +15,7 @@ import numpy as np
 import pytest
 
 from realtime.gallery.gallery import Gallery
+from realtime.sources.video import Video
 from tests.cli import (
     environment,
     events_until,
@@ -122,6 +125,50 @@ def test_record_from_a_video(tmp_path: Path) -> None:
         cv2.Laplacian(reference.picture, cv2.CV_64F).var()
         > 5 * cv2.Laplacian(blurred, cv2.CV_64F).var()
     )
+
+
+def turn(before_s: float = 0.0, degrees: float = 20.0) -> Iterator[np.ndarray]:
+    """A hand that is held for a while and half a second, then turned until two are over."""
+    for i in range(round((before_s + 2.2) * 15)):
+        share = min(max((i / 15 - before_s - 0.5) / 1.5, 0.0), 1.0)
+        yield hand_picture("Rock", yaw=0.1 - np.radians(degrees) * share)
+
+
+def test_record_several_views_from_a_video(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "turn.avi", turn(), 15)
+    [news] = said(fine(main_py("record", "Rock", "--camera", video, cwd=tmp_path)))
+    assert re.fullmatch(r"Recorded 'Rock' \(1 reference, [345] views\) in gestures\.", news)
+    [news] = said(fine(main_py("record", "Rock", "--camera", video, "--keep", 1, cwd=tmp_path)))
+    assert news == "Recorded 'Rock' (2 references) in gestures."
+    sentence = fault(main_py("record", "Rock", "--camera", video, "--keep", 6, cwd=tmp_path))
+    assert "A recording keeps 1 to 5 views; got --keep 6." in sentence
+    assert labels(tmp_path) == {"Rock": 2}
+
+
+@pytest.mark.parametrize(
+    ("keep", "degrees", "told", "news"),
+    [
+        (3, 20.0, True, r"Recorded 'Rock' \(1 reference, [23] views\) in .*"),
+        (5, 0.0, True, r"Recorded 'Rock' \(1 reference, 1 view: turn your hand a little next .*"),
+        (1, 20.0, False, r"Recorded 'Rock' \(1 reference\) in .*"),
+    ],
+)
+def test_record_says_before_a_camera_what_to_do(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    keep: int,
+    degrees: float,
+    told: bool,
+    news: str,
+) -> None:
+    monkeypatch.setattr(Video, "live", True)  # no camera is to be had
+    video = write_video(tmp_path / "turn.avi", turn(3.0, degrees), 15)
+    run = fine(main_py("record", "Rock", "--camera", video, "--keep", keep, cwd=tmp_path))
+    first, *rest, last = said(run)
+    turning = ", then turn your hand a little" if told else ""
+    assert first == f"Show 'Rock' and hold it{turning}."
+    assert rest == ["3 …", "2 …", "1 …"] + ["Turn your hand a little …"] * told
+    assert re.fullmatch(news, last), last
 
 
 def test_a_left_hand_may_be_taught(tmp_path: Path) -> None:

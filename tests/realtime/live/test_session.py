@@ -82,7 +82,7 @@ class Script:
 @pytest.fixture(scope="module")
 def recognizer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recognizer]:
     folder = tmp_path_factory.mktemp("session") / "gestures"
-    settings = Settings(gallery=str(folder))
+    settings = Settings(gallery=str(folder), keep=1)  # half a second; test_showing.py takes two
     with Recognizer(settings) as recognizer:
         yield recognizer
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import re
 import subprocess
@@ -10,13 +11,25 @@ import sys
 from collections.abc import Collection
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
+from realtime.live.burst import Progress, Shot
 from realtime.live.state import State
 from realtime.types import Frame, FrameResult, GestureEvent, Hand, Match, Square
 from realtime.views.canvas import Canvas
-from realtime.views.overlay import STRIP, draw, draw_help, draw_prompt, make_strip
+from realtime.views.overlay import (
+    BAND,
+    INK,
+    SEEN,
+    STRIP,
+    draw,
+    draw_help,
+    draw_prompt,
+    make_strip,
+    write,
+)
 from tests.cli import (
     ROOT,
     environment,
@@ -167,17 +180,68 @@ def test_help_shows() -> None:
     assert 120 <= y0 and y1 < 360
 
 
-def test_the_prompt_shows_the_shot_and_what_is_typed() -> None:
-    shot = np.full((120, 160, 3), 255, np.uint8)
+def shots(*colours: tuple[int, int, int]) -> list[Shot]:
+    """A shot each, all of one colour, BGR."""
+    (hand,) = a_result(("right",)).hands
+    images = [np.full((120, 160, 3), colour, np.uint8) for colour in colours]
+    return [Shot(Frame(image, 0, 0.0), hand) for image in images]
 
+
+def test_the_prompt_shows_the_shot_and_what_is_typed() -> None:
     def prompted(text: str) -> np.ndarray:
         canvas = draw(a_result(), STATE, EMPTY)
-        draw_prompt(canvas, shot, text)
+        draw_prompt(canvas, shots((255, 255, 255)), text)
         return canvas
 
     assert prompted("").shape == (480 + STRIP, 640, 3)
     assert (prompted("")[60:150, 20:100] == 255).all()
     changed(prompted("Two"), prompted("Two W"))
+
+
+def test_the_prompt_shows_all_views_the_first_one_larger() -> None:
+    canvas = draw(a_result(), STATE, EMPTY)
+    colours = [(0, 40 * i, 250) for i in range(5)]
+    draw_prompt(canvas, shots(*colours), "")
+    boxes = []
+    for colour in colours:
+        shown = (canvas == colour).all(axis=2, keepdims=True)
+        boxes.append(changed(shown, np.zeros_like(shown)))
+    widths = [x1 - x0 + 1 for x0, _, x1, _ in boxes]
+    assert widths == [128, 96, 96, 96, 96]
+    assert all(a[2] < b[0] for a, b in itertools.pairwise(boxes)) and boxes[-1][2] < 640
+
+
+def test_the_window_says_what_to_do() -> None:
+    """Hold, then turn; how much of the time is over, and how many views there are."""
+
+    def told(progress: Progress) -> np.ndarray:
+        state = dataclasses.replace(STATE, countdown=0, progress=progress)
+        return draw(a_result(), state, EMPTY)
+
+    plain = draw(a_result(), STATE, EMPTY)
+    hold, turn, more = (told(Progress(*p)) for p in ((0.1, 0, 5), (0.6, 2, 5), (0.6, 3, 5)))
+    for shown in (hold, turn, more):
+        _, y0, _, y1 = changed(plain, shown)
+        assert 480 - BAND <= y0 and y1 < 480  # below most hands
+    for shown, words in (
+        (hold, ["hold still", "then turn your hand a little"]),
+        (turn, ["turn your hand a little", "2 of 5 views"]),
+        (more, ["turn your hand a little", "3 of 5 views"]),
+    ):
+        for text, size, colour in zip(words, (32, 16), (SEEN, INK), strict=True):
+            assert likeness(shown, text, size, colour) > 0.95
+    assert likeness(hold, "turn your hand a little", 32, SEEN) < 0.8
+    x0, y0, x1, y1 = changed(turn, told(Progress(0.8, 2, 5)))
+    assert 320 < x0 and x1 < 480 and y1 - y0 < 10  # the bar alone has grown
+
+
+def likeness(shown: np.ndarray, text: str, size: int, colour: tuple[int, int, int]) -> float:
+    """How surely a text stands somewhere in a picture: about 1 where it does."""
+    canvas = np.zeros((2 * size, 640, 3), np.uint8)
+    write(canvas, text, (4, size + 6), size, colour)
+    x, y, width, height = cv2.boundingRect(canvas.max(axis=2))
+    ink = canvas[y : y + height, x : x + width]
+    return float(cv2.matchTemplate(shown, ink, cv2.TM_CCOEFF_NORMED).max())
 
 
 def test_a_moment_is_drawn_once_and_a_reference_read_once() -> None:

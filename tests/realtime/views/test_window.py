@@ -17,7 +17,7 @@ import pytest
 
 from calibration.threshold import FARS
 from realtime.gallery.gallery import Gallery
-from realtime.views.overlay import HELP, INK, STRIP, write
+from realtime.views.overlay import HELP, INK, SEEN, STRIP, write
 from tests.cli import environment, hand_picture, parsed, start_py, starts, teach, write_video
 
 TOOLS = ("Xvfb", "openbox", "xdotool", "xprop", "import")
@@ -137,13 +137,14 @@ class Program:
         return parsed(self.events.read_text())[1]
 
 
-def likeness(screen: np.ndarray, text: str, size: int) -> float:
+def likeness(screen: np.ndarray, text: str, size: int, colour: tuple[int, int, int] = INK) -> float:
     """How surely a text stands somewhere in a picture: about 1 where it does."""
     canvas = np.zeros((2 * size, 640, 3), np.uint8)
-    write(canvas, text, (4, size + 6), size, INK)
-    x, y, width, height = cv2.boundingRect(canvas[:, :, 0])
-    ink = canvas[y : y + height, x : x + width, 0]
-    return float(cv2.matchTemplate(screen[:, :, 0], ink, cv2.TM_CCOEFF_NORMED).max())
+    write(canvas, text, (4, size + 6), size, colour)
+    channel = int(np.argmax(colour))
+    x, y, width, height = cv2.boundingRect(canvas[:, :, channel])
+    ink = canvas[y : y + height, x : x + width, channel]
+    return float(cv2.matchTemplate(screen[:, :, channel], ink, cv2.TM_CCOEFF_NORMED).max())
 
 
 def far_shown(screen: np.ndarray) -> float:
@@ -211,6 +212,22 @@ def test_recording(start: Callable[..., Program], tmp_path: Path) -> None:
     # Whether it ended before it came back depends on the moment; every start has its end.
     kinds = [line["kind"] for line in events]
     assert kinds == ["start", "end"] * (len(kinds) // 2) and len(kinds) >= 4
+
+
+def test_the_window_tells_how_to_show_it(start: Callable[..., Program]) -> None:
+    window = start("demo")
+
+    def told() -> bool:
+        if window.prompted():  # too late to see it: once more
+            window.key("Escape")
+            until(lambda: not window.prompted(), "the prompt's end")
+        window.key("r")
+        screen = window.screen()
+        return likeness(screen, "of 5 views", 16) > 0.9 and likeness(screen, "turn", 32, SEEN) > 0.9
+
+    until(told, "what to do")
+    window.key(CLOSE)
+    window.end()
 
 
 def test_names_are_typed_and_corrected(start: Callable[..., Program]) -> None:
