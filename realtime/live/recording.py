@@ -74,7 +74,7 @@ class Recording:
         """Store the shot. Returns what the person should be warned of. Raises UserError."""
         if self.naming is None:
             raise UserError("There is no recording to name: record a gesture first.")
-        warnings = enrol(self._recognizer, self.naming, command.label.strip(), command.replace)
+        warnings = enrol(self._recognizer, (self.naming,), command.label.strip(), command.replace)
         self.naming = None
         self._recognizer.unmute()
         return warnings

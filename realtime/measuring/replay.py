@@ -155,7 +155,7 @@ def _enrol(recognizer: Recognizer, label: str, frame: Frame) -> None:
     hands = recognizer.detector.detect(Frame(frame.image, 0, 0.0))
     if not hands:
         raise UserError(f"No hand is found in the reference of {label}.")
-    enrol(recognizer, Shot(frame, hands[0]), label)
+    enrol(recognizer, [Shot(frame, hands[0])], label)
 
 
 def _recognise(settings: Settings) -> Recognised:

@@ -35,7 +35,8 @@ def run_record(settings: Settings, label: str, image: Path | None, replace: bool
         picture = read_picture(image)
         with Recognizer(settings, video=False) as recognizer:
             tell(recognizer.gallery.describe())
-            warnings = enrol(recognizer, _find_hand(recognizer, picture, image), label, replace)
+            shots = (_find_hand(recognizer, picture, image),)
+            warnings = enrol(recognizer, shots, label, replace)
             _report(recognizer, label, warnings)
         return
     with open_session(settings, recording=True) as session:
