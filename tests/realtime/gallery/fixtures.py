@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from engines.hand_networks import HandOutputs
 from engines.spec import EncoderInputs, EncoderSpec
 from realtime.gallery.gallery import Reference, View, make_reference
+from realtime.gallery.item import Files
 from realtime.hands.cutting import cut_hand
 from realtime.live.burst import Shot
 from realtime.types import Detection, Frame, Hand
@@ -67,6 +71,32 @@ def with_twins(reference: Reference) -> Reference:
         return dataclasses.replace(view, twin=seen)
 
     return dataclasses.replace(reference, views=tuple(map(with_twin, reference.views)))
+
+
+def format_1(reference: Reference) -> Files:
+    """The files that releases before format 2 wrote of a reference with one view."""
+
+    def numbers(points: np.ndarray) -> list[list[float]]:
+        return [[float(str(value)) for value in row] for row in points]
+
+    (view,) = reference.views
+    png = cv2.imencode(".png", view.picture)[1].tobytes()
+    fields: dict[str, object] = {
+        "version": 1,
+        "side": view.side,
+        "score": view.score,
+        "recorded_at": reference.recorded_at,
+        "picture_sha256": hashlib.sha256(png).hexdigest(),
+        "picture_bytes": len(png),
+        "picture_size": len(view.picture),
+        "landmarks": numbers(view.landmarks),
+        "world_landmarks": numbers(view.world_landmarks),
+    }
+    if view.twin is not None:
+        names = ("landmarks", "world_landmarks")
+        fields["twin"] = {name: numbers(each) for name, each in zip(names, view.twin, strict=True)}
+    record = json.dumps(fields, indent=1).encode()
+    return {f"{reference.id}.png": png, f"{reference.id}.json": record}
 
 
 class CountingEncoder:

@@ -27,7 +27,10 @@ KILL_EVERYWHERE = """
 import os, signal
 import cv2
 cv2.setNumThreads(0)
-references = [a_reference(label, i) for i, label in enumerate(["x", "x", "a/b", "x", "y/x"])]
+references = [
+    a_reference(label, i, views=1 + i % 3)
+    for i, label in enumerate(["x", "x", "a/b", "x", "y/x"])
+]
 CHANGES = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir"}
 
 def work(folder):
