@@ -20,17 +20,9 @@ from engines.files import explain_errors, replace_file
 from engines.say import warn
 from realtime.gallery.files import GESTURE, label_json, parse_label
 from realtime.gallery.gallery import Gallery
-from realtime.gallery.item import (
-    JSON,
-    LARGEST_JSON,
-    LARGEST_PNG,
-    PICTURE,
-    DamagedReference,
-    Files,
-    NewerFormat,
-    picture_names,
-)
+from realtime.gallery.item import JSON, PICTURE, Files, picture_names
 from realtime.gallery.labels import label_of_folder
+from realtime.gallery.record import LARGEST_JSON, LARGEST_PNG, DamagedReference, NewerFormat
 
 LARGEST_TOTAL = 1 << 30  # bytes, unpacked
 # What zipfile raises about a broken archive or entry; an encrypted one is a RuntimeError.

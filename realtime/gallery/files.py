@@ -25,19 +25,21 @@ from engines.errors import UserError
 from engines.files import TEMPORARY, sync_folder, write_file
 from realtime.gallery.item import (
     JSON,
-    LARGEST_JSON,
     PICTURE,
-    DamagedReference,
     Files,
-    ReferenceRecord,
     check_files,
     decode_picture,
-    parse_json,
-    parse_record,
     picture_names,
     with_pictures,
 )
 from realtime.gallery.labels import check_label, label_of_folder
+from realtime.gallery.record import (
+    LARGEST_JSON,
+    DamagedReference,
+    ReferenceRecord,
+    parse_json,
+    parse_record,
+)
 from realtime.gallery.reference import Reference
 
 GESTURE = "gesture.json"

@@ -14,7 +14,7 @@ import numpy as np
 
 from engines.encoder import Encoder
 from engines.files import write_file
-from realtime.gallery.item import ReferenceRecord
+from realtime.gallery.record import ReferenceRecord
 from realtime.gallery.reference import Reference, View, other_side
 from realtime.hands.cutting import cut_hand, encoder_inputs
 

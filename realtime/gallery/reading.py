@@ -14,8 +14,8 @@ from engines.files import explain_errors
 from engines.say import warn
 from realtime.gallery import files
 from realtime.gallery.files import Stored
-from realtime.gallery.item import DamagedReference, NewerFormat
 from realtime.gallery.labels import label_of_folder
+from realtime.gallery.record import DamagedReference, NewerFormat
 
 T = TypeVar("T")
 

@@ -18,8 +18,8 @@ from engines.errors import UserError
 from engines.files import sync_folder, write_file
 from realtime.gallery import files
 from realtime.gallery.files import GESTURE, Stored
-from realtime.gallery.item import DamagedReference, NewerFormat
 from realtime.gallery.labels import label_of_folder
+from realtime.gallery.record import DamagedReference, NewerFormat
 
 TRASH = ".trash"
 KEPT = 50  # deletions

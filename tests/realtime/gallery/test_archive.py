@@ -10,7 +10,8 @@ import pytest
 from engines.errors import UserError
 from realtime.gallery.archive import export_zip, import_zip
 from realtime.gallery.gallery import Gallery, Reference
-from realtime.gallery.item import LARGEST_JSON, to_files
+from realtime.gallery.item import to_files
+from realtime.gallery.record import LARGEST_JSON
 from tests.realtime.gallery.fixtures import (
     a_reference,
     same,

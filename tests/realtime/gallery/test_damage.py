@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from realtime.gallery.gallery import Gallery
-from realtime.gallery.item import LARGEST_JSON, DamagedReference, check_files, to_files
+from realtime.gallery.item import check_files, to_files
+from realtime.gallery.record import LARGEST_JSON, DamagedReference
 from realtime.gallery.reference import LARGEST, MOST_VIEWS
 from tests.realtime.gallery.fixtures import (
     CountingEncoder,

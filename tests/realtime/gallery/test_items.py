@@ -14,7 +14,8 @@ import pytest
 from engines.errors import UserError
 from realtime.gallery.archive import export_zip, import_zip
 from realtime.gallery.gallery import Gallery, Reference
-from realtime.gallery.item import LARGEST_JSON, LARGEST_PNG, Files, to_files
+from realtime.gallery.item import Files, to_files
+from realtime.gallery.record import LARGEST_JSON, LARGEST_PNG
 from realtime.gallery.reference import MOST_VIEWS
 from realtime.recognition.recognizer import Recognizer
 from realtime.settings import Settings

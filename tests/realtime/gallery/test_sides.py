@@ -10,7 +10,8 @@ import pytest
 from engines.spec import NO_POINTS, EncoderInputs, EncoderSpec
 from realtime.gallery.gallery import Gallery
 from realtime.gallery.index import cache_name, view_keys
-from realtime.gallery.item import parse_record, to_files
+from realtime.gallery.item import to_files
+from realtime.gallery.record import parse_record
 from realtime.hands.geometry import cut, turns_of, upright_square
 from tests.realtime.gallery.fixtures import CROP, CountingEncoder, a_reference, with_twins
 
