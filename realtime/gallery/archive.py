@@ -1,12 +1,12 @@
 """A gallery as one zip file, to carry elsewhere and to bring back.
 
 The archive is laid out as the gallery is. Nothing in it is ever unpacked by its own name: files
-are read, checked as references, and stored like recordings.
+named like an item's are read, checked as a reference, and stored like recordings. Items of a kind
+that is unknown here are carried as they are.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import stat
 import struct
@@ -18,23 +18,17 @@ from typing import BinaryIO
 from engines.errors import UserError
 from engines.files import explain_errors, replace_file
 from engines.say import warn
-from realtime.gallery.files import GESTURE, label_json
+from realtime.gallery.files import GESTURE, label_json, parse_label
 from realtime.gallery.gallery import Gallery
-from realtime.gallery.labels import check_label, label_of_folder
-from realtime.gallery.reference import (
-    ID,
-    LARGEST_JSON,
-    LARGEST_PNG,
-    DamagedReference,
-    NewerFormat,
-    parse_json,
-)
+from realtime.gallery.item import JSON, PICTURE, Files, picture_names
+from realtime.gallery.labels import label_of_folder
+from realtime.gallery.record import LARGEST_JSON, LARGEST_PNG, DamagedReference, NewerFormat
 
 LARGEST_TOTAL = 1 << 30  # bytes, unpacked
 # What zipfile raises about a broken archive or entry; an encrypted one is a RuntimeError.
 BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError)
 
-Entries = dict[tuple[str, str], zipfile.ZipInfo]  # by folder and file name
+Entries = dict[str, zipfile.ZipInfo]  # by file name
 
 
 def export_zip(gallery: Gallery, path: Path) -> int:
@@ -66,19 +60,16 @@ def import_zip(gallery: Gallery, path: Path) -> int:
                 f"{path} is not a whole zip file: pass one that `gestures export` made."
             ) from None
         with archive:
-            entries = _entries(archive, path)
+            items = _items(archive, path)
             there = gallery.ids()
-            for folder, name in sorted(entries, key=lambda key: key[1]):
-                id, suffix = os.path.splitext(name)
-                if suffix != ".json" or name == GESTURE or id in there:
+            for folder, id in sorted(items, key=lambda key: key[1]):
+                its = items[folder, id]
+                name = next(filter(JSON.fullmatch, sorted(its)), None)
+                if name is None or id in there:
                     continue
                 try:
-                    label = _label(archive, entries, folder)
-                    if (folder, f"{id}.png") not in entries:
-                        raise DamagedReference("its picture is missing")
-                    png = _read(archive, entries[folder, f"{id}.png"])
-                    record = _read(archive, entries[folder, name])
-                    gallery.add_files(label, id, png, record)
+                    label = _label(archive, items.get((folder, ""), {}), folder)
+                    gallery.add_files(label, id, _read_item(archive, id, name, its))
                 except DamagedReference as error:
                     warn(f"{folder}/{name} in {path} is damaged ({error}) and was not imported.")
                 except NewerFormat:
@@ -93,15 +84,18 @@ def _write(gallery: Gallery, file: BinaryIO) -> int:
     count = total = 0
     folders: set[str] = set()
     with zipfile.ZipFile(file, "w") as archive:
-        for place, png, record in gallery.read_all_files():
+        for place, files in gallery.read_all_files():
+            if any(len(data) > _limit(name) for name, data in files.items()):
+                warn(f"{place.json} is too large for an archive and is left out.")
+                continue
             folder = place.folder.name
             if folder not in folders:
                 folders.add(folder)
                 _put(archive, f"{folder}/{GESTURE}", label_json(place.label))
-            _put(archive, f"{folder}/{place.id}.png", png)
-            _put(archive, f"{folder}/{place.id}.json", record)
+            for name, data in files.items():
+                _put(archive, f"{folder}/{name}", data)
             count += 1
-            total += len(png) + len(record) + 256  # gesture.json's share
+            total += sum(map(len, files.values())) + 256  # gesture.json's share
             if total > LARGEST_TOTAL:
                 raise UserError(
                     f"{gallery.folder} holds more than {LARGEST_TOTAL >> 20} MiB, more than an "
@@ -120,9 +114,12 @@ def _put(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
     archive.writestr(info, data)
 
 
-def _entries(archive: zipfile.ZipFile, path: Path) -> Entries:
-    """What is named like a gallery's files. Raises UserError for what no export ever holds."""
-    entries: Entries = {}
+def _items(archive: zipfile.ZipFile, path: Path) -> dict[tuple[str, str], Entries]:
+    """What is named like a gallery's files, by folder and id; gesture.json has the id "".
+
+    Raises UserError for what no export ever holds.
+    """
+    items: dict[tuple[str, str], Entries] = {}
     for info in archive.infolist():
         name = info.filename.replace("\\", "/")
         parts = PurePosixPath(name).parts
@@ -132,35 +129,46 @@ def _entries(archive: zipfile.ZipFile, path: Path) -> Entries:
                 f"{path} was not imported: {info.filename!r} in it leads out of the gallery's "
                 "folder. Pass a zip file that `gestures export` made."
             )
-        own = parts and (parts[-1] == GESTURE or ID.fullmatch(os.path.splitext(parts[-1])[0]))
-        hidden = any(part.startswith((".", "__MACOSX")) for part in parts)
-        if own and not hidden and len(parts) > 1 and name.endswith((".json", ".png")):
-            entries["/".join(parts[:-1]), parts[-1]] = info
-    if not any(name != GESTURE for _, name in entries):
+        own = JSON.fullmatch(parts[-1]) or PICTURE.fullmatch(parts[-1]) if parts else None
+        hidden = info.is_dir() or any(part.startswith((".", "__MACOSX")) for part in parts)
+        if (own or parts[-1:] == (GESTURE,)) and not hidden and len(parts) > 1:
+            item = items.setdefault(("/".join(parts[:-1]), own[1] if own else ""), {})
+            item[parts[-1]] = info
+    if not any(id for _, id in items):
         raise UserError(
             f"{path} has no recorded gestures in it: pass a zip file that `gestures export` made."
         )
-    large = [e for e in entries.values() if e.file_size > _limit(e)]
-    if large or sum(e.file_size for e in entries.values()) > LARGEST_TOTAL:
+    entries = [entry for item in items.values() for entry in item.values()]
+    large = any(entry.file_size > _limit(entry.filename) for entry in entries)
+    if large or sum(entry.file_size for entry in entries) > LARGEST_TOTAL:
         raise UserError(
             f"{path} was not imported: it unpacks to more than recorded gestures take. Pass a zip "
             "file made by exporting a gallery."
         )
-    return entries
+    return items
 
 
-def _limit(entry: zipfile.ZipInfo) -> int:
-    return LARGEST_PNG if entry.filename.endswith(".png") else LARGEST_JSON
+def _limit(name: str) -> int:
+    return LARGEST_PNG if name.endswith(".png") else LARGEST_JSON
 
 
 def _label(archive: zipfile.ZipFile, entries: Entries, folder: str) -> str:
     """The label of the archive's folder, as in a gallery. Raises DamagedReference, NewerFormat."""
     try:
-        if (folder, GESTURE) not in entries:
+        if GESTURE not in entries:
             return label_of_folder(folder.rsplit("/", 1)[-1])
-        return check_label(str(parse_json(_read(archive, entries[folder, GESTURE]))["label"]))
-    except (UserError, KeyError):
+        return parse_label(_read(archive, entries[GESTURE]))
+    except UserError:
         raise DamagedReference("its gesture has no name") from None
+
+
+def _read_item(archive: zipfile.ZipFile, id: str, name: str, entries: Entries) -> Files:
+    """The files of the item whose JSON is `name`. Raises DamagedReference."""
+    record = _read(archive, entries[name])
+    pictures = picture_names(id, record, [other for other in entries if PICTURE.fullmatch(other)])
+    if not entries.keys() >= set(pictures):
+        raise DamagedReference("its picture is missing")
+    return {picture: _read(archive, entries[picture]) for picture in pictures} | {name: record}
 
 
 def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:

@@ -1,8 +1,8 @@
 """How a gallery lies on disk: whole files or none, and damaged ones set aside.
 
-<gallery>/<folder>/gesture.json holds the label, <id>.png and <id>.json each reference. The JSON
-is the commit point: it is written last and removed first, so a reference is there iff its JSON
-is. What starts with a dot is the gallery's own: temporary, damaged or a cache.
+<gallery>/<folder>/gesture.json holds the label, an item's JSON and PNG files each reference (see
+item.py). The JSON is the commit point: it is written last and removed first, so a reference is
+there iff its JSON is. What starts with a dot is the gallery's own: temporary, damaged or a cache.
 All functions raise OSError, with the file's own name in `filename`, unless they say otherwise.
 """
 
@@ -15,25 +15,35 @@ import os
 import secrets
 import shutil
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from engines.errors import UserError
 from engines.files import TEMPORARY, sync_folder, write_file
+from realtime.gallery.item import (
+    JSON,
+    PICTURE,
+    Files,
+    check_files,
+    decode_picture,
+    picture_names,
+    with_pictures,
+)
 from realtime.gallery.labels import check_label, label_of_folder
-from realtime.gallery.reference import (
-    ID,
+from realtime.gallery.record import (
     LARGEST_JSON,
-    VERSION,
     DamagedReference,
-    Reference,
     ReferenceRecord,
     parse_json,
     parse_record,
-    with_picture,
 )
+from realtime.gallery.reference import Reference
 
 GESTURE = "gesture.json"
+GESTURE_VERSION = 1
 DAMAGED = ".damaged"
 CACHE = ".cache"
 NEW, DELETED = ".new-", ".deleted-"  # a gesture to be, a gesture that was
@@ -43,19 +53,24 @@ LEFTOVER_S = 3600.0  # a temporary file this old belongs to no running program
 
 @dataclass(frozen=True)
 class Stored:
-    """Where a reference lies; the label is its folder's."""
+    """Where a reference lies; the label is its folder's, `name` its JSON file's."""
 
     label: str
     folder: Path
-    id: str
+    name: str
+
+    @property
+    def id(self) -> str:
+        return self.name.partition(".")[0]
 
     @property
     def json(self) -> Path:
-        return self.folder / f"{self.id}.json"
+        return self.folder / self.name
 
-    @property
-    def png(self) -> Path:
-        return self.folder / f"{self.id}.png"
+    def pictures(self) -> list[Path]:
+        """All pictures named by its id; none where the folder has gone."""
+        found = [(PICTURE.fullmatch(name), name) for name in _names(self.folder)]
+        return sorted(self.folder / name for own, name in found if own and own[1] == self.id)
 
 
 def write_label(folder: Path, label: str) -> None:
@@ -65,22 +80,35 @@ def write_label(folder: Path, label: str) -> None:
 
 def label_json(label: str) -> bytes:
     """What gesture.json says of a label."""
-    return json.dumps({"version": VERSION, "label": label}).encode()
+    return json.dumps({"version": GESTURE_VERSION, "label": label}).encode()
 
 
-def write_reference(folder: Path, id: str, png: bytes, record: bytes) -> None:
-    """Both files, the JSON last; neither where one fails. FileNotFoundError: no such folder."""
-    place = Stored("", folder, id)
-    write_file(place.png, png)
+def parse_label(data: bytes) -> str:
+    """The label that gesture.json says. Raises DamagedReference and NewerFormat."""
+    label = parse_json(data, GESTURE_VERSION).get("label")
+    if not isinstance(label, str):
+        raise DamagedReference("it holds no label")
     try:
-        write_file(place.json, record)
+        return check_label(label)
+    except UserError as error:
+        raise DamagedReference(str(error)) from None
+
+
+def write_item(folder: Path, files: Files) -> None:
+    """All files, the JSON last; none where one fails. FileNotFoundError: no such folder."""
+    written: list[Path] = []
+    try:
+        for name, data in files.items():
+            write_file(folder / name, data)
+            written.append(folder / name)
     except BaseException:
-        with contextlib.suppress(OSError):
-            place.png.unlink()
+        for path in reversed(written):
+            with contextlib.suppress(OSError):
+                path.unlink()
         raise
 
 
-def publish_gesture(folder: Path, label: str, id: str, png: bytes, record: bytes) -> bool:
+def publish_gesture(folder: Path, label: str, files: Files) -> bool:
     """A gesture's new folder with its first reference, there at once as a whole.
 
     False: something else by that name has come in between, and nothing was written.
@@ -89,7 +117,7 @@ def publish_gesture(folder: Path, label: str, id: str, png: bytes, record: bytes
     temporary.mkdir(parents=True)
     try:
         write_label(temporary, label)
-        write_reference(temporary, id, png, record)
+        write_item(temporary, files)
         os.rename(temporary, folder)
     except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -116,14 +144,9 @@ def list_folders(gallery: Path) -> list[Path]:
     return [gallery / name for name in sorted(names)]
 
 
-def list_ids(folder: Path) -> list[str]:
-    """The ids of a gesture's references; none where the folder has gone."""
-    try:
-        names = os.listdir(folder)
-    except FileNotFoundError:
-        return []
-    ids = (name[: -len(".json")] for name in names if name.endswith(".json"))
-    return sorted(id for id in ids if ID.fullmatch(id))
+def list_items(folder: Path, label: str) -> list[Stored]:
+    """Where a gesture's references lie, by their ids; none where the folder has gone."""
+    return [Stored(label, folder, name) for name in sorted(filter(JSON.fullmatch, _names(folder)))]
 
 
 def read_label(folder: Path) -> str:
@@ -132,37 +155,47 @@ def read_label(folder: Path) -> str:
     Raises DamagedReference and NewerFormat about gesture.json, UserError about the name.
     """
     try:
-        fields = parse_json(_read_bytes(folder / GESTURE))
+        return parse_label(_read_json(folder / GESTURE))
     except FileNotFoundError:
         return label_of_folder(folder.name)
-    label = fields.get("label")
-    if not isinstance(label, str):
-        raise DamagedReference("it holds no label")
-    try:
-        return check_label(label)
-    except UserError as error:
-        raise DamagedReference(str(error)) from None
 
 
 def read_record(place: Stored) -> ReferenceRecord:
-    """A reference's JSON, its PNG only looked for. Raises DamagedReference and NewerFormat."""
-    record = parse_record(place.id, _read_bytes(place.json))
-    if place.png.stat().st_size != record.picture_bytes:
-        raise DamagedReference("its picture is not the one recorded")
+    """A reference's JSON, its PNGs only looked for. Raises DamagedReference and NewerFormat."""
+    record = parse_record(place.id, _read_json(place.json))
+    for view in record.views:
+        if (place.folder / view.file).stat().st_size != view.bytes:
+            raise DamagedReference("its picture is not the one recorded")
     return record
 
 
 def read_reference(place: Stored) -> Reference:
-    """Both files, checked. Raises DamagedReference and NewerFormat."""
-    record = read_record(place)
-    return with_picture(record, place.label, place.png.read_bytes())
+    """All files, checked. Raises DamagedReference and NewerFormat."""
+    return complete_record(read_record(place), place)
 
 
-def read_files(place: Stored) -> tuple[Stored, bytes, bytes]:
-    """The bytes of the PNG and the JSON, checked. Raises DamagedReference and NewerFormat."""
-    record, png = _read_bytes(place.json), place.png.read_bytes()
-    with_picture(parse_record(place.id, record), place.label, png)
-    return place, png, record
+def complete_record(record: ReferenceRecord, place: Stored) -> Reference:
+    """A reference of its record and its PNGs, checked. Raises DamagedReference."""
+    return with_pictures(record, place.label, _read_all(place, (v.file for v in record.views)))
+
+
+def read_picture(place: Stored) -> np.ndarray:
+    """The first view's picture, uint8 (K, K, 3) BGR. Raises DamagedReference and NewerFormat."""
+    first = read_record(place).views[0]
+    return decode_picture(first, (place.folder / first.file).read_bytes())
+
+
+def read_files(place: Stored) -> Files:
+    """All files as they are, also those of a format or kind unknown here.
+
+    Raises DamagedReference about those that are known.
+    """
+    record = _read_json(place.json)
+    names = picture_names(place.id, record, [path.name for path in place.pictures()])
+    files = {**_read_all(place, names), place.name: record}
+    place.json.stat()  # otherwise it was deleted meanwhile, and maybe not all pictures were there
+    check_files(place.id, files)
+    return files
 
 
 def remove_if_empty(folder: Path, label: str) -> None:
@@ -202,7 +235,18 @@ def clean_leftovers(gallery: Path) -> None:
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def _read_bytes(path: Path) -> bytes:
+def _names(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except FileNotFoundError:
+        return []
+
+
+def _read_all(place: Stored, names: Iterable[str]) -> Files:
+    return {name: (place.folder / name).read_bytes() for name in names}
+
+
+def _read_json(path: Path) -> bytes:
     with open(path, "rb") as file:
         data = file.read(LARGEST_JSON + 1)
     if len(data) > LARGEST_JSON:

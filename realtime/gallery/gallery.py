@@ -29,18 +29,12 @@ from realtime.gallery.index import (
     view_keys,
     write_cache,
 )
+from realtime.gallery.item import Files, check_files, to_files
 from realtime.gallery.labels import check_label, folder_key, free_name
 from realtime.gallery.reading import GalleryReader
-from realtime.gallery.reference import (
-    Reference,
-    make_reference,
-    new_id,
-    parse_record,
-    to_files,
-    with_picture,
-)
+from realtime.gallery.reference import Reference, View, make_reference, new_id
 
-__all__ = ["Gallery", "GalleryIndex", "Reference", "make_reference"]
+__all__ = ["Gallery", "GalleryIndex", "Reference", "View", "make_reference"]
 
 TRIES = 50  # of a step that another program got in the way of; one is nearly always enough
 
@@ -65,16 +59,16 @@ class Gallery:
         return [reference for reference in loaded if reference is not None]
 
     def pictures(self, ids: Collection[str]) -> dict[str, np.ndarray]:
-        """Pictures of references by their id, uint8 (K, K, 3) BGR; without what has gone."""
+        """References' first pictures by id, uint8 (K, K, 3) BGR; without what has gone."""
         places = [place for place in self._reader.places() if place.id in ids]
-        read = [self._reader.read(place, files.read_reference) for place in places]
-        return {reference.id: reference.picture for reference in read if reference is not None}
+        read = {place.id: self._reader.read(place, files.read_picture) for place in places}
+        return {id: picture for id, picture in read.items() if picture is not None}
 
-    def read_all_files(self) -> Iterator[tuple[Stored, bytes, bytes]]:
-        """All references as bytes, checked: where each lies, its PNG, its JSON."""
+    def read_all_files(self) -> Iterator[tuple[Stored, Files]]:
+        """Where each reference lies, with its files, checked; also those of an unknown kind."""
         for place in self._reader.places():
             if (found := self._reader.read(place, files.read_files)) is not None:
-                yield found
+                yield place, found
 
     def labels(self) -> dict[str, int]:
         """How many references each gesture has, sorted by label; counted without opening them."""
@@ -111,17 +105,17 @@ class Gallery:
         reference = dataclasses.replace(reference, label=label, id=id)
         replaced = [place for place in places if replace and place.label == label]
         with self._deletion() if replaced else contextlib.nullcontext() as entry:
-            self.add_files(label, id, *to_files(reference))
+            self.add_files(label, id, to_files(reference))
             if entry is not None:
                 trash.put_references(entry, replaced)
         return reference
 
-    def add_files(self, label: str, id: str, png: bytes, record: bytes) -> None:
-        """Store a reference as the bytes of its PNG and its JSON, `label` as check_label gives it.
+    def add_files(self, label: str, id: str, its: Files) -> None:
+        """Store a reference as its files, byte for byte, `label` as check_label gives it.
 
-        Raises DamagedReference or NewerFormat where they hold no reference.
+        Raises DamagedReference where they hold none; those of an unknown kind may hold any.
         """
-        with_picture(parse_record(id, record), label, png)
+        check_files(id, its)
         files.clean_leftovers(self.folder)
         taken: set[str] = set()
         path = self.folder
@@ -134,9 +128,9 @@ class Gallery:
                 path = folder or self.folder / free_name(label, names)
                 try:
                     if folder is not None:
-                        files.write_reference(path, id, png, record)
+                        files.write_item(path, its)
                         return
-                    if files.publish_gesture(path, label, id, png, record):
+                    if files.publish_gesture(path, label, its):
                         return
                     taken.add(path.name)
                 except FileNotFoundError:  # deleted or renamed by another program: once more
@@ -212,16 +206,15 @@ class Gallery:
             record = self._reader.read(place, files.read_record)
             if record is not None:
                 records.append((place.label, record))
-                load.append(functools.partial(self._reader.read, place, files.read_reference))
+                complete = functools.partial(files.complete_record, record)
+                load.append(functools.partial(self._reader.read, place, complete))
         name = cache_name(encoder, mirror_hands)
         path = self.folder / CACHE / name
         stored = read_cache(path, encoder)
         # Kept in memory too: a gallery on a read-only disk has no other cache.
         known = {**self._vectors.get(encoder.fingerprint + name, {}), **stored}
         index = build_index(records, load, encoder, mirror_hands, known)
-        keys = [
-            key for _, record in records for key in sorted(view_keys(record, encoder, mirror_hands))
-        ]
+        keys = [key for _, record in records for key in view_keys(record, encoder, mirror_hands)]
         known = {key: known[key] for key in keys if key in known}  # without what was deleted
         self._vectors[encoder.fingerprint + name] = known
         if known.keys() - stored.keys():
@@ -245,7 +238,7 @@ class Gallery:
         if (found := self._reader.read(place, files.read_files)) is None:
             return False
         if place.id not in self.ids():
-            self.add_files(place.label, place.id, *found[1:])
+            self.add_files(place.label, place.id, found)
         return True
 
     def _folders_of(self, label: str) -> list[Path]:

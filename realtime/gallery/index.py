@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,21 +14,23 @@ import numpy as np
 
 from engines.encoder import Encoder
 from engines.files import write_file
-from realtime.gallery.reference import Reference, ReferenceRecord, other_side
+from realtime.gallery.record import ReferenceRecord
+from realtime.gallery.reference import Reference, View, other_side
 from realtime.hands.cutting import cut_hand, encoder_inputs
 
-VERSION = 2  # of the cache and of how hands are cut; another one is computed anew
-BATCH = 16  # references encoded at once: enough to be quick, few enough for a small memory
+VERSION = 3  # of the cache and of how hands are cut; another one is computed anew
+BATCH = 16  # views encoded at once: enough to be quick, few enough for a small memory
 
-Key = tuple[str, str]  # a reference's id and its content's digest
+Key = tuple[str, str]  # a reference's id; its content's digest, which view, and whether its twin
 Vectors = dict[Key, np.ndarray]  # float32 (D,) each
 
 
 @dataclass(frozen=True, eq=False)
 class GalleryIndex:
-    """The references as a matcher takes them, sorted by label, then id.
+    """The references as a matcher takes them, sorted by label, then id, then view.
 
-    Where either hand may show a gesture, a reference with a twin is there twice, as either hand.
+    A row is a view as a hand: where either hand may show a gesture, a view with a twin is there
+    twice, as either hand. Rows of one reference share their id.
 
     Attributes:
         labels, ids, sides: (R,).
@@ -54,38 +57,32 @@ def build_index(
         load: reads each reference; one that it gives as None is left out.
         known: embeddings that need no computing; what is computed is added.
     """
-    keys = [view_keys(record, encoder, mirror_hands) for _, record in records]
-    missing = [i for i, needed in enumerate(keys) if not needed <= known.keys()]
-    for start in range(0, len(missing), BATCH):
-        views: list[tuple[Key, Reference]] = []
-        for i in missing[start : start + BATCH]:
-            record, reference = records[i][1], load[i]()
-            if reference is not None:
-                views.append((_key(record), reference))
-                if _key(record, twin=True) in keys[i]:
-                    views.append((_key(record, twin=True), reference.mirror()))
-        if views:
-            vectors = embed([view for _, view in views], encoder, mirror_hands)
-            known.update((key, v) for (key, _), v in zip(views, vectors, strict=True))
-    there, sides, rows = [], [], []
-    for (label, record), needed in zip(records, keys, strict=True):
-        for key in sorted(needed & known.keys()):
-            there.append((label, record))
-            sides.append(record.side if key == _key(record) else other_side(record.side))
-            rows.append(known[key])
+    missing = _missing_views(records, load, encoder, mirror_hands, known)
+    while batch := list(itertools.islice(missing, BATCH)):
+        vectors = embed([view for _, view in batch], encoder, mirror_hands)
+        known.update((key, v) for (key, _), v in zip(batch, vectors, strict=True))
+    labels, ids, sides, rows = [], [], [], []
+    for label, record in records:
+        for key, (number, twin) in view_keys(record, encoder, mirror_hands).items():
+            if key in known:
+                labels.append(label)
+                ids.append(record.id)
+                side = record.views[number].side
+                sides.append(other_side(side) if twin else side)
+                rows.append(known[key])
     return GalleryIndex(
-        labels=tuple(label for label, _ in there),
-        ids=tuple(record.id for _, record in there),
+        labels=tuple(labels),
+        ids=tuple(ids),
         sides=tuple(sides),
         embeddings=np.stack(rows) if rows else np.zeros((0, encoder.spec.dim), np.float32),
     )
 
 
-def embed(references: Sequence[Reference], encoder: Encoder, mirror_hands: bool) -> np.ndarray:
-    """Cut and encode N ≥ 1 references as live hands are. Returns float32 (N, D)."""
+def embed(views: Sequence[View], encoder: Encoder, mirror_hands: bool) -> np.ndarray:
+    """Cut and encode N ≥ 1 views as live hands are. Returns float32 (N, D)."""
     size = encoder.spec.crop_size
     mirror = mirror_hands and not encoder.spec.one_pass
-    hands = [cut_hand(r.picture, r.detection(), size, mirror) for r in references]
+    hands = [cut_hand(view.picture, view.detection(), size, mirror) for view in views]
     return np.asarray(encoder.encode(encoder_inputs(hands)), np.float32)
 
 
@@ -126,14 +123,33 @@ def write_cache(path: Path, encoder: Encoder, vectors: Vectors) -> None:
         write_file(path, buffer.getvalue())
 
 
-def _key(record: ReferenceRecord, twin: bool = False) -> Key:
-    return record.id, record.digest + ("-twin" if twin else "")
+def view_keys(
+    record: ReferenceRecord, encoder: Encoder, mirror_hands: bool
+) -> dict[Key, tuple[int, bool]]:
+    """The rows that the index should have of a reference: their keys, which view, whether its twin.
 
-
-def view_keys(record: ReferenceRecord, encoder: Encoder, mirror_hands: bool) -> set[Key]:
-    """Of all views that the index should have.
-
-    One-pass encoders see hands as they are, so each reference has to be there as either hand.
+    One-pass encoders see hands as they are, so each view has to be there as either hand.
     """
-    both = mirror_hands and (record.twin is not None or encoder.spec.one_pass)
-    return {_key(record), _key(record, twin=both)}
+    keys: dict[Key, tuple[int, bool]] = {}
+    for number, view in enumerate(record.views):
+        keys[record.id, f"{record.digest}-{number}"] = (number, False)
+        if mirror_hands and (view.twin is not None or encoder.spec.one_pass):
+            keys[record.id, f"{record.digest}-{number}-twin"] = (number, True)
+    return keys
+
+
+def _missing_views(
+    records: Sequence[tuple[str, ReferenceRecord]],
+    load: Sequence[Callable[[], Reference | None]],
+    encoder: Encoder,
+    mirror_hands: bool,
+    known: Vectors,
+) -> Iterator[tuple[Key, View]]:
+    """The views that aren't known yet, each as the hand that its key says."""
+    for (_, record), read in zip(records, load, strict=True):
+        keys = view_keys(record, encoder, mirror_hands)
+        if keys.keys() <= known.keys() or (reference := read()) is None:
+            continue
+        for key, (number, twin) in keys.items():
+            view = reference.views[number]
+            yield key, view.mirror() if twin else view

@@ -15,7 +15,7 @@ from engines.say import warn
 from realtime.gallery import files
 from realtime.gallery.files import Stored
 from realtime.gallery.labels import label_of_folder
-from realtime.gallery.reference import DamagedReference, NewerFormat
+from realtime.gallery.record import DamagedReference, NewerFormat
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ class GalleryReader:
         places: list[Stored] = []
         for folder, label in self.folders():
             try:
-                places += [Stored(label, folder, id) for id in files.list_ids(folder)]
+                places += files.list_items(folder, label)
             except OSError as error:
                 self._warn(f"{folder} can't be read ({short_reason(error)}) and is left out.")
         return sorted(places, key=lambda place: (place.label, place.id, place.folder))
@@ -57,9 +57,9 @@ class GalleryReader:
             return how(place)
         except FileNotFoundError:
             if place.json.exists():  # otherwise another program deleted it
-                self._set_aside([place.json], "its picture is missing")
+                self._set_aside_item(place, "its picture is missing")
         except DamagedReference as error:
-            self._set_aside([place.json, place.png], str(error))
+            self._set_aside_item(place, str(error))
         except NewerFormat:
             self._warn(f"{place.json} is of a newer version of this program and is left out.")
         except OSError as error:
@@ -91,6 +91,13 @@ class GalleryReader:
         except OSError as error:
             self._warn(f"{folder} can't be read ({short_reason(error)}) and is left out.")
         return None
+
+    def _set_aside_item(self, place: Stored, why: str) -> None:
+        try:
+            pictures = place.pictures()
+        except OSError:  # a folder that can't be listed keeps them
+            pictures = []
+        self._set_aside([place.json, *pictures], why)
 
     def _set_aside(self, damaged: list[Path], why: str) -> None:
         try:

@@ -19,7 +19,7 @@ from engines.files import sync_folder, write_file
 from realtime.gallery import files
 from realtime.gallery.files import GESTURE, Stored
 from realtime.gallery.labels import label_of_folder
-from realtime.gallery.reference import DamagedReference, NewerFormat
+from realtime.gallery.record import DamagedReference, NewerFormat
 
 TRASH = ".trash"
 KEPT = 50  # deletions
@@ -43,7 +43,7 @@ def put_gesture(entry: Path, folder: Path, label: str) -> None:
     except OSError as error:
         if error.errno not in OTHER_PLACE:
             raise
-        put_references(entry, [Stored(label, folder, id) for id in files.list_ids(folder)])
+        put_references(entry, files.list_items(folder, label))
     else:
         _ensure_label(entry / folder.name, label)
 
@@ -51,18 +51,20 @@ def put_gesture(entry: Path, folder: Path, label: str) -> None:
 def put_references(entry: Path, places: Sequence[Stored]) -> None:
     """Move references into an entry. Each is in the gallery or in the entry at any time."""
     for place in places:
-        there = Stored(place.label, entry / place.folder.name, place.id)
+        there = Stored(place.label, entry / place.folder.name, place.name)
         there.folder.mkdir(exist_ok=True)
         _ensure_label(there.folder, place.label)
+        pictures = place.pictures()
         try:
-            _link_or_copy(place.png, there.png)
+            for path in pictures:
+                _link_or_copy(path, there.folder / path.name)
             os.replace(place.json, there.json)  # from here on it is deleted
         except FileNotFoundError:  # another program was as quick
-            there.png.unlink(missing_ok=True)
+            _unlink(there.pictures())
             continue
         sync_folder(there.folder)
         sync_folder(place.folder)
-        place.png.unlink(missing_ok=True)
+        _unlink(pictures)
         files.remove_if_empty(place.folder, place.label)
 
 
@@ -73,9 +75,9 @@ def list_deletions(gallery: Path) -> list[list[Stored]]:
     """
     deletions = [
         [
-            Stored(_read_label(folder), folder, id)
+            place
             for folder in files.list_folders(entry)
-            for id in files.list_ids(folder)
+            for place in files.list_items(folder, _read_label(folder))
         ]
         for entry in reversed(_entries(gallery))
     ]
@@ -85,10 +87,9 @@ def list_deletions(gallery: Path) -> list[list[Stored]]:
 def forget(places: Sequence[Stored]) -> None:
     """Remove references from the trash, and entries that hold none any more."""
     for place in places:
-        place.json.unlink(missing_ok=True)
-        place.png.unlink(missing_ok=True)
+        _unlink([place.json, *place.pictures()])
     for folder in {place.folder for place in places}:
-        if not files.list_ids(folder):
+        if not files.list_items(folder, ""):
             (folder / GESTURE).unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # what else is in it stays
                 folder.rmdir()
@@ -101,6 +102,11 @@ def prune(gallery: Path, entry: Path) -> None:
         entry.rmdir()  # not while it holds anything
     for old in _entries(gallery)[:-KEPT]:
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _unlink(paths: Sequence[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

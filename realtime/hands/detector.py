@@ -12,7 +12,7 @@ from realtime.hands.geometry import upright_square
 from realtime.types import Detection, Frame, Hand
 
 STILL_LOOKS = 3  # detections of a single picture; see HandDetector.detections
-BORDERS = (0.0, 0.25, 0.5)  # of the longer side; without one, hands in tight pictures aren't found
+BORDERS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the longer side: hands that fill a picture need one
 
 
 class Detector(Protocol):

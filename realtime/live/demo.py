@@ -10,10 +10,12 @@ from contextlib import contextmanager
 from engines.errors import UserError
 from realtime.gallery.reference import make_reference
 from realtime.hands.detector import detect_picture
-from realtime.live.enrol import add_twin
+from realtime.live.burst import Shot
+from realtime.live.enrol import add_twins
 from realtime.recognition.recognizer import Recognizer
 from realtime.settings import Settings
 from realtime.sources.demo import DEMO_GESTURES, demo_reference
+from realtime.types import Frame
 
 DEMO = "demo"
 
@@ -60,6 +62,6 @@ def teach(recognizer: Recognizer) -> None:
                     f"No hand is found in the drawing of {label!r}. Try another --detector, or "
                     "without --hand-model."
                 )
-            hand = recognizer.cut(image, detection)
-            recognizer.gallery.add(add_twin(make_reference(image, hand, label), detector))
+            shot = Shot(Frame(image, 0, 0.0), recognizer.cut(image, detection))
+            recognizer.gallery.add(add_twins(make_reference([shot], label), detector))
     recognizer.refresh()

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from engines.hand_networks import HandOutputs
 from engines.spec import EncoderInputs, EncoderSpec
-from realtime.gallery.gallery import Reference, make_reference
+from realtime.gallery.gallery import Reference, View, make_reference
+from realtime.gallery.item import Files
 from realtime.hands.cutting import cut_hand
-from realtime.types import Detection, Hand
+from realtime.live.burst import Shot
+from realtime.types import Detection, Frame, Hand
 from tests.cli import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -47,9 +52,51 @@ def a_hand(
     return image, cut_hand(image, detection, CROP, True)
 
 
-def a_reference(label: str, seed: int = 0, side: str = "right") -> Reference:
-    image, hand = a_hand(seed, side, size=16)
-    return make_reference(image, hand, label)
+def reference_of(label: str, *shown: tuple[np.ndarray, Hand]) -> Reference:
+    """Made of frames and their hands, a thirtieth of a second apart."""
+    frames = [Frame(image, i, i / 30) for i, (image, _) in enumerate(shown)]
+    return make_reference([Shot(f, h) for f, (_, h) in zip(frames, shown, strict=True)], label)
+
+
+def a_reference(label: str, seed: int = 0, side: str = "right", views: int = 1) -> Reference:
+    return reference_of(label, *(a_hand(seed + 1000 * i, side, size=16) for i in range(views)))
+
+
+def with_twins(reference: Reference) -> Reference:
+    """The same reference, the mirror image of each view seen a little otherwise."""
+
+    def with_twin(view: View) -> View:
+        mirrored = view.mirror()
+        seen = (mirrored.landmarks * np.float32(1.02), mirrored.world_landmarks)
+        return dataclasses.replace(view, twin=seen)
+
+    return dataclasses.replace(reference, views=tuple(map(with_twin, reference.views)))
+
+
+def format_1(reference: Reference) -> Files:
+    """The files that releases before format 2 wrote of a reference with one view."""
+
+    def numbers(points: np.ndarray) -> list[list[float]]:
+        return [[float(str(value)) for value in row] for row in points]
+
+    (view,) = reference.views
+    png = cv2.imencode(".png", view.picture)[1].tobytes()
+    fields: dict[str, object] = {
+        "version": 1,
+        "side": view.side,
+        "score": view.score,
+        "recorded_at": reference.recorded_at,
+        "picture_sha256": hashlib.sha256(png).hexdigest(),
+        "picture_bytes": len(png),
+        "picture_size": len(view.picture),
+        "landmarks": numbers(view.landmarks),
+        "world_landmarks": numbers(view.world_landmarks),
+    }
+    if view.twin is not None:
+        names = ("landmarks", "world_landmarks")
+        fields["twin"] = {name: numbers(each) for name, each in zip(names, view.twin, strict=True)}
+    record = json.dumps(fields, indent=1).encode()
+    return {f"{reference.id}.png": png, f"{reference.id}.json": record}
 
 
 class CountingEncoder:
@@ -77,10 +124,18 @@ class CountingEncoder:
 
 
 def same(a: Reference, b: Reference) -> bool:
-    return all(
-        np.array_equal(getattr(a, field.name), getattr(b, field.name))
-        for field in dataclasses.fields(Reference)
-    )
+    """Equal to the last bit, types and all."""
+
+    def alike(one: object, other: object) -> bool:
+        if isinstance(one, View) and isinstance(other, View):
+            return all(alike(vars(one)[name], vars(other)[name]) for name in vars(one))
+        if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+            return one.dtype == other.dtype and np.array_equal(one, other)
+        if isinstance(one, tuple) and isinstance(other, tuple):
+            return len(one) == len(other) and all(map(alike, one, other))
+        return type(one) is type(other) and one == other
+
+    return all(alike(vars(a)[name], vars(b)[name]) for name in vars(a))
 
 
 def files_in(folder: Path) -> set[str]:

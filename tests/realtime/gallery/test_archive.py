@@ -9,11 +9,9 @@ import pytest
 
 from engines.errors import UserError
 from realtime.gallery.archive import export_zip, import_zip
-from realtime.gallery.gallery import Gallery
-from realtime.gallery.reference import (
-    LARGEST_JSON,
-    to_files,
-)
+from realtime.gallery.gallery import Gallery, Reference
+from realtime.gallery.item import to_files
+from realtime.gallery.record import LARGEST_JSON
 from tests.realtime.gallery.fixtures import (
     a_reference,
     same,
@@ -46,6 +44,10 @@ def test_exporting_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def files_of(folder: str, reference: Reference) -> dict[str, bytes]:
+    return {f"{folder}/{name}": data for name, data in to_files(reference).items()}
+
+
 def archive_of(path: Path, **files: bytes) -> Path:
     with zipfile.ZipFile(path, "w") as archive:
         for name, data in files.items():
@@ -57,16 +59,7 @@ def archive_of(path: Path, **files: bytes) -> Path:
     "folder", ["../x", "x/../../y", "/etc", "\\windows", "..\\up", "C:/x", "C:\\x", "//host/x"]
 )
 def test_archives_that_lead_outside(tmp_path: Path, folder: str) -> None:
-    reference = a_reference("x")
-    png, record = to_files(reference)
-    sound = a_reference("x", 2)
-    sound_png, sound_record = to_files(sound)
-    files = {
-        f"x/{sound.id}.png": sound_png,
-        f"x/{sound.id}.json": sound_record,
-        f"{folder}/{reference.id}.png": png,
-        f"{folder}/{reference.id}.json": record,
-    }
+    files = files_of("x", a_reference("x", 2)) | files_of(folder, a_reference("x"))
     path = archive_of(tmp_path / "bad.zip", **files)
     with pytest.raises(UserError, match="leads out"):
         import_zip(Gallery(tmp_path / "g"), path)
@@ -85,7 +78,7 @@ def test_archives_with_links(tmp_path: Path) -> None:
 def test_archives_that_unpack_to_too_much(tmp_path: Path) -> None:
     id = a_reference("x").id
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(f"x/{id}.json", b" " * (LARGEST_JSON + 1))
+        archive.writestr(f"x/{id}.item.json", b" " * (LARGEST_JSON + 1))
     with pytest.raises(UserError, match="unpacks to more"):
         import_zip(Gallery(tmp_path / "g"), tmp_path / "bomb.zip")
     # One that lies about its size is read no further than it says.
@@ -109,21 +102,20 @@ def test_what_is_no_archive(tmp_path: Path, data: bytes) -> None:
 def test_archives_partly_damaged_or_foreign(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (png, record), (other, _) = to_files(a_reference("x")), to_files(a_reference("x", 2))
-    ids = [a_reference("x").id for _ in range(5)]
+    shown = [a_reference("x", seed) for seed in range(5)]
+    ids = [each.id for each in shown]
+    png = to_files(shown[0])[f"{ids[0]}.png"]
     files = {
         "readme.txt": b"not ours",
-        f"__MACOSX/x/{ids[0]}.json": b"not ours",
-        f".damaged/x/{ids[0]}.json": b"not ours",
-        f"outer/x/{ids[0]}.png": png,  # zipped by hand, with the gallery's own folder
-        f"outer/x/{ids[0]}.json": record,
-        f"x/{ids[1]}.png": other,
-        f"x/{ids[1]}.json": record,
-        f"x/{ids[2]}.json": record,
+        f"__MACOSX/x/{ids[0]}.item.json": b"not ours",
+        f".damaged/x/{ids[0]}.item.json": b"not ours",
+        **files_of("outer/x", shown[0]),  # zipped by hand, with the gallery's own folder
+        **files_of("x", shown[1]),
+        f"x/{ids[1]}.png": png,
+        f"x/{ids[2]}.item.json": to_files(shown[2])[f"{ids[2]}.item.json"],
         f"x/{ids[3]}.png": png,
         " /gesture.json": b"{",
-        f" /{ids[4]}.png": png,
-        f" /{ids[4]}.json": record,
+        **files_of(" ", shown[4]),
     }
     gallery = Gallery(tmp_path / "g")
     assert import_zip(gallery, archive_of(tmp_path / "mixed.zip", **files)) == 1

@@ -6,75 +6,73 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
 from realtime.gallery.gallery import Gallery
-from realtime.gallery.reference import (
-    LARGEST,
-    LARGEST_JSON,
-    DamagedReference,
-    parse_record,
-    to_files,
-    with_picture,
-)
+from realtime.gallery.item import check_files, to_files
+from realtime.gallery.record import LARGEST_JSON, DamagedReference
+from realtime.gallery.reference import LARGEST, MOST_VIEWS
 from tests.realtime.gallery.fixtures import (
     CountingEncoder,
     a_reference,
     files_in,
+    format_1,
     no_warning,
     same,
 )
 
+Fields = dict[str, Any]
 
-def edit(**changes: object) -> Callable[[Path], None]:
-    def change(path: Path) -> None:
+
+def edited(change: Callable[[Fields], object]) -> Callable[[Path, int], None]:
+    """Change what an item's JSON file says."""
+
+    def damage(path: Path, view: int) -> None:
         fields = json.loads(path.read_text())
-        path.write_text(json.dumps({**fields, **changes}))
-
-    return change
-
-
-def without(field: str) -> Callable[[Path], None]:
-    def change(path: Path) -> None:
-        fields = json.loads(path.read_text())
-        del fields[field]
+        change(fields)
         path.write_text(json.dumps(fields))
 
-    return change
+    return damage
 
 
-NAN = [[float("nan"), 0.0, 0.0]] * 21
-DAMAGE: dict[str, Callable[[Path], object]] = {
-    "empty": lambda p: p.write_bytes(b""),
-    "no JSON": lambda p: p.write_bytes(b"\xff\x00{"),
-    "cut": lambda p: p.write_bytes(p.read_bytes()[:-40]),
-    "deep": lambda p: p.write_text("[" * 100_000),
-    "long": lambda p: p.write_text(" " * (LARGEST_JSON + 1)),
-    "a list": lambda p: p.write_text("[1]"),
-    "no version": without("version"),
-    "no side": without("side"),
-    "no landmarks": without("landmarks"),
-    "side": edit(side="both"),
-    "score": edit(score="high"),
-    "large score": edit(score=2),
-    "NaN": edit(landmarks=NAN),
-    "infinite": edit(world_landmarks=[[1e300, 0, 0]] * 21),
-    "20 points": edit(landmarks=[[0, 0, 0]] * 20),
-    "ragged": edit(landmarks=[[0, 0, 0]] * 20 + [[0]]),
-    "words": edit(landmarks="no"),
-    "time": edit(recorded_at="yesterday"),
-    "no time": edit(recorded_at=None),
-    "other size": edit(picture_size=LARGEST),
-    "other hash": edit(picture_sha256="0" * 64),
-    "PNG missing": lambda p: p.with_suffix(".png").unlink(),
-    "PNG empty": lambda p: p.with_suffix(".png").write_bytes(b""),
-    "PNG cut": lambda p: p.with_suffix(".png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"x" * 50),
-    "PNG one bit": lambda p: flip(p.with_suffix(".png")),
-    "PNG hash fits": lambda p: consistent(p, b"\x89PNG\r\n\x1a\n" + b"\0" * 90),
-}
+def edit(**changes: object) -> Callable[[Path, int], None]:
+    return edited(lambda fields: fields.update(changes))
+
+
+def edit_view(**changes: object) -> Callable[[Path, int], None]:
+    """Change what it says of one view, or drop what is changed to `...`."""
+
+    def damage(path: Path, view: int) -> None:
+        fields = json.loads(path.read_text())
+        its = fields if fields["version"] == 1 else fields["views"][view]
+        its.update(changes)
+        for name in [name for name in its if its[name] is ...]:
+            del its[name]
+        path.write_text(json.dumps(fields))
+
+    return damage
+
+
+def edit_picture(**changes: object) -> Callable[[Path, int], None]:
+    """Change what it says of one view's picture."""
+
+    def damage(path: Path, view: int) -> None:
+        fields = json.loads(path.read_text())
+        if fields["version"] == 1:
+            fields.update({f"picture_{name}": value for name, value in changes.items()})
+        else:
+            fields["views"][view]["picture"].update(changes)
+        path.write_text(json.dumps(fields))
+
+    return damage
+
+
+def picture_of(path: Path, view: int) -> Path:
+    return path.with_name(path.name.partition(".")[0] + (f"-{view}" if view else "") + ".png")
 
 
 def flip(path: Path) -> None:
@@ -83,43 +81,138 @@ def flip(path: Path) -> None:
     path.write_bytes(data)
 
 
-def consistent(path: Path, png: bytes) -> None:
+def consistent(path: Path, view: int) -> None:
     """A PNG that can't be decoded, though size, hash and header agree with the JSON."""
-    size = json.loads(path.read_text())["picture_size"].to_bytes(4, "big")
-    png = png[:16] + size * 2 + png[24:]
-    path.with_suffix(".png").write_bytes(png)
-    edit(picture_sha256=hashlib.sha256(png).hexdigest(), picture_bytes=len(png))(path)
+    picture = picture_of(path, view)
+    size = picture.read_bytes()[16:24]
+    png = b"\x89PNG\r\n\x1a\n" + b"\0" * 8 + size + b"\0" * 74
+    picture.write_bytes(png)
+    edit_picture(sha256=hashlib.sha256(png).hexdigest(), bytes=len(png))(path, view)
+
+
+NAN = [[float("nan"), 0.0, 0.0]] * 21
+# Each damages an item of either format: its JSON file, and one of its views.
+DAMAGE: dict[str, Callable[[Path, int], object]] = {
+    "empty": lambda p, _: p.write_bytes(b""),
+    "no JSON": lambda p, _: p.write_bytes(b"\xff\x00{"),
+    "cut": lambda p, _: p.write_bytes(p.read_bytes()[:-40]),
+    "deep": lambda p, _: p.write_text("[" * 100_000),
+    "long": lambda p, _: p.write_text(" " * (LARGEST_JSON + 1)),
+    "a list": lambda p, _: p.write_text("[1]"),
+    "no version": edited(lambda fields: fields.pop("version")),
+    "version 0": edit(version=0),
+    "no side": edit_view(side=...),
+    "no landmarks": edit_view(landmarks=...),
+    "side": edit_view(side="both"),
+    "score": edit_view(score="high"),
+    "large score": edit_view(score=2),
+    "NaN": edit_view(landmarks=NAN),
+    "infinite": edit_view(world_landmarks=[[1e300, 0, 0]] * 21),
+    "20 points": edit_view(landmarks=[[0, 0, 0]] * 20),
+    "ragged": edit_view(landmarks=[[0, 0, 0]] * 20 + [[0]]),
+    "words": edit_view(landmarks="no"),
+    "twin": edit_view(twin={"landmarks": NAN, "world_landmarks": NAN}),
+    "no twin": edit_view(twin=""),
+    "time": edit(recorded_at="yesterday"),
+    "no time": edit(recorded_at=None),
+    "other size": edit_picture(size=LARGEST),
+    "other bytes": edit_picture(bytes=7),
+    "other hash": edit_picture(sha256="0" * 64),
+    "PNG missing": lambda p, view: picture_of(p, view).unlink(),
+    "PNG empty": lambda p, view: picture_of(p, view).write_bytes(b""),
+    "PNG cut": lambda p, v: picture_of(p, v).write_bytes(b"\x89PNG\r\n\x1a\n" + b"x" * 50),
+    "PNG one bit": lambda p, view: flip(picture_of(p, view)),
+    "PNG hash fits": consistent,
+}
+# Of format 2 alone.
+DAMAGE_2: dict[str, Callable[[Path, int], object]] = {
+    "no kind": edited(lambda fields: fields.pop("kind")),
+    "kind": edit(kind=["still"]),
+    "no views": edited(lambda fields: fields.pop("views")),
+    "views": edit(views={"0": "still"}),
+    "not one view": edit(views=[]),
+    "many views": edited(lambda fields: fields.update(views=fields["views"] * MOST_VIEWS)),
+    "a view missing": edited(lambda fields: fields["views"].pop(0)),
+    "text for views": edit(views=["a", "b"]),
+    "view time": edit_view(time_s=float("nan")),
+    "no view time": edit_view(time_s=...),
+    "no picture": edit_view(picture=...),
+    "text for a picture": edit_view(picture="x.png"),
+    "no file": edit_picture(file=None),
+    "a file outside": edit_picture(file="../x.png"),
+    "an absolute file": edit_picture(file="/etc/hostname"),
+    "another's file": edit_picture(file="20200101-000000-000000-00000000.png"),
+}
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
+@pytest.mark.parametrize("view", [None, 0, 2], ids=["format 1", "first view", "last view"])
 def test_what_is_damaged_is_set_aside(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], view: int | None, kind: str
 ) -> None:
-    gallery = Gallery(tmp_path)
-    sound, damaged = gallery.add(a_reference("x")), gallery.add(a_reference("x", 2))
-    DAMAGE[kind](tmp_path / "x" / f"{damaged.id}.json")
+    check_set_aside(tmp_path, capsys, view, DAMAGE[kind])
+
+
+@pytest.mark.parametrize("kind", DAMAGE_2)
+@pytest.mark.parametrize("view", [0, 2])
+def test_what_is_damaged_in_format_2_is_set_aside(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], view: int, kind: str
+) -> None:
+    check_set_aside(tmp_path, capsys, view, DAMAGE_2[kind])
+
+
+def check_set_aside(
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    view: int | None,
+    damage: Callable[[Path, int], object],
+) -> None:
+    gallery = Gallery(folder)
+    sound = gallery.add(a_reference("x"))
+    damaged = a_reference("x", 2, views=1 if view is None else 3)
+    gallery.add_files("x", damaged.id, format_1(damaged) if view is None else to_files(damaged))
+    suffix = ".json" if view is None else ".item.json"
+    damage(folder / "x" / f"{damaged.id}{suffix}", view or 0)
     assert [r.id for r in gallery.references()] == [sound.id]
     warning = capsys.readouterr().err
-    assert warning.count("warning:") == 1 and f"{damaged.id}.json" in warning
-    assert (tmp_path / ".damaged" / "x" / f"{damaged.id}.json").is_file()
-    assert not list((tmp_path / "x").glob(f"{damaged.id}*"))
+    assert warning.count("warning:") == 1 and f"{damaged.id}{suffix}" in warning
+    assert (folder / ".damaged" / "x" / f"{damaged.id}{suffix}").is_file()
+    assert not list((folder / "x").glob(f"{damaged.id}*"))
     assert gallery.labels() == {"x": 1} and len(gallery.embeddings(CountingEncoder()).ids) == 1
     no_warning(capsys)
 
 
-def test_a_picture_of_another_size_is_not_even_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    png, record = to_files(a_reference("x"))
-    png = png[:16] + (60_000).to_bytes(4, "big") * 2 + png[24:]
-    fields = {**json.loads(record), "picture_sha256": hashlib.sha256(png).hexdigest()}
-    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
+@pytest.mark.parametrize("view", [0, 1])
+def test_a_picture_of_another_size_is_not_even_decoded(
+    monkeypatch: pytest.MonkeyPatch, view: int
+) -> None:
+    reference = a_reference("x", views=2)
+    *names, json_name = files = to_files(reference)
+    png = files[names[view]]
+    files[names[view]] = png = png[:16] + (60_000).to_bytes(4, "big") * 2 + png[24:]
+    fields = json.loads(files[json_name])
+    fields["views"][view]["picture"]["sha256"] = hashlib.sha256(png).hexdigest()
+    files[json_name] = json.dumps(fields).encode()
+    decode, decoded = cv2.imdecode, 0
+
+    def counted(data: np.ndarray, flags: int) -> np.ndarray | None:
+        nonlocal decoded
+        decoded += 1
+        return decode(data, flags)
+
+    monkeypatch.setattr(cv2, "imdecode", counted)
     with pytest.raises(DamagedReference, match="size"):
-        with_picture(parse_record("id", json.dumps(fields).encode()), "x", png)
+        check_files(reference.id, files)
+    assert decoded == view  # the sound one before it
 
 
-def test_a_newer_version_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("change", [{"version": 3}, {"kind": "moving"}, {"version": 3, "views": 0}])
+def test_a_newer_version_is_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], change: dict[str, object]
+) -> None:
     gallery = Gallery(tmp_path)
-    added = gallery.add(a_reference("x"))
-    edit(version=2)(tmp_path / "x" / f"{added.id}.json")
+    added = gallery.add(a_reference("x", views=2))
+    edit(**change)(tmp_path / "x" / f"{added.id}.item.json", 0)
     files = files_in(tmp_path)
     assert gallery.references() == [] == gallery.references() and files_in(tmp_path) == files
     assert capsys.readouterr().err.count("newer version") == 1
@@ -176,15 +269,15 @@ def test_a_cache_of_other_content_is_stale(tmp_path: Path) -> None:
     gallery, encoder = Gallery(tmp_path), CountingEncoder()
     added = gallery.add(a_reference("x"))
     first = gallery.embeddings(encoder)
-    edit(world_landmarks=[[0.5, 0, 0]] * 21)(tmp_path / "x" / f"{added.id}.json")
+    edit_view(world_landmarks=[[0.5, 0, 0]] * 21)(tmp_path / "x" / f"{added.id}.item.json", 0)
     second = gallery.embeddings(encoder)
     assert encoder.encoded == 2 and not np.allclose(first.embeddings, second.embeddings)
 
 
 def test_what_is_no_reference_is_not_stored(tmp_path: Path) -> None:
     gallery, reference = Gallery(tmp_path), a_reference("x")
-    png, record = to_files(reference)
+    files = to_files(reference)
     with pytest.raises(DamagedReference):
-        gallery.add_files("x", reference.id, png[:-1], record)
+        gallery.add_files("x", reference.id, {**files, f"{reference.id}.png": b"cut"})
     assert list(tmp_path.iterdir()) == []
     assert same(gallery.add(reference), gallery.references()[0])

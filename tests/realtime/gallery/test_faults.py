@@ -27,7 +27,10 @@ KILL_EVERYWHERE = """
 import os, signal
 import cv2
 cv2.setNumThreads(0)
-references = [a_reference(label, i) for i, label in enumerate(["x", "x", "a/b", "x", "y/x"])]
+references = [
+    a_reference(label, i, views=1 + i % 3)
+    for i, label in enumerate(["x", "x", "a/b", "x", "y/x"])
+]
 CHANGES = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir"}
 
 def work(folder):
@@ -70,7 +73,7 @@ print(k, *(r.id for r in references))
 FULL_DISK = """
 import resource
 big, small = a_reference("x", 1), a_reference("x", 2)
-small.picture[:] = 0
+small.views[0].picture[:] = 0
 gallery = Gallery(Path(sys.argv[1]))
 resource.setrlimit(resource.RLIMIT_FSIZE, (1500, 1500))
 for reference in (big, small):  # the PNG is too large; only the JSON is
@@ -181,7 +184,7 @@ def test_a_gallery_without_permission(tmp_path: Path) -> None:
     gallery = Gallery(tmp_path / "g")
     gallery.add(a_reference("sound"))
     damaged = gallery.add(a_reference("damaged"))
-    (tmp_path / "g" / "damaged" / f"{damaged.id}.json").write_text("{")
+    (tmp_path / "g" / "damaged" / f"{damaged.id}.item.json").write_text("{")
     (tmp_path / "closed").mkdir()
     (tmp_path / "closed").chmod(0)
     tmp_path.chmod(0o755)

@@ -13,7 +13,7 @@ from engines.encoder import ENCODERS, open_encoder
 from engines.errors import UserError
 from engines.spec import EncoderInputs
 from realtime.gallery import reference as gallery_reference
-from realtime.gallery.gallery import Gallery, make_reference
+from realtime.gallery.gallery import Gallery
 from realtime.hands.cutting import cut_hand
 from realtime.hands.geometry import canonical_world, upright_square
 from tests.realtime.gallery.fixtures import (
@@ -22,6 +22,7 @@ from tests.realtime.gallery.fixtures import (
     a_hand,
     a_reference,
     files_in,
+    reference_of,
     same,
 )
 
@@ -33,7 +34,8 @@ def test_a_recording_comes_back_to_the_last_bit(tmp_path: Path) -> None:
     read = Gallery(gallery.folder).references()
     assert [r.label for r in read] == ["a", "b", "b"]
     assert same(read[0], added[1]) and same(read[1], added[0]) and same(read[2], added[2])
-    assert read[1].picture.dtype == np.uint8 and read[1].landmarks.dtype == np.float32
+    view = read[1].views[0]
+    assert view.picture.dtype == np.uint8 and view.landmarks.dtype == np.float32
     assert gallery.labels() == {"a": 1, "b": 2}
     assert (gallery.folder / "b" / f"{added[0].id}.png").is_file()
 
@@ -46,9 +48,9 @@ def test_the_stored_picture_gives_the_crop_of_the_frame(
 ) -> None:
     image, hand = a_hand(3, side, size, centre)
     gallery = Gallery(tmp_path)
-    gallery.add(make_reference(image, hand, "x"))
-    reference = gallery.references()[0]
-    again = cut_hand(reference.picture, reference.detection(), CROP, True)
+    gallery.add(reference_of("x", (image, hand)))
+    (view,) = gallery.references()[0].views
+    again = cut_hand(view.picture, view.detection(), CROP, True)
     difference = np.abs(again.crop.astype(int) - hand.crop.astype(int))
     assert difference.max() <= 1 and again.mirrored == (side == "left")
     assert hand.crop.std() > 10  # not merely one colour
@@ -56,27 +58,28 @@ def test_the_stored_picture_gives_the_crop_of_the_frame(
 
 def test_the_picture_is_the_frame_unmirrored(tmp_path: Path) -> None:
     image, hand = a_hand(1, "left")
-    reference = make_reference(image, hand, "x")
-    square = upright_square(reference.landmarks)
-    half = len(reference.picture) / 2
+    (view,) = reference_of("x", (image, hand)).views
+    square = upright_square(view.landmarks)
+    half = len(view.picture) / 2
     assert half == math.ceil(square.width)
     assert max(abs(square.x - half), abs(square.y - half)) <= 0.501
-    shift = (hand.landmarks - reference.landmarks)[0]
+    shift = (hand.landmarks - view.landmarks)[0]
     assert shift[0] == round(shift[0]) and shift[1] == round(shift[1]) and shift[2] == 0
-    x, y, k = int(shift[0]), int(shift[1]), len(reference.picture)
+    x, y, k = int(shift[0]), int(shift[1]), len(view.picture)
     y1, x1 = min(y + k, 240), min(x + k, 320)
     y0, x0 = max(y, 0), max(x, 0)
-    assert np.array_equal(reference.picture[y0 - y : y1 - y, x0 - x : x1 - x], image[y0:y1, x0:x1])
+    assert np.array_equal(view.picture[y0 - y : y1 - y, x0 - x : x1 - x], image[y0:y1, x0:x1])
 
 
 def test_large_hands_are_shrunk_with_their_landmarks(tmp_path: Path) -> None:
     image, hand = a_hand(2, size=700, centre=(800, 700), frame=(1400, 1600))
-    reference = Gallery(tmp_path).add(make_reference(image, hand, "x"))
-    assert reference.picture.shape == (1024, 1024, 3)
-    again = cut_hand(reference.picture, reference.detection(), CROP, True)
+    reference = Gallery(tmp_path).add(reference_of("x", (image, hand)))
+    (view,) = reference.views
+    assert view.picture.shape == (1024, 1024, 3)
+    again = cut_hand(view.picture, view.detection(), CROP, True)
     # The noise is averaged, but what is where stays: compare with the frame shrunk by cut.
     assert abs(float(again.crop.mean()) - float(hand.crop.mean())) < 2
-    span = np.ptp(hand.landmarks, axis=0) / np.ptp(reference.landmarks, axis=0)
+    span = np.ptp(hand.landmarks, axis=0) / np.ptp(view.landmarks, axis=0)
     assert np.allclose(span, span[0], rtol=1e-4) and span[0] > 1
     assert same(Gallery(tmp_path).references()[0], reference)
 
@@ -157,7 +160,7 @@ def test_embeddings_are_those_of_the_live_hands(tmp_path: Path) -> None:
     hands = []
     for seed, side in enumerate(["left", "right", "left"]):
         image, hand = a_hand(seed, side)
-        gallery.add(make_reference(image, hand, f"g{seed}"))
+        gallery.add(reference_of(f"g{seed}", (image, hand)))
         hands.append(hand)
     index = gallery.embeddings(encoder)
     assert index.labels == ("g0", "g1", "g2") and index.sides == ("left", "right", "left")

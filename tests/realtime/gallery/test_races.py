@@ -10,10 +10,8 @@ import pytest
 
 from realtime.gallery import files as gallery_files
 from realtime.gallery.gallery import Gallery
+from realtime.gallery.item import to_files
 from realtime.gallery.reading import GalleryReader
-from realtime.gallery.reference import (
-    to_files,
-)
 from tests.realtime.gallery.fixtures import (
     RECORD,
     a_reference,
@@ -65,7 +63,7 @@ def test_another_program_makes_the_same_gesture_meanwhile(
     mine, theirs = Gallery(tmp_path), Gallery(tmp_path)
     meanwhile(
         monkeypatch,
-        "write_reference",
+        "write_item",
         lambda folder, *_: folder.name.startswith(".new-"),
         lambda: theirs.add(a_reference("x", 1)),
     )
@@ -87,7 +85,7 @@ def test_another_program_makes_the_gesture_just_after_the_look(
         return seen
 
     monkeypatch.setattr(GalleryReader, "folders", late)
-    mine.add_files("x", reference.id, *to_files(reference))
+    mine.add_files("x", reference.id, to_files(reference))
     assert mine.labels() == {"x": 2} and [p.name for p in tmp_path.iterdir()] == ["x"]
 
 
@@ -109,17 +107,16 @@ def test_another_program_adds_while_the_last_one_is_deleted(
 ) -> None:
     mine, theirs = Gallery(tmp_path), Gallery(tmp_path)
     old = mine.add(a_reference("a/b"))
-    png, record = to_files(a_reference("a/b", 2))
+    other = a_reference("a/b", 2)
     rmdir = os.rmdir
 
     def late(folder: Path) -> None:
-        gallery_files.write_reference(Path(folder), theirs_id, png, record)
+        gallery_files.write_item(Path(folder), to_files(other))
         rmdir(folder)
 
-    theirs_id = a_reference("x").id
     monkeypatch.setattr(os, "rmdir", late)
     mine.delete_reference(old.id)
-    assert [(r.label, r.id) for r in theirs.references()] == [("a/b", theirs_id)]
+    assert [(r.label, r.id) for r in theirs.references()] == [("a/b", other.id)]
 
 
 def test_a_reference_that_vanishes_while_reading_is_no_damage(
@@ -129,7 +126,7 @@ def test_a_reference_that_vanishes_while_reading_is_no_damage(
     first, second = mine.add(a_reference("x")), mine.add(a_reference("x", 2))
     meanwhile(
         monkeypatch,
-        "with_picture",
+        "with_pictures",
         lambda record, *_: record.id == first.id,
         lambda: theirs.delete_reference(second.id),
     )

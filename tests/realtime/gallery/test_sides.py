@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +10,10 @@ import pytest
 from engines.spec import NO_POINTS, EncoderInputs, EncoderSpec
 from realtime.gallery.gallery import Gallery
 from realtime.gallery.index import cache_name, view_keys
-from realtime.gallery.reference import Reference, parse_record, to_files
+from realtime.gallery.item import to_files
+from realtime.gallery.record import parse_record
 from realtime.hands.geometry import cut, turns_of, upright_square
-from tests.realtime.gallery.fixtures import CROP, CountingEncoder, a_reference
+from tests.realtime.gallery.fixtures import CROP, CountingEncoder, a_reference, with_twins
 
 
 class OnePass(CountingEncoder):
@@ -34,13 +34,6 @@ class OnePass(CountingEncoder):
         return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-def twin_of(reference: Reference) -> Reference:
-    """The same reference, whose mirror image the detector saw a little otherwise."""
-    mirrored = reference.mirror()
-    seen = (mirrored.landmarks * np.float32(1.02), mirrored.world_landmarks)
-    return dataclasses.replace(reference, twin=seen)
-
-
 @pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize("twin", [False, True])
 def test_a_one_pass_encoder_has_each_reference_as_either_hand(
@@ -48,13 +41,14 @@ def test_a_one_pass_encoder_has_each_reference_as_either_hand(
 ) -> None:
     reference = a_reference("A", 3, side)
     gallery, encoder = Gallery(tmp_path), OnePass()
-    kept = gallery.add(twin_of(reference) if twin else reference)
+    kept = gallery.add(with_twins(reference) if twin else reference)
     index = gallery.embeddings(encoder)
     assert index.labels == ("A", "A") and index.ids == (kept.id,) * 2
     assert sorted(index.sides) == ["left", "right"]
     assert encoder.encoded == 2 and index.embeddings.shape == (2, encoder.spec.dim)
     # Each as its own picture shows it, unmirrored, with the turn of its own square.
-    for view, one in ((kept, side), (kept.mirror(), {"left": "right", "right": "left"}[side])):
+    (own,) = kept.views
+    for view, one in ((own, side), (own.mirror(), {"left": "right", "right": "left"}[side])):
         square = upright_square(view.landmarks)
         crop = cut(view.picture, square, CROP, mirror=False)
         expected = OnePass().encode(EncoderInputs(crop[None], *NO_POINTS, turns_of([square.angle])))
@@ -77,7 +71,7 @@ def test_without_a_twin_the_other_hand_is_the_mirror_image(tmp_path: Path) -> No
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_hands_that_are_kept_apart_are_there_once(tmp_path: Path, side: str) -> None:
     gallery, encoder = Gallery(tmp_path), OnePass()
-    gallery.add(twin_of(a_reference("A", 3, side)))
+    gallery.add(with_twins(a_reference("A", 3, side)))
     both, one = gallery.embeddings(encoder), gallery.embeddings(encoder, mirror_hands=False)
     assert one.labels == ("A",) and one.sides == (side,)
     assert np.array_equal(one.embeddings[0], both.embeddings[both.sides.index(side)])
@@ -86,7 +80,7 @@ def test_hands_that_are_kept_apart_are_there_once(tmp_path: Path, side: str) -> 
 def test_what_other_encoders_have_says_whose_hand_it_is(tmp_path: Path) -> None:
     """Those see left hands as right ones; the twin's side is the other all the same."""
     gallery = Gallery(tmp_path)
-    gallery.add(twin_of(a_reference("A", 1, "left")))
+    gallery.add(with_twins(a_reference("A", 1, "left")))
     gallery.add(a_reference("B", 2, "right"))
     index = gallery.embeddings(CountingEncoder())
     assert index.labels == ("A", "A", "B") and sorted(index.sides[:2]) == ["left", "right"]
@@ -97,11 +91,13 @@ def test_what_other_encoders_have_says_whose_hand_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize("twin", [False, True])
 def test_views_are_known_by_what_they_show(twin: bool) -> None:
     reference = a_reference("A", 3)
-    record = parse_record("id", to_files(twin_of(reference) if twin else reference)[1])
-    own, other = ("id", record.digest), ("id", f"{record.digest}-twin")
+    *_, json_file = to_files(with_twins(reference) if twin else reference).values()
+    record = parse_record(reference.id, json_file)
+    own, other = (record.id, f"{record.digest}-0"), (record.id, f"{record.digest}-0-twin")
     for encoder, both in ((OnePass(), True), (CountingEncoder(), twin)):
-        assert view_keys(record, encoder, True) == ({own, other} if both else {own})
-        assert view_keys(record, encoder, False) == {own}
+        wanted = {own: (0, False), other: (0, True)} if both else {own: (0, False)}
+        assert view_keys(record, encoder, True) == wanted
+        assert view_keys(record, encoder, False) == {own: (0, False)}
 
 
 def test_views_are_cached_for_each_encoder_and_way(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -115,6 +117,39 @@ def test_a_deletion_cut_short_loses_nothing(
     if gallery.ids() != before:
         gallery.undo()
     assert gallery.ids() == before and len(gallery.references()) == 3
+
+
+def test_a_deletion_of_several_views_cut_short_loses_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped before any step, it leaves the reference as a whole, here or in the trash."""
+    reference, left = a_reference("x", 1, views=3), 0
+
+    def stopping(do: Callable[..., object]) -> Callable[..., object]:
+        def stopped(*arguments: object, **named: object) -> object:
+            nonlocal left
+            if str(arguments[0]).endswith((".json", ".png")):
+                left -= 1
+                if left < 0:
+                    raise KeyboardInterrupt
+            return do(*arguments, **named)
+
+        return stopped
+
+    for steps in range(20):
+        gallery = Gallery(tmp_path / str(steps))
+        gallery.add(reference)
+        before, left = contents(gallery), steps
+        with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
+            for home, name in ((os, "link"), (os, "replace"), (Path, "unlink")):
+                patch.setattr(home, name, stopping(getattr(home, name)))
+            gallery.delete_reference(reference.id)
+        if not gallery.ids():
+            gallery.undo()
+        assert contents(gallery) == before and len(gallery.references()) == 1
+        if left >= 0:
+            break
+    assert left >= 0 and steps > 6
 
 
 def test_a_gesture_without_gesture_json_keeps_its_name(gallery: Gallery) -> None:

@@ -10,31 +10,39 @@ import cv2
 import numpy as np
 import pytest
 
-from realtime.gallery.gallery import Gallery, make_reference
+from realtime.gallery.gallery import Gallery, Reference
 from realtime.hands.cutting import cut_hand, encoder_inputs
 from realtime.hands.detector import detect_picture
 from realtime.hands.mediapipe_detector import HandDetector
 from realtime.live.demo import teach
-from realtime.live.enrol import add_twin
+from realtime.live.enrol import add_twins
 from realtime.recognition.recognizer import Recognizer
 from realtime.settings import Settings
 from realtime.sources import demo
 from realtime.types import Frame
-from tests.realtime.gallery.fixtures import CROP, CountingEncoder, a_hand, a_reference
+from tests.realtime.gallery.fixtures import (
+    CROP,
+    CountingEncoder,
+    a_hand,
+    a_reference,
+    reference_of,
+)
 
 
-def a_twin(seed: int = 0, label: str = "A"):
+def a_twin(seed: int = 0, label: str = "A") -> Reference:
     reference = a_reference(label, seed)
+    (view,) = reference.views
     rng = np.random.default_rng(seed + 100)
-    size = len(reference.picture)
+    size = len(view.picture)
     points = rng.normal(size / 2, size / 8, (21, 3)).astype(np.float32)
     world = rng.normal(0, 0.04, (21, 3)).astype(np.float32)
-    return dataclasses.replace(reference, twin=(points, world))
+    return dataclasses.replace(reference, views=(dataclasses.replace(view, twin=(points, world)),))
 
 
 def test_a_twin_survives_the_disk(tmp_path: Path) -> None:
-    kept = Gallery(tmp_path).add(a_twin())
-    (read,) = Gallery(tmp_path).references()
+    (kept,) = Gallery(tmp_path).add(a_twin()).views
+    (reference,) = Gallery(tmp_path).references()
+    (read,) = reference.views
     assert kept.twin is not None and read.twin is not None
     for before, after in zip(kept.twin, read.twin, strict=True):
         assert np.array_equal(before, after)
@@ -44,10 +52,10 @@ def test_a_twin_survives_the_disk(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_without_a_twin_the_mirror_image_gives_the_same_crop(side: str) -> None:
-    reference = a_reference("A", 3, side)
-    other = reference.mirror()
+    (view,) = a_reference("A", 3, side).views
+    other = view.mirror()
     assert other.side != side and other.twin is None
-    hands = [cut_hand(each.picture, each.detection(), CROP, True) for each in (reference, other)]
+    hands = [cut_hand(each.picture, each.detection(), CROP, True) for each in (view, other)]
     crops, landmarks, world, turns = encoder_inputs(hands)
     assert np.abs(crops[0].astype(int) - crops[1]).max() <= 1 and crops[0].std() > 10
     for both in (landmarks, world, turns):
@@ -78,17 +86,17 @@ def test_a_damaged_twin_is_set_aside(tmp_path: Path) -> None:
     Gallery(tmp_path).add(a_twin())
     (path,) = tmp_path.glob("A/2*.json")
     fields = json.loads(path.read_text())
-    fields["twin"] = {"landmarks": [[0, 0, 0]]}
+    fields["views"][0]["twin"] = {"landmarks": [[0, 0, 0]]}
     path.write_text(json.dumps(fields))
     assert Gallery(tmp_path).references() == []
 
 
 def test_a_picture_without_a_hand_gets_no_twin(hand_model_path: Path) -> None:
-    image, hand = a_hand()
-    reference = make_reference(image, hand, "noise")
+    reference = reference_of("noise", a_hand())
+    (view,) = reference.views
     with HandDetector(hand_model_path, video=False) as detector:
-        assert detect_picture(detector, reference.picture) is None
-        assert add_twin(reference, detector).twin is None
+        assert detect_picture(detector, view.picture) is None
+        assert add_twins(reference, detector).views[0].twin is None
 
 
 def test_the_other_hand_is_known(tmp_path: Path) -> None:
@@ -100,7 +108,8 @@ def test_the_other_hand_is_known(tmp_path: Path) -> None:
         teach(recognizer)
         bare = Gallery(tmp_path / "bare")
         for reference in recognizer.gallery.references():
-            bare.add(dataclasses.replace(reference, twin=None))
+            views = tuple(dataclasses.replace(view, twin=None) for view in reference.views)
+            bare.add(dataclasses.replace(reference, views=views))
         without = Recognizer(dataclasses.replace(settings, gallery=str(tmp_path / "bare")))
         with without:
             for i in held:

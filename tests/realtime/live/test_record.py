@@ -63,7 +63,8 @@ def test_record_from_a_picture(tmp_path: Path) -> None:
     picture = hand_picture("Fist")
     assert record(tmp_path, "Fist", picture) == ["Recorded 'Fist' (1 reference) in gestures."]
     [reference] = Gallery(tmp_path / "gestures").references()
-    assert (reference.label, reference.side) == ("Fist", "right") and reference.score > 0.9
+    (view,) = reference.views
+    assert (reference.label, view.side) == ("Fist", "right") and view.score > 0.9
     assert record(tmp_path, "Fist", picture)[-1].startswith("Recorded 'Fist' (2 references)")
     assert record(tmp_path, "Fist", picture, "--replace")[-1].startswith(
         "Recorded 'Fist' (1 reference)"
@@ -122,7 +123,7 @@ def test_record_from_a_video(tmp_path: Path) -> None:
     assert said(run) == ["Recorded 'Rock' (1 reference) in gestures."]
     [reference] = Gallery(tmp_path / "gestures").references()
     assert (
-        cv2.Laplacian(reference.picture, cv2.CV_64F).var()
+        cv2.Laplacian(reference.views[0].picture, cv2.CV_64F).var()
         > 5 * cv2.Laplacian(blurred, cv2.CV_64F).var()
     )
 
@@ -174,13 +175,13 @@ def test_record_says_before_a_camera_what_to_do(
 def test_a_left_hand_may_be_taught(tmp_path: Path) -> None:
     teach(tmp_path / "gestures", "L", side="left")
     [reference] = Gallery(tmp_path / "gestures").references()
-    assert reference.side == "left"
+    assert reference.views[0].side == "left"
 
 
 def test_mirrored_pictures_are_turned_back(tmp_path: Path) -> None:
     record(tmp_path, "L", np.ascontiguousarray(hand_picture("L")[:, ::-1]), "--mirrored")
     [reference] = Gallery(tmp_path / "gestures").references()
-    assert reference.side == "right"
+    assert reference.views[0].side == "right"
 
 
 def test_the_demo_records_only_where_told(folder: Path) -> None:

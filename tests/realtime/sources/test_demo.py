@@ -181,7 +181,7 @@ def test_of_two_hands_the_larger_is_recorded(folder: Path, larger: str) -> None:
     gallery = folder / f"larger {larger}"
     fine(run_py("record", "it", "--image", picture, "--gallery", gallery, cwd=folder))
     [reference] = Gallery(gallery).references()
-    assert reference.side == larger
+    assert reference.views[0].side == larger
 
 
 @pytest.mark.slow
