@@ -1,20 +1,25 @@
-"""N-way one-shot episodes and open-set scores on cached embeddings. Pure numpy.
+"""N-way few-shot episodes and open-set scores on cached embeddings. Pure numpy.
 
 In an episode one picture per label is the reference (support), every other picture is a query.
 Within a person, both are of one person, as when people record their own gestures; across people,
 the references are another person's.
+
+A label may have several references (shots), and a reference several pictures of one recording
+(views): one showing of the gesture. A label is as near as the nearest of its pictures.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from engines.bundles import Bundle, join
 
 Similarity = Callable[[np.ndarray, np.ndarray], np.ndarray]
+SHOWING_S = 2.0  # how long a showing of several views lasts; a shorter recording is one whole
+APART_S = 5.0  # between a showing and a query, or another showing, of the same recording
 
 
 @dataclass(frozen=True)
@@ -25,11 +30,14 @@ class LabelledEmbeddings(Bundle):
         embeddings: float32 (N, D).
         labels: the gestures, str (N,).
         subjects: the people, str (N,).
+        times: when each picture was taken, float (N,), in seconds on a time line on which
+            recordings lie at least APART_S apart; None where they aren't frames of recordings.
     """
 
     embeddings: np.ndarray
     labels: np.ndarray
     subjects: np.ndarray
+    times: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -62,8 +70,12 @@ def within(
     known: int | None = None,
     draws: int = 20,
     seed: int = 0,
+    shots: int = 1,
+    views: int = 1,
 ) -> Scores:
     """Score queries against references of the same person.
+
+    Where pictures have times, a query is at least APART_S away from each reference.
 
     Args:
         data: the pictures.
@@ -72,6 +84,8 @@ def within(
             labels than that are left out. None records all labels.
         draws: episodes per person.
         seed: of all random choices.
+        shots: references per label. Labels of which a person has too few pictures are left out.
+        views: pictures per reference; several come from SHOWING_S of one recording.
 
     Returns:
         The scores; none where no person has two labels, one of them with two pictures.
@@ -79,10 +93,14 @@ def within(
     rng = np.random.default_rng(seed)
     parts = []
     for rows in _rows_by(data.subjects).values():
+        showings = _showings(data, rows, shots, views)
+        rows = rows[np.isin(data.labels[rows], list(showings))]
         for _ in range(draws):
-            references = _draw(rng, rows, data.labels, known)
+            references = _draw(rng, showings, data.times, known, shots)
             if references is not None:
                 queries = np.setdiff1d(rows, references)
+                if data.times is not None:
+                    queries = queries[_away(data.times, queries, references)]
                 parts.append(_score(data, queries, data, references, similarity))
     return _join(parts)
 
@@ -95,10 +113,13 @@ def across(
     known: int | None = None,
     draws: int = 20,
     seed: int = 0,
+    shots: int = 1,
+    views: int = 1,
 ) -> Scores:
     """Score queries against references of another person, on the labels that both have.
 
-    Each draw takes the references of one random other person.
+    Each draw takes the references of one random other person. Where nobody has more than one
+    picture, it takes each from somebody else.
 
     Args:
         queries: the pictures.
@@ -107,37 +128,114 @@ def across(
         known: see `within`.
         draws: episodes per person.
         seed: of all random choices.
+        shots: see `within`.
+        views: see `within`.
     """
+    if references is None and one_picture_each(queries):
+        everybody = replace(queries, subjects=np.full(len(queries), "everybody"))
+        return within(everybody, similarity, known=known, draws=draws, seed=seed, shots=shots)
     rng = np.random.default_rng(seed)
     pool = queries if references is None else references
-    people = _rows_by(pool.subjects)
+    people = {p: _showings(pool, rows, shots, views) for p, rows in _rows_by(pool.subjects).items()}
     parts = []
     for subject, rows in _rows_by(queries.subjects).items():
+        mine = set(queries.labels[rows].tolist())
         others = [p for p in people if references is not None or p != subject]
         for _ in range(draws if others else 0):
             theirs = people[others[rng.integers(len(others))]]
-            theirs = theirs[np.isin(pool.labels[theirs], queries.labels[rows])]
-            drawn = _draw(rng, theirs, pool.labels, known)
+            theirs = {label: each for label, each in theirs.items() if label in mine}
+            drawn = _draw(rng, theirs, pool.times, known, shots)
             if drawn is not None:
-                shared = rows[np.isin(queries.labels[rows], pool.labels[theirs])]
+                shared = rows[np.isin(queries.labels[rows], list(theirs))]
                 parts.append(_score(queries, shared, pool, drawn, similarity))
     return _join(parts)
+
+
+def one_picture_each(data: LabelledEmbeddings) -> bool:
+    """Whether nobody is shown twice, so that any two pictures are of two people."""
+    return len(np.unique(data.subjects)) == len(data)
 
 
 def _rows_by(values: np.ndarray) -> dict[str, np.ndarray]:
     return {str(v): np.flatnonzero(values == v) for v in np.unique(values)}
 
 
+def _showings(
+    data: LabelledEmbeddings, rows: np.ndarray, shots: int, views: int
+) -> dict[str, np.ndarray]:
+    """What a person's references can be: by label, sorted, row numbers (C, views).
+
+    Labels that could run out of showings before all shots are drawn are left out.
+    """
+    result = {}
+    for label, own in _rows_by(data.labels[rows]).items():
+        found = rows[own][:, None] if views == 1 else _recorded(data.times, rows[own], views)
+        taken = _near(data.times, found).sum(axis=1).max(initial=0) if shots > 1 else 0
+        if len(found) > (shots - 1) * taken:
+            result[label] = found
+    return result
+
+
+def _recorded(times: np.ndarray | None, rows: np.ndarray, views: int) -> np.ndarray:
+    """Showings of several views: rows (C, views), spread over SHOWING_S each."""
+    if times is None:
+        return np.zeros((0, views), int)
+    rows = rows[np.argsort(times[rows], kind="stable")]
+    ends = np.searchsorted(times[rows], times[rows] + SHOWING_S, side="right")
+    whole = ends > np.concatenate([[0], ends[:-1]])  # not only the rest of the one before
+    spread = np.linspace(0, 1, views)
+    return np.array(
+        [
+            rows[start + np.rint(spread * (end - start - 1)).astype(int)]
+            for start, end in enumerate(ends)
+            if whole[start] and end - start >= views
+        ],
+        int,
+    ).reshape(-1, views)
+
+
+def _near(times: np.ndarray | None, showings: np.ndarray) -> np.ndarray:
+    """Which showings (C, V) are too near to each other to be two references: bool (C, C)."""
+    if times is None:
+        return np.eye(len(showings), dtype=bool)
+    first, last = times[showings].min(axis=1), times[showings].max(axis=1)
+    gap = first[:, None] - last[None, :]  # of one that follows, otherwise negative
+    return np.maximum(gap, gap.T) < APART_S
+
+
+def _away(times: np.ndarray, queries: np.ndarray, references: np.ndarray) -> np.ndarray:
+    """Which queries are far enough from all references (L, shots, views): bool (Q,)."""
+    first = times[references].min(axis=2).ravel()
+    last = times[references].max(axis=2).ravel()
+    at = times[queries][:, None]
+    return (np.maximum(first - at, at - last) >= APART_S).all(axis=1)
+
+
 def _draw(
-    rng: np.random.Generator, rows: np.ndarray, labels: np.ndarray, known: int | None
+    rng: np.random.Generator,
+    showings: dict[str, np.ndarray],
+    times: np.ndarray | None,
+    known: int | None,
+    shots: int,
 ) -> np.ndarray | None:
-    """Draw a reference per recorded label: row numbers; None with too few labels."""
-    chosen = np.unique(labels[rows])
+    """Draw each recorded label's references: rows (L, shots, views); None with too few labels."""
+    chosen = np.array(sorted(showings))
     if known is not None and len(chosen) <= known or len(chosen) < 2:
         return None
     if known is not None:
         chosen = rng.choice(chosen, known, replace=False)
-    return np.array([rng.choice(rows[labels[rows] == label]) for label in chosen])
+    return np.stack([_draw_label(rng, showings[label], times, shots) for label in chosen])
+
+
+def _draw_label(
+    rng: np.random.Generator, showings: np.ndarray, times: np.ndarray | None, shots: int
+) -> np.ndarray:
+    near = _near(times, showings) if shots > 1 else None
+    left, drawn = np.arange(len(showings)), []
+    for _ in range(shots):
+        drawn.append(rng.choice(left))
+        left = left if near is None else left[~near[drawn[-1], left]]
+    return showings[drawn]
 
 
 def _score(
@@ -147,8 +245,12 @@ def _score(
     references: np.ndarray,
     similarity: Similarity,
 ) -> Scores:
-    scores = similarity(queries.embeddings[rows], pool.embeddings[references])  # (Q, R)
-    truth = queries.labels[rows][:, None] == pool.labels[references][None, :]  # (Q, R)
+    """Score queries against references (L, shots, views), by label the best of them."""
+    by_picture = similarity(queries.embeddings[rows], pool.embeddings[references.ravel()])
+    by_label = by_picture.reshape(len(rows), len(references), references[0].size)
+    scores = by_label.max(axis=2)  # (Q, L)
+    names = pool.labels[references[:, 0, 0]]
+    truth = queries.labels[rows][:, None] == names[None, :]  # (Q, L)
     known = truth.any(axis=1)
     ordered = np.sort(scores, axis=1)
     correct = truth[np.arange(len(rows)), scores.argmax(axis=1)] if len(rows) else known
