@@ -15,11 +15,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from calibration.showings import away, draw_showings, find_showings
 from engines.bundles import Bundle, join
 
 Similarity = Callable[[np.ndarray, np.ndarray], np.ndarray]
-SHOWING_S = 2.0  # how long a showing of several views lasts; a shorter recording is one whole
-APART_S = 5.0  # between a showing and a query, or another showing, of the same recording
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,8 @@ class LabelledEmbeddings(Bundle):
         labels: the gestures, str (N,).
         subjects: the people, str (N,).
         times: when each picture was taken, float (N,), in seconds on a time line on which
-            recordings lie at least APART_S apart; None where they aren't frames of recordings.
+            recordings lie at least `showings.APART_S` apart; None where they aren't frames of
+            recordings.
     """
 
     embeddings: np.ndarray
@@ -75,7 +75,7 @@ def within(
 ) -> Scores:
     """Score queries against references of the same person.
 
-    Where pictures have times, a query is at least APART_S away from each reference.
+    Where pictures have times, a query is at least `showings.APART_S` away from each reference.
 
     Args:
         data: the pictures.
@@ -85,7 +85,7 @@ def within(
         draws: episodes per person.
         seed: of all random choices.
         shots: references per label. Labels of which a person has too few pictures are left out.
-        views: pictures per reference; several come from SHOWING_S of one recording.
+        views: pictures per reference, see `showings`; several need times.
 
     Returns:
         The scores; none where no person has two labels, one of them with two pictures.
@@ -100,7 +100,7 @@ def within(
             if references is not None:
                 queries = np.setdiff1d(rows, references)
                 if data.times is not None:
-                    queries = queries[_away(data.times, queries, references)]
+                    queries = queries[away(data.times, queries, references)]
                 parts.append(_score(data, queries, data, references, similarity))
     return _join(parts)
 
@@ -132,8 +132,9 @@ def across(
         views: see `within`.
     """
     if references is None and one_picture_each(queries):
-        everybody = replace(queries, subjects=np.full(len(queries), "everybody"))
-        return within(everybody, similarity, known=known, draws=draws, seed=seed, shots=shots)
+        everybody = np.full(len(queries), f"{queries.subjects[0]} and others")
+        data = replace(queries, subjects=everybody)
+        return within(data, similarity, known=known, draws=draws, seed=seed, shots=shots)
     rng = np.random.default_rng(seed)
     pool = queries if references is None else references
     people = {p: _showings(pool, rows, shots, views) for p, rows in _rows_by(pool.subjects).items()}
@@ -153,7 +154,14 @@ def across(
 
 def one_picture_each(data: LabelledEmbeddings) -> bool:
     """Whether nobody is shown twice, so that any two pictures are of two people."""
-    return len(np.unique(data.subjects)) == len(data)
+    return len(np.unique(data.subjects)) == len(data) > 1
+
+
+def most_labels(data: LabelledEmbeddings) -> int:
+    """How many labels one person shows at most; all, where everybody has one picture."""
+    if one_picture_each(data):
+        return len(np.unique(data.labels))
+    return max(len(np.unique(data.labels[rows])) for rows in _rows_by(data.subjects).values())
 
 
 def _rows_by(values: np.ndarray) -> dict[str, np.ndarray]:
@@ -167,48 +175,9 @@ def _showings(
 
     Labels that could run out of showings before all shots are drawn are left out.
     """
-    result = {}
-    for label, own in _rows_by(data.labels[rows]).items():
-        found = rows[own][:, None] if views == 1 else _recorded(data.times, rows[own], views)
-        taken = _near(data.times, found).sum(axis=1).max(initial=0) if shots > 1 else 0
-        if len(found) > (shots - 1) * taken:
-            result[label] = found
-    return result
-
-
-def _recorded(times: np.ndarray | None, rows: np.ndarray, views: int) -> np.ndarray:
-    """Showings of several views: rows (C, views), spread over SHOWING_S each."""
-    if times is None:
-        return np.zeros((0, views), int)
-    rows = rows[np.argsort(times[rows], kind="stable")]
-    ends = np.searchsorted(times[rows], times[rows] + SHOWING_S, side="right")
-    whole = ends > np.concatenate([[0], ends[:-1]])  # not only the rest of the one before
-    spread = np.linspace(0, 1, views)
-    return np.array(
-        [
-            rows[start + np.rint(spread * (end - start - 1)).astype(int)]
-            for start, end in enumerate(ends)
-            if whole[start] and end - start >= views
-        ],
-        int,
-    ).reshape(-1, views)
-
-
-def _near(times: np.ndarray | None, showings: np.ndarray) -> np.ndarray:
-    """Which showings (C, V) are too near to each other to be two references: bool (C, C)."""
-    if times is None:
-        return np.eye(len(showings), dtype=bool)
-    first, last = times[showings].min(axis=1), times[showings].max(axis=1)
-    gap = first[:, None] - last[None, :]  # of one that follows, otherwise negative
-    return np.maximum(gap, gap.T) < APART_S
-
-
-def _away(times: np.ndarray, queries: np.ndarray, references: np.ndarray) -> np.ndarray:
-    """Which queries are far enough from all references (L, shots, views): bool (Q,)."""
-    first = times[references].min(axis=2).ravel()
-    last = times[references].max(axis=2).ravel()
-    at = times[queries][:, None]
-    return (np.maximum(first - at, at - last) >= APART_S).all(axis=1)
+    own = {label: rows[each] for label, each in _rows_by(data.labels[rows]).items()}
+    found = {label: find_showings(each, data.times, shots, views) for label, each in own.items()}
+    return {label: showings for label, showings in found.items() if len(showings)}
 
 
 def _draw(
@@ -224,18 +193,7 @@ def _draw(
         return None
     if known is not None:
         chosen = rng.choice(chosen, known, replace=False)
-    return np.stack([_draw_label(rng, showings[label], times, shots) for label in chosen])
-
-
-def _draw_label(
-    rng: np.random.Generator, showings: np.ndarray, times: np.ndarray | None, shots: int
-) -> np.ndarray:
-    near = _near(times, showings) if shots > 1 else None
-    left, drawn = np.arange(len(showings)), []
-    for _ in range(shots):
-        drawn.append(rng.choice(left))
-        left = left if near is None else left[~near[drawn[-1], left]]
-    return showings[drawn]
+    return np.stack([draw_showings(rng, showings[label], times, shots) for label in chosen])
 
 
 def _score(

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from calibration.episodes import LabelledEmbeddings, Scores, across, within
+from calibration.episodes import LabelledEmbeddings, Scores, across, most_labels, within
 
 Take = tuple[str, str, int]  # person, label, number of the recording
 Call = tuple[list[int], list[int]]  # rows of the queries and of the references
@@ -232,4 +232,5 @@ def test_where_everybody_has_one_picture_each_reference_is_somebody_elses() -> N
         for queries, references in calls:
             assert {*queries} == {*range(12)} - {*references}
             assert len(references) == shots * (known or 3)
-    assert set(got.cell) == {"everybody/a", "everybody/b", "everybody/c"}
+    assert set(got.cell) == {"p0 and others/a", "p0 and others/b", "p0 and others/c"}
+    assert most_labels(data) == 3 == most_labels(base)
