@@ -1,17 +1,21 @@
-"""N-way one-shot episodes and open-set scores on cached embeddings. Pure numpy.
+"""N-way few-shot episodes and open-set scores on cached embeddings. Pure numpy.
 
 In an episode one picture per label is the reference (support), every other picture is a query.
 Within a person, both are of one person, as when people record their own gestures; across people,
 the references are another person's.
+
+A label may have several references (shots), and a reference several pictures of one recording
+(views): one showing of the gesture. A label is as near as the nearest of its pictures.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from calibration.showings import away, draw_showings, find_showings
 from engines.bundles import Bundle, join
 
 Similarity = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -25,11 +29,15 @@ class LabelledEmbeddings(Bundle):
         embeddings: float32 (N, D).
         labels: the gestures, str (N,).
         subjects: the people, str (N,).
+        times: when each picture was taken, float (N,), in seconds on a time line on which
+            recordings lie at least `showings.APART_S` apart; None where they aren't frames of
+            recordings.
     """
 
     embeddings: np.ndarray
     labels: np.ndarray
     subjects: np.ndarray
+    times: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -62,8 +70,12 @@ def within(
     known: int | None = None,
     draws: int = 20,
     seed: int = 0,
+    shots: int = 1,
+    views: int = 1,
 ) -> Scores:
     """Score queries against references of the same person.
+
+    Where pictures have times, a query is at least `showings.APART_S` away from each reference.
 
     Args:
         data: the pictures.
@@ -72,6 +84,8 @@ def within(
             labels than that are left out. None records all labels.
         draws: episodes per person.
         seed: of all random choices.
+        shots: references per label. Labels of which a person has too few pictures are left out.
+        views: pictures per reference, see `showings`; several need times.
 
     Returns:
         The scores; none where no person has two labels, one of them with two pictures.
@@ -79,10 +93,14 @@ def within(
     rng = np.random.default_rng(seed)
     parts = []
     for rows in _rows_by(data.subjects).values():
+        showings = _showings(data, rows, shots, views)
+        rows = rows[np.isin(data.labels[rows], list(showings))]
         for _ in range(draws):
-            references = _draw(rng, rows, data.labels, known)
+            references = _draw(rng, showings, data.times, known, shots)
             if references is not None:
                 queries = np.setdiff1d(rows, references)
+                if data.times is not None:
+                    queries = queries[away(data.times, queries, references)]
                 parts.append(_score(data, queries, data, references, similarity))
     return _join(parts)
 
@@ -95,10 +113,13 @@ def across(
     known: int | None = None,
     draws: int = 20,
     seed: int = 0,
+    shots: int = 1,
+    views: int = 1,
 ) -> Scores:
     """Score queries against references of another person, on the labels that both have.
 
-    Each draw takes the references of one random other person.
+    Each draw takes the references of one random other person. Where nobody has more than one
+    picture, it takes each from somebody else.
 
     Args:
         queries: the pictures.
@@ -107,37 +128,72 @@ def across(
         known: see `within`.
         draws: episodes per person.
         seed: of all random choices.
+        shots: see `within`.
+        views: see `within`.
     """
+    if references is None and one_picture_each(queries):
+        everybody = np.full(len(queries), f"{queries.subjects[0]} and others")
+        data = replace(queries, subjects=everybody)
+        return within(data, similarity, known=known, draws=draws, seed=seed, shots=shots)
     rng = np.random.default_rng(seed)
     pool = queries if references is None else references
-    people = _rows_by(pool.subjects)
+    people = {p: _showings(pool, rows, shots, views) for p, rows in _rows_by(pool.subjects).items()}
     parts = []
     for subject, rows in _rows_by(queries.subjects).items():
+        mine = set(queries.labels[rows].tolist())
         others = [p for p in people if references is not None or p != subject]
         for _ in range(draws if others else 0):
             theirs = people[others[rng.integers(len(others))]]
-            theirs = theirs[np.isin(pool.labels[theirs], queries.labels[rows])]
-            drawn = _draw(rng, theirs, pool.labels, known)
+            theirs = {label: each for label, each in theirs.items() if label in mine}
+            drawn = _draw(rng, theirs, pool.times, known, shots)
             if drawn is not None:
-                shared = rows[np.isin(queries.labels[rows], pool.labels[theirs])]
+                shared = rows[np.isin(queries.labels[rows], list(theirs))]
                 parts.append(_score(queries, shared, pool, drawn, similarity))
     return _join(parts)
+
+
+def one_picture_each(data: LabelledEmbeddings) -> bool:
+    """Whether nobody is shown twice, so that any two pictures are of two people."""
+    return len(np.unique(data.subjects)) == len(data) > 1
+
+
+def most_labels(data: LabelledEmbeddings) -> int:
+    """How many labels one person shows at most; all, where everybody has one picture."""
+    if one_picture_each(data):
+        return len(np.unique(data.labels))
+    return max(len(np.unique(data.labels[rows])) for rows in _rows_by(data.subjects).values())
 
 
 def _rows_by(values: np.ndarray) -> dict[str, np.ndarray]:
     return {str(v): np.flatnonzero(values == v) for v in np.unique(values)}
 
 
+def _showings(
+    data: LabelledEmbeddings, rows: np.ndarray, shots: int, views: int
+) -> dict[str, np.ndarray]:
+    """What a person's references can be: by label, sorted, row numbers (C, views).
+
+    Labels that could run out of showings before all shots are drawn are left out.
+    """
+    own = {label: rows[each] for label, each in _rows_by(data.labels[rows]).items()}
+    found = {label: find_showings(each, data.times, shots, views) for label, each in own.items()}
+    return {label: showings for label, showings in found.items() if len(showings)}
+
+
 def _draw(
-    rng: np.random.Generator, rows: np.ndarray, labels: np.ndarray, known: int | None
+    rng: np.random.Generator,
+    showings: dict[str, np.ndarray],
+    times: np.ndarray | None,
+    known: int | None,
+    shots: int,
 ) -> np.ndarray | None:
-    """Draw a reference per recorded label: row numbers; None with too few labels."""
-    chosen = np.unique(labels[rows])
+    """Draw each recorded label's references: rows (L, shots, views); None with too few labels."""
+    chosen = np.array(sorted(showings))
     if known is not None and len(chosen) <= known or len(chosen) < 2:
         return None
     if known is not None:
         chosen = rng.choice(chosen, known, replace=False)
-    return np.array([rng.choice(rows[labels[rows] == label]) for label in chosen])
+    return np.stack([draw_showings(rng, showings[label], times, shots) for label in chosen])
 
 
 def _score(
@@ -147,8 +203,12 @@ def _score(
     references: np.ndarray,
     similarity: Similarity,
 ) -> Scores:
-    scores = similarity(queries.embeddings[rows], pool.embeddings[references])  # (Q, R)
-    truth = queries.labels[rows][:, None] == pool.labels[references][None, :]  # (Q, R)
+    """Score queries against references (L, shots, views), by label the best of them."""
+    by_picture = similarity(queries.embeddings[rows], pool.embeddings[references.ravel()])
+    by_label = by_picture.reshape(len(rows), len(references), references[0].size)
+    scores = by_label.max(axis=2)  # (Q, L)
+    names = pool.labels[references[:, 0, 0]]
+    truth = queries.labels[rows][:, None] == names[None, :]  # (Q, L)
     known = truth.any(axis=1)
     ordered = np.sort(scores, axis=1)
     correct = truth[np.arange(len(rows)), scores.argmax(axis=1)] if len(rows) else known

@@ -13,7 +13,7 @@ AnyBundle = TypeVar("AnyBundle", bound="Bundle")
 
 @dataclass(frozen=True)
 class Bundle:
-    """Base class of a frozen dataclass whose fields are arrays (N, …), or bundles of N rows."""
+    """Base class of a frozen dataclass of arrays (N, …), bundles of N rows, or None."""
 
     def __len__(self) -> int:
         """N, the number of rows."""
@@ -39,8 +39,12 @@ def join(bundles: Sequence[AnyBundle], **given: Any) -> AnyBundle:
 
 
 def _take(values: Any, rows: np.ndarray | slice) -> Any:
+    if values is None:
+        return None
     return values.take(rows) if isinstance(values, Bundle) else values[rows]
 
 
 def _join(parts: Sequence[Any]) -> Any:
+    if any(part is None for part in parts):
+        return None
     return join(parts) if isinstance(parts[0], Bundle) else np.concatenate(parts)

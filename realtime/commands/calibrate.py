@@ -6,7 +6,12 @@ import argparse
 from contextlib import closing
 from pathlib import Path
 
-from realtime.commands.options import encoder_options, labels_option, still_detector
+from realtime.commands.options import (
+    encoder_options,
+    labels_option,
+    recordings_option,
+    still_detector,
+)
 from realtime.settings import CALIBRATED_FAR
 
 NAME = "calibrate"
@@ -29,6 +34,7 @@ def options(parser: argparse.ArgumentParser) -> None:
         default=CALIBRATED_FAR,
         help="share of false accepts to allow (%(default)s)",
     )
+    recordings_option(parser)
     labels_option(parser)
     encoder_options(parser)
 
@@ -51,6 +57,7 @@ def run(arguments: argparse.Namespace) -> None:
             still_detector(arguments),
             arguments.far,
             arguments.labels,
+            arguments.fps,
         )
     if all(source.is_dir() for source in arguments.sources):  # else `embed` found the hands
         fitted = dataclasses.replace(fitted, detector=arguments.detector)

@@ -1,4 +1,4 @@
-"""`run.py evaluate`: one-shot figures of an encoder on people's pictures."""
+"""`run.py evaluate`: few-shot figures of an encoder on people's pictures."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from contextlib import closing
 from pathlib import Path
 
 from realtime.commands.options import (
+    counts,
     encoder_options,
     far_option,
     labels_option,
+    recordings_option,
     shown_hands_options,
     still_detector,
 )
@@ -22,6 +24,21 @@ def options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("dir", type=Path, metavar="DIR", help="folder of pictures: DIR/<subject>/<label>/<image>")
     add("--references", type=Path, metavar="DIR", help="take the references from these people")
+    add(
+        "--shots",
+        type=counts,
+        default=[1],
+        metavar="1,3,5",
+        help="figures for so many references of each gesture, too",
+    )
+    add(
+        "--views",
+        type=counts,
+        default=[1],
+        metavar="1,5",
+        help="figures for one reference of so many pictures of one recording, too; needs --fps",
+    )
+    recordings_option(parser)
     labels_option(parser)
     add("--json", type=Path, metavar="FILE", help="write the figures there, too")
     far_option(parser)
@@ -49,6 +66,9 @@ def run(arguments: argparse.Namespace) -> None:
             arguments.labels,
             open_calibration(arguments.encoder, encoder, arguments.far),
             arguments.hand,
+            arguments.shots,
+            arguments.views,
+            arguments.fps,
         )
     print_report(report)
     if arguments.json:

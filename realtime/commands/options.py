@@ -143,6 +143,36 @@ def labels_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--labels", type=names, metavar="A,B,…", help="only these labels")
 
 
+def recordings_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--fps",
+        type=_rate,
+        metavar="N",
+        help="the pictures are frames of recordings, and so many numbers in their names a second",
+    )
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate < float("inf"):
+        raise argparse.ArgumentTypeError(f"a number above 0, such as 30, is the form; got {text!r}")
+    return rate
+
+
+def counts(text: str) -> list[int]:
+    """An option's comma-separated numbers, each at least 1."""
+    try:
+        values = [int(part) for part in text.split(",")]
+    except ValueError:
+        values = [0]
+    if min(values) < 1:
+        raise argparse.ArgumentTypeError(f"1,3,5 is the form, each at least 1; got {text!r}")
+    return list(dict.fromkeys(values))
+
+
 def names(text: str) -> list[str]:
     """An option's comma-separated value."""
     return text.split(",")

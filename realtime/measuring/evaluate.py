@@ -1,8 +1,4 @@
-"""`run.py evaluate` and `run.py calibrate`: one-shot figures of an encoder on people's pictures.
-
-The layout of the pictures is <subject>/<label>/<image>; all folders above the label are the
-subject.
-"""
+"""`run.py evaluate` and `run.py calibrate`: few-shot figures of an encoder on people's pictures."""
 
 from __future__ import annotations
 
@@ -10,23 +6,33 @@ import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from calibration import metrics, threshold
-from calibration.episodes import LabelledEmbeddings, Scores, across, within
+from calibration import fitting, metrics
+from calibration.episodes import LabelledEmbeddings, Scores, across, most_labels, within
 from calibration.metrics import Figure
-from calibration.threshold import Calibration
+from calibration.showings import APART_S
+from calibration.threshold import GALLERY_SIZE, Calibration
 from engines.encoder import Encoder, open_encoder
 from engines.errors import UserError
 from engines.similarity import similarity
 from realtime.hands.detector import Detector
-from realtime.measuring.folder import PictureHands, embed_folder
+from realtime.measuring.folder import (
+    embed_folder,
+    label_embeddings,
+    load_embeddings,
+    subjects_and_labels,
+)
 
 FARS = (0.01, 0.05)
 DRAWS = 60  # of references per person, for a calibration
+NO_RECORDINGS = (
+    "several views are frames of one recording; where the pictures are such, say with --fps how "
+    "many numbers in their names make a second"
+)
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,9 @@ def evaluate(
     only: Sequence[str] | None = None,
     calibration: Calibration | None = None,
     shown: str = "right",
+    shots: Sequence[int] = (1,),
+    views: Sequence[int] = (1,),
+    fps: float | None = None,
 ) -> EvaluationReport:
     """Compare an encoder with the landmark baseline on the same hands, episodes and draws.
 
@@ -87,6 +96,10 @@ def evaluate(
         only: Labels to use; None uses all.
         calibration: The encoder's calibration, to measure its threshold on these people.
         shown: "left" or "right"; a one-pass encoder sees either, others were made for right hands.
+        shots: Numbers of references per label; the figures for one are always there.
+        views: Numbers of pictures of one recording per reference; likewise.
+        fps: Where the pictures are frames of recordings, how many numbers in their names make a
+            second.
 
     Raises:
         UserError: A folder holds no pictures, or pictures lie outside a label's folder.
@@ -109,22 +122,29 @@ def evaluate(
     rows: dict[str, dict[str, Figure]] = {}
     left_out: dict[str, None] = {}  # an ordered set
     for i, (name, one) in enumerate(encoders.items()):
-        queries = label_embeddings(hands, i)
+        queries = label_embeddings(hands, i, fps)
         alike = functools.partial(similarity, one.spec)
         modes: dict[str, Callable[..., Scores]] = {"within a person": within}
         modes["across people"] = across
         if pool is not None:
             modes = {
-                "across people": functools.partial(across, references=label_embeddings(pool, i))
+                "across people": functools.partial(
+                    across, references=label_embeddings(pool, i, fps)
+                )
             }
+        own = calibration if one is encoder else None
         for mode, episodes in modes.items():
-            for row, figure in figures(
-                queries, episodes, alike, calibration if one is encoder else None
-            ):
+            found = [(mode, *each) for each in figures(queries, episodes, alike, own)]
+            for several, counts in (("shots", shots), ("views", views)):
+                for count in counts:
+                    named = f"{mode}, {count} {several}"
+                    more = figures_of_several(queries, episodes, alike, own, several, count)
+                    found += [(named, *each) for each in more if count > 1]
+            for named, row, figure in found:
                 if isinstance(figure, str):
-                    left_out[f"{mode}, {row}: {figure}"] = None
+                    left_out[f"{named}, {row}: {figure}"] = None
                 else:
-                    rows.setdefault(f"{mode}: {row}", {})[name] = figure
+                    rows.setdefault(f"{named}: {row}", {})[name] = figure
     missing = labels[~hands.found]
     return EvaluationReport(
         rows=rows,
@@ -155,24 +175,70 @@ def figures(
     """
     scores = episodes(queries, alike)
     if not len(scores):
-        yield "all figures", "the pictures show too few people, or too few labels of each"
+        yield "all figures", _too_few(queries)
         return
     yield "one-shot accuracy, all labels", metrics.accuracy(scores)
     five_way = metrics.five_way_accuracy(scores)
     yield "one-shot accuracy, 5-way", five_way or "nobody shows five labels"
-    most = max(len(set(queries.labels[queries.subjects == s])) for s in set(queries.subjects))
-    known = min(threshold.GALLERY_SIZE, most // 2)
+    yield from _open_set_figures(queries, episodes, alike, calibration, 1, FARS)
+
+
+def figures_of_several(
+    queries: LabelledEmbeddings,
+    episodes: Callable[..., Scores],
+    alike: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    calibration: Calibration | None,
+    several: str,
+    count: int,
+) -> Iterator[tuple[str, Figure | str]]:
+    """Compute the figures with several pictures of each label, see `figures`.
+
+    Args:
+        several: "shots" or "views".
+        count: How many.
+    """
+    if several == "views" and queries.times is None:
+        yield "all figures", NO_RECORDINGS
+        return
+    more = functools.partial(episodes, **{several: count})
+    scores = more(queries, alike)
+    if not scores.known.any():
+        yield "all figures", f"{_too_few(queries)}, for {count} {several} of each"
+        return
+    yield "accuracy, all labels", metrics.accuracy(scores)
+    yield from _open_set_figures(queries, more, alike, calibration, count, FARS[:1])
+    cells = set(episodes(queries, alike).cell.tolist())
+    missing = len(cells - set(scores.cell.tolist()))
+    if missing:
+        yield "some labels", f"{missing} of {len(cells)} labels of a person have too few pictures"
+
+
+def _too_few(queries: LabelledEmbeddings) -> str:
+    few = "the pictures show too few people, or too few labels of each"
+    if queries.times is None:
+        return few
+    return f"{few}, or none of them {APART_S:g} s away from another in its recording"
+
+
+def _open_set_figures(
+    queries: LabelledEmbeddings,
+    episodes: Callable[..., Scores],
+    alike: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    calibration: Calibration | None,
+    pictures: int,
+    fars: Sequence[float],
+) -> Iterator[tuple[str, Figure | str]]:
+    known = min(GALLERY_SIZE, most_labels(queries) // 2)
     open_set = episodes(queries, alike, known=known) if known >= 2 else None
     if open_set is None or not open_set.known.any() or open_set.known.all():
         yield "open set", "it takes four labels, some recorded and some not"
         return
     yield f"AUROC, {known} recorded", metrics.auroc(open_set)
-    for far in FARS:
-        accepted = metrics.correct_accepts(open_set, far)
-        yield f"correct accepts at {far:.0%} false, {known} recorded", accepted
+    for far in fars:
+        accepts = metrics.correct_accepts(open_set, far)
+        yield f"correct accepts at {far:.0%} false, {known} recorded", accepts
     if calibration is not None and calibration.far is not None:
-        passes = open_set.best >= calibration.threshold
-        passes &= open_set.margin >= calibration.min_margin
+        passes = fitting.accepted(calibration, open_set, pictures)
         right = passes & open_set.correct
         yield "calibrated: false accepts", metrics.share(open_set, passes, ~open_set.known)
         yield "calibrated: correct accepts", metrics.share(open_set, right, open_set.known)
@@ -184,8 +250,9 @@ def calibrate(
     open_detector: Callable[[], Detector],
     far: float,
     only: Sequence[str] | None = None,
+    fps: float | None = None,
 ) -> Calibration:
-    """Calibrate an encoder on people's pictures.
+    """Calibrate an encoder on people's pictures, within a person and across people.
 
     Args:
         sources: Folders of pictures, or .npz files of `run.py embed`.
@@ -193,78 +260,30 @@ def calibrate(
         open_detector: Opens a detector of single pictures; called only for folders.
         far: The false accept rate to calibrate for, 0…1.
         only: Labels to use; None uses all.
+        fps: Where the pictures are frames of recordings, how many numbers in their names make a
+            second.
 
     Raises:
         UserError: A source can't be used, or they show too few people or gestures.
     """
     if not 0 < far < 1:
         raise UserError(f"--far is a rate between 0 and 1, such as 0.01; got {far:g}.")
-    parts = []
+    alike = functools.partial(similarity, encoder.spec)
+    sets, people, pictures = [], 0, 0
     for i, source in enumerate(sources):
         if source.suffix == ".npz":
-            part = _load_embeddings(source, encoder, only)
+            part = load_embeddings(source, encoder, only, fps)
         elif source.is_dir():
-            part = label_embeddings(embed_folder(source, [encoder], open_detector, only=only), 0)
+            hands = embed_folder(source, [encoder], open_detector, only=only)
+            part = label_embeddings(hands, 0, fps)
         else:
             raise UserError(f"calibrate takes folders of pictures, or .npz of embed; got {source}.")
         subjects = np.char.add(f"{i}/", part.subjects)  # equal names in two sets are two people
-        parts.append(dataclasses.replace(part, subjects=subjects))
-    data = LabelledEmbeddings(
-        np.concatenate([part.embeddings for part in parts]),
-        np.concatenate([part.labels for part in parts]),
-        np.concatenate([part.subjects for part in parts]),
-    )
-    alike = functools.partial(similarity, encoder.spec)
-    scores = within(data, alike, known=threshold.GALLERY_SIZE, draws=DRAWS)
-    people = {cell.rsplit("/", 1)[0] for cell in np.unique(scores.cell)}
+        part = dataclasses.replace(part, subjects=subjects)
+        sets.append(fitting.open_set(part, alike, DRAWS))
+        people, pictures = people + len(np.unique(subjects)), pictures + len(part)
     names = ", ".join(source.stem for source in sources)
-    what = f"{len(data.labels)} pictures of {len(people)} people from {names}, within each person"
-    if only is not None:
-        what += f", labels {', '.join(only)}"
-    return threshold.fit(scores, far, encoder.fingerprint, what, DRAWS)
-
-
-def _load_embeddings(
-    path: Path, encoder: Encoder, only: Sequence[str] | None
-) -> LabelledEmbeddings:
-    try:
-        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
-            names, found = [str(p) for p in file["path"]], file["found"].astype(bool)
-            embeddings, mark = file["embedding"], str(file["fingerprint"])
-    except Exception as error:  # zipfile, zlib and numpy raise a dozen types on damage
-        raise UserError(
-            f"{path} isn't what `run.py embed` writes ({error}). Make it with: "
-            "python run.py embed DIR --out FILE.npz"
-        ) from None
-    if mark != encoder.fingerprint:
-        raise UserError(
-            f"{path} was embedded by another encoder. Make it again with: python run.py embed "
-            f"DIR --out {path.name} --encoder …"
-        )
-    subjects, labels = subjects_and_labels(names)
-    if only is not None:
-        found &= np.isin(labels, only)
-    return LabelledEmbeddings(embeddings[found], labels[found], subjects[found])
-
-
-def label_embeddings(hands: PictureHands, encoder: int) -> LabelledEmbeddings:
-    """Return the embeddings of pictures with a hand, by the encoder with that index."""
-    subjects, labels = subjects_and_labels(hands.paths)
-    found = hands.found
-    return LabelledEmbeddings(hands.embeddings[encoder][found], labels[found], subjects[found])
-
-
-def subjects_and_labels(paths: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Split relative paths <subject…>/<label>/<image> into subjects and labels, str (N,) each.
-
-    Raises:
-        UserError: A picture lies outside a label's folder.
-    """
-    parents = [PurePosixPath(path).parent for path in paths]
-    if any(parent.name == "" for parent in parents):
-        raise UserError(
-            "Pictures are expected as <subject>/<label>/<image>; some lie outside any label's "
-            "folder. Name the folder that holds the subjects."
-        )
-    subjects = [parent.parent.as_posix() for parent in parents]
-    return np.array(subjects), np.array([parent.name for parent in parents])
+    what = f"{pictures} pictures of {people} people from {names}"
+    labels = f"labels {', '.join(only)}" if only is not None else ""
+    scores = fitting.join_sets(sets)
+    return fitting.fit(scores, far, encoder.fingerprint, (what, labels), DRAWS)

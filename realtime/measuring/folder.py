@@ -1,4 +1,8 @@
-"""Hands and embeddings of a folder of pictures; each picture is treated like a live query."""
+"""Hands and embeddings of a folder of pictures; each picture is treated like a live query.
+
+The layout of people's pictures is <subject>/<label>/<image>; all folders above the label are the
+subject.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,13 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from rich.progress import track
 
+from calibration.episodes import LabelledEmbeddings
+from calibration.showings import APART_S
 from engines.encoder import Encoder
 from engines.errors import UserError
 from engines.files import explain_errors, replace_file
@@ -163,3 +169,98 @@ def save_embeddings(hands: PictureHands, encoder: Encoder, out: Path) -> None:
             box=hands.boxes,
             fingerprint=np.array(encoder.fingerprint),
         )
+
+
+def load_embeddings(
+    path: Path, encoder: Encoder, only: Sequence[str] | None = None, fps: float | None = None
+) -> LabelledEmbeddings:
+    """Read what `save_embeddings` wrote, pictures with a hand only.
+
+    Args:
+        path: The file.
+        encoder: The encoder that the embeddings must be of.
+        only: Labels to use; None uses all.
+        fps: See `picture_times`; None where pictures aren't frames of recordings.
+
+    Raises:
+        UserError: The file is something else, or of another encoder.
+    """
+    try:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
+            names, found = [str(p) for p in file["path"]], file["found"].astype(bool)
+            embeddings, mark = file["embedding"], str(file["fingerprint"])
+    except Exception as error:  # zipfile, zlib and numpy raise a dozen types on damage
+        raise UserError(
+            f"{path} isn't what `run.py embed` writes ({error}). Make it with: "
+            "python run.py embed DIR --out FILE.npz"
+        ) from None
+    if mark != encoder.fingerprint:
+        raise UserError(
+            f"{path} was embedded by another encoder. Make it again with: python run.py embed "
+            f"DIR --out {path.name} --encoder …"
+        )
+    if only is not None:
+        found &= np.isin(subjects_and_labels(names)[1], only)
+    return _labelled(names, found, embeddings, fps)
+
+
+def label_embeddings(
+    hands: PictureHands, encoder: int, fps: float | None = None
+) -> LabelledEmbeddings:
+    """Label the pictures with a hand by their paths.
+
+    Args:
+        hands: The pictures.
+        encoder: Index of the encoder whose embeddings to take.
+        fps: See `picture_times`; None where pictures aren't frames of recordings.
+    """
+    return _labelled(hands.paths, hands.found, hands.embeddings[encoder], fps)
+
+
+def _labelled(
+    paths: list[str], found: np.ndarray, embeddings: np.ndarray, fps: float | None
+) -> LabelledEmbeddings:
+    subjects, labels = subjects_and_labels(paths)
+    times = None if fps is None else picture_times(paths, fps)[found]
+    return LabelledEmbeddings(embeddings[found], labels[found], subjects[found], times)
+
+
+def subjects_and_labels(paths: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Split relative paths <subject…>/<label>/<image> into subjects and labels, str (N,) each.
+
+    Raises:
+        UserError: A picture lies outside a label's folder.
+    """
+    parents = [PurePosixPath(path).parent for path in paths]
+    if any(parent.name == "" for parent in parents):
+        raise UserError(
+            "Pictures are expected as <subject>/<label>/<image>; some lie outside any label's "
+            "folder. Name the folder that holds the subjects."
+        )
+    subjects = [parent.parent.as_posix() for parent in parents]
+    return np.array(subjects), np.array([parent.name for parent in parents])
+
+
+def picture_times(paths: Sequence[str], fps: float) -> np.ndarray:
+    """When frames of recordings were taken, by the numbers that end their names.
+
+    Pictures of one folder whose names differ in that number only are one recording.
+
+    Args:
+        paths: The N pictures, with "/".
+        fps: How many numbers make a second.
+
+    Returns:
+        Seconds, float64 (N,), on a time line on which recordings lie APART_S apart.
+    """
+    stems = [PurePosixPath(path).with_suffix("").as_posix() for path in paths]
+    takes = np.array([stem.rstrip("0123456789") for stem in stems])
+    numbers = [stem[len(take) :] for stem, take in zip(stems, takes.tolist(), strict=True)]
+    takes = np.where(np.array(numbers) == "", paths, takes)  # alone, without a number
+    times = np.array([float(number or 0) for number in numbers]) / fps
+    start = 0.0
+    for take in np.unique(takes):
+        rows = takes == take
+        times[rows] += start - times[rows].min()
+        start = times[rows].max() + APART_S
+    return times

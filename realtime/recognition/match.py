@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,16 +13,19 @@ from engines.similarity import similarity
 from engines.spec import EncoderSpec
 from realtime.types import Match
 
+ANY = ""  # the side of all views where sides aren't told apart
+
 
 class Matcher:
-    """Finds the nearest gesture, or unknown. A gesture is as near as its nearest reference.
+    """Finds the nearest gesture, or unknown. A gesture is as near as the nearest view of it.
 
     Args:
         spec: of the encoder; its similarity scores.
-        labels: of the R references, repeats allowed. Without references everything is unknown.
-        embeddings: float32 (R, D), one per reference.
-        calibration: decides what is known. It may be replaced at any time.
-        sides: (R,); a reference counts only for a hand of its side. None: for both.
+        labels: of the R views, repeats allowed. Without views everything is unknown.
+        embeddings: float32 (R, D), one per view.
+        calibration: decides what is known, by score, margin and how many views the nearest gesture
+            has. It may be replaced at any time.
+        sides: (R,); a view counts only for a hand of its side. None: for both.
     """
 
     def __init__(
@@ -37,11 +41,12 @@ class Matcher:
         for row, label in enumerate(labels):
             rows.setdefault(label, []).append(row)
         self._labels = sorted(rows)
-        # References in the order of their labels, and where each label's begin.
+        # Views in the order of their labels, and where each label's begin.
         order = [row for label in self._labels for row in rows[label]]
         self._embeddings = embeddings[order]
         self._starts = np.cumsum([0, *(len(rows[label]) for label in self._labels[:-1])])
         self._sides = None if sides is None else np.array([sides[row] for row in order])
+        self._views = Counter(zip(labels, sides or [ANY] * len(labels), strict=True))
         self.calibration = calibration
 
     def match(self, embeddings: np.ndarray, sides: Sequence[str] = ()) -> list[Match]:
@@ -54,12 +59,14 @@ class Matcher:
         if not self._labels:
             return [Match(None, None, 0.0, 0.0, None, 0.0) for _ in embeddings]
         scores = similarity(self._spec, embeddings, self._embeddings)  # (N, R)
-        if self._sides is not None:
+        if self._sides is None:
+            sides = [ANY] * len(embeddings)
+        else:
             scores[np.array(sides)[:, None] != self._sides[None, :]] = -np.inf
         by_label = np.maximum.reduceat(scores, self._starts, axis=1)  # (N, L)
-        return [self._decide(row) for row in by_label]
+        return [self._decide(row, side) for row, side in zip(by_label, sides, strict=True)]
 
-    def _decide(self, scores: np.ndarray) -> Match:
+    def _decide(self, scores: np.ndarray, side: str) -> Match:
         order = np.argsort(-scores, kind="stable")
         order = order[np.isfinite(scores[order])]
         if not len(order):
@@ -69,12 +76,13 @@ class Matcher:
         if len(order) > 1:
             runner_up = self._labels[order[1]]
             margin = float(relative_margin(scores[order[0]], scores[order[1]]))
-        known = self.calibration.accepts(score, margin)
+        views = self._views[nearest, side]
+        known = self.calibration.accepts(score, margin, views)
         return Match(
             label=nearest if known else None,
             nearest=nearest,
             score=score,
-            probability=self.calibration.probability(score, margin),
+            probability=self.calibration.probability(score, margin, views),
             runner_up=runner_up,
             margin=margin,
         )

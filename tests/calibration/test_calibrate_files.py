@@ -32,7 +32,9 @@ def people(names: list[str], seed: int = 0, spread: float = 0.12) -> PictureHand
     """Six pictures of each label by each person; a fifth of them without a hand."""
     rng = np.random.default_rng(seed)
     paths = [f"{name}/{label}/{i}.png" for name in names for label in LABELS for i in range(6)]
-    centres = {(n, label): rng.normal(size=16) for n in names for label in LABELS}
+    shared = {label: rng.normal(size=16) for label in LABELS}
+    own = {(n, label): 0.3 * rng.normal(size=16) for n in names for label in LABELS}
+    centres = {(n, label): shared[label] + offset for (n, label), offset in own.items()}
     vectors = np.array([centres[p.split("/")[0], p.split("/")[1]] for p in paths])
     vectors += spread * rng.normal(size=vectors.shape) * np.linalg.norm(vectors, axis=1)[:, None]
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -58,7 +60,10 @@ def saved(tmp_path: Path) -> Path:
 def test_a_calibration_from_embeddings(saved: Path) -> None:
     calibration = calibrate([saved], UnitEncoder(), no_detector, 0.05)
     found = int(people(SIX).found.sum())
-    assert calibration.fitted_on == f"{found} pictures of 6 people from set, within each person"
+    assert calibration.fitted_on == (
+        f"{found} pictures of 6 people from set, within each person and across people, of equal "
+        "weight"
+    )
     assert calibration.fingerprint == "f" * 64 and calibration.far == 0.05
     assert calibration.report["false_accepts"] <= 0.05
     assert calibration.report["correct_accepts"] > 0.5

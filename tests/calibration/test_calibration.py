@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calibration import threshold
+from calibration import fitting, threshold
 from calibration.episodes import Scores
+from calibration.fitting import OpenSet
 from calibration.metrics import expected_calibration_error
-from calibration.threshold import FARS, Calibration, default_calibration, fit, load, save
+from calibration.threshold import FARS, Calibration, default_calibration, load, save
 from engines import files as atomic
 from engines.encoder import ENCODERS, open_encoder
 from engines.errors import UserError
@@ -35,6 +36,10 @@ def scores(known: int, unknown: int, seed: int, right: float = 0.9) -> Scores:
     return Scores(
         best.astype(np.float32), margin, correct, is_known, nan, np.array(["a"] * len(best))
     )
+
+
+def fit(one: Scores, far: float, mark: str, what: str, draws: int = 1) -> Calibration:
+    return fitting.fit(OpenSet({"within": one}), far, mark, (what, ""), draws)
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +112,8 @@ def test_at_follows_the_curve(fitted) -> None:
     for far, expected in zip(fitted.curve_far, fitted.curve_threshold, strict=True):
         at = fitted.at(far)
         assert (at.far, at.threshold) == (far, expected)
-        assert dataclasses.replace(at, far=0.01, threshold=fitted.threshold) == fitted
+        back = {"threshold": fitted.threshold, "threshold_five": fitted.threshold_five}
+        assert dataclasses.replace(at, far=0.01, **back) == fitted
     between = fitted.at(float(np.sqrt(0.001 * 0.002)))
     assert between.threshold == pytest.approx(sum(fitted.curve_threshold[:2]) / 2)
     for far in (0.0009, 0.301, 0.0, -1.0, float("nan")):
@@ -191,7 +197,7 @@ def test_a_damaged_file_is_told(fitted, tmp_path: Path) -> None:
     fields = json.loads(text)
     damaged = [text[:i] for i in range(0, len(text) - 2, 37)] + ["[]", "null", "5", "{}", "\0"]
     for change in (
-        {"version": 2},
+        {"version": 3},
         {"more": 1},
         {"threshold": None},
         {"threshold": "high"},

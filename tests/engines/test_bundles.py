@@ -73,3 +73,18 @@ def test_fields_that_are_given() -> None:
     first = text.take(np.array([0]), text="a")
     assert first.ends.tolist() == [1] and first.text == "a"
     assert join([text, text], text="abbabb").text == "abbabb"
+
+
+@dataclass(frozen=True)
+class Timed(Bundle):
+    names: np.ndarray
+    times: np.ndarray | None = None
+
+
+def test_what_is_none_stays_none() -> None:
+    names = np.array(["a", "b", "c"])
+    timed, untimed = Timed(names, np.arange(3.0)), Timed(names)
+    assert untimed.take(np.array([2, 0])).times is None
+    assert join([untimed, untimed]).times is None and join([timed, untimed]).times is None
+    both = join([timed, timed])
+    assert both.times is not None and list(both.times) == [0, 1, 2, 0, 1, 2]

@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,11 +18,12 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from calibration import threshold
+from calibration import fitting, threshold
+from calibration.carry_over import carry_over
 from calibration.episodes import LabelledEmbeddings, Scores, across, within
+from calibration.fitting import OpenSet
 from calibration.metrics import Figure
-from calibration.threshold import Calibration
-from engines.bundles import join
+from calibration.threshold import MANY, Calibration
 from engines.errors import UserError
 from engines.files import write_file
 from engines.say import tell
@@ -59,8 +60,8 @@ class Fold:
         references: Name of a set of one-shot references to test it with, too, or None.
         without: Names of the sets that this fold isn't trained on.
         rows: Figure → encoder → value.
-        scores: Scores within a person by the encoder trained without the set, of right and of left
-            hands; None if it shows too few gestures.
+        scores: Open-set scores by the encoder trained without the set, of right and of left hands;
+            None if it shows too few gestures.
         confused: (shown label, recognised label, share), most frequent first.
     """
 
@@ -68,7 +69,7 @@ class Fold:
     references: str | None
     without: list[str]
     rows: dict[str, dict[str, Figure]] = dataclasses.field(default_factory=dict)
-    scores: Scores | None = None
+    scores: OpenSet | None = None
     confused: list[tuple[str, str, float]] = dataclasses.field(default_factory=list)
 
 
@@ -184,13 +185,11 @@ def _test_fold(
                 if isinstance(figure, Figure):
                     rows.setdefault(f"{mode}: {row}", {})[encoder] = figure
     trained = [embed(fold.test, encoder) for encoder in ENCODERS[2:]]
-    scores = join(
-        [within(hands, _cosine, known=threshold.GALLERY_SIZE, draws=DRAWS) for hands in trained]
-    )
+    scores = fitting.join_sets([fitting.open_set(hands, _cosine, DRAWS) for hands in trained])
     return dataclasses.replace(
         fold,
         rows=rows,
-        scores=scores if len(scores) else None,
+        scores=scores if scores.one else None,
         confused=count_confusions(trained[0]),
     )
 
@@ -211,15 +210,7 @@ def calibration_of(done: list[Fold], far: float, fingerprint: str) -> Calibratio
         UserError: The sets are too few or too small.
     """
     by_set = {fold.test: fold.scores for fold in done}
-    return threshold.fit_left_out(by_set, far, fingerprint, "an encoder", DRAWS)
-
-
-def calibration_trials(done: list[Fold], far: float) -> Iterator[tuple[str, dict[str, float]]]:
-    """Yield each set's name, and its rates and errors under a calibration fitted on the others."""
-    for fold in done:
-        fitted = _fit_on_others(fold, done, far, "")
-        if fitted is not None and fold.scores is not None:
-            yield fold.test, threshold.evaluate(fitted, fold.scores)
+    return fitting.fit_left_out(by_set, far, fingerprint, "an encoder", DRAWS)
 
 
 def _fit_on_others(
@@ -260,21 +251,20 @@ def _write_reports(done: list[Fold], recipe_name: str, out: Path) -> None:
             lines.append(f"| {row} | " + " | ".join(cells) + " |")
         worst = ", ".join(f"{a} as {b} {100 * share:.0f} %" for a, b, share in fold.confused[:10])
         lines += ["", f"Most often taken for another (trained without this set): {worst}.", ""]
-    trials = list(calibration_trials(done, FAR))
+    trials = carry_over({fold.test: fold.scores for fold in done}, FAR, DRAWS)
     if trials:
         lines += [
             "### Calibration at 1 % false accepts, fitted on the other sets",
             "",
-            "| set | false accepts | correct accepts | ECE of similarity | of probability |",
-            "|---|---|---|---|---|",
+            f"| set | false accepts | with {MANY} pictures of each gesture | correct accepts "
+            "| ECE of similarity | of probability |",
+            "|---|---|---|---|---|---|",
         ]
-        for name, tried in trials:
-            values = [
-                f"{100 * tried['false_accepts']:.1f} %",
-                f"{100 * tried['correct_accepts']:.1f} %",
-                f"{tried['ece_before']:.3f}",
-                f"{tried['ece_after']:.3f}",
-            ]
+        for name, tried in trials.items():
+            many, rates = tried.false_accepts.get(MANY), tried.rates
+            values = [str(tried.false_accepts[1]), str(many or "–")]
+            values += [f"{100 * rates['correct_accepts']:.1f} %" if rates else "–"]
+            values += [f"{rates[e]:.3f}" if rates else "–" for e in ("ece_before", "ece_after")]
             lines.append(f"| {name} | " + " | ".join(values) + " |")
     write_file(out / "report.json", json.dumps(stored, indent=1))
     write_file(out / "report.md", "\n".join(lines) + "\n")

@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from calibration import threshold
-from calibration.episodes import LabelledEmbeddings, Scores, within
+from calibration import fitting
+from calibration.episodes import LabelledEmbeddings
+from calibration.fitting import OpenSet
 from calibration.int8.crops import HandCrops, choose_balanced, mirror_every_second
 from calibration.int8.graph import FloatGraph
 from calibration.int8.qdq import insert_qdq
@@ -50,7 +51,7 @@ class FoldResult:
 
     test: str
     report: dict[str, Any]
-    scores: Scores | None
+    scores: OpenSet | None
 
 
 def evaluate_folds(
@@ -111,8 +112,8 @@ def _evaluate_fold(run: Path, data: Prepared, choice: Choice, crops: int, seed: 
         save_encoder(insert_qdq(model, graph, choice.layers, found), spec, path)
         report, new = _compare_fold(run / "encoder.onnx", path, tested)
     alike = functools.partial(similarity, spec)
-    scores = within(new, alike, known=threshold.GALLERY_SIZE, draws=DRAWS)
-    return FoldResult(run.name, report, scores if len(scores) else None)
+    scores = fitting.open_set(new, alike, DRAWS)
+    return FoldResult(run.name, report, scores if scores.one else None)
 
 
 def _compare_fold(
@@ -134,4 +135,4 @@ def calibration_of(results: list[FoldResult], fingerprint: str) -> Calibration:
         UserError: The sets are too few or too small.
     """
     by_set = {result.test: result.scores for result in results}
-    return threshold.fit_left_out(by_set, FAR, fingerprint, "a quantised encoder", DRAWS)
+    return fitting.fit_left_out(by_set, FAR, fingerprint, "a quantised encoder", DRAWS)

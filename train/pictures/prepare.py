@@ -27,8 +27,7 @@ from engines.files import explain_errors, replace_file
 from engines.say import console, tell
 from realtime.hands.detector import Detector
 from realtime.hands.geometry import canonical_world, crop_landmarks, cut, upright_square
-from realtime.measuring.evaluate import subjects_and_labels
-from realtime.measuring.folder import NO_HAND, scan
+from realtime.measuring.folder import NO_HAND, scan, subjects_and_labels
 from realtime.picture_files import list_pictures
 from realtime.types import Detection
 from train.pictures.prepared import (

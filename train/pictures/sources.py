@@ -16,8 +16,7 @@ from engines.spec import EncoderInputs
 from realtime.hands.cutting import cut_hand, encoder_inputs
 from realtime.hands.detector import Detector
 from realtime.hands.geometry import turns_of
-from realtime.measuring.evaluate import subjects_and_labels
-from realtime.measuring.folder import NO_HAND, scan
+from realtime.measuring.folder import NO_HAND, scan, subjects_and_labels
 from realtime.picture_files import list_pictures
 from train.pictures.augment import centre_crop
 from train.pictures.prepared import Prepared, load_prepared

@@ -121,6 +121,24 @@ def test_one_sentence(folder: Path, arguments: list[str], words: str) -> None:
         (["--hands", "3"], "invalid choice: "),
         (["--view", "hologram"], "invalid choice: 'hologram'"),
         (["--cam", "demo"], "unrecognized arguments: --cam"),
+        (["evaluate", "people", "--shots", "1,0"], "1,3,5 is the form, each at least 1; got '1,0'"),
+        (
+            ["evaluate", "people", "--shots", "many"],
+            "1,3,5 is the form, each at least 1; got 'many'",
+        ),
+        (
+            ["evaluate", "people", "--views", "1,,5"],
+            "1,3,5 is the form, each at least 1; got '1,,5'",
+        ),
+        (["evaluate", "people", "--views", "1.5"], "1,3,5 is the form, each at least 1; got '1.5'"),
+        (
+            ["evaluate", "people", "--fps", "0"],
+            "a number above 0, such as 30, is the form; got '0'",
+        ),
+        (
+            ["calibrate", "people", "--fps", "nan"],
+            "a number above 0, such as 30, is the form; got 'nan'",
+        ),
         (["record"], "required: label"),
         (["gestures"], "required: ACTION"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,14 +20,13 @@ from realtime.drawn.hand import HandLook, draw_hand
 from realtime.drawn.pose import GESTURES, joints, mirror, view_rotation
 from realtime.drawn.random_hand import random_shape
 from realtime.hands.opening import open_detector
-from realtime.measuring.evaluate import (
-    EvaluationReport,
-    calibrate,
-    evaluate,
+from realtime.measuring.evaluate import EvaluationReport, calibrate, evaluate
+from realtime.measuring.folder import (
+    embed_folder,
     label_embeddings,
+    picture_times,
     subjects_and_labels,
 )
-from realtime.measuring.folder import embed_folder
 from realtime.picture_files import write_picture
 
 engine = functools.partial(open_detector, "engine", video=False)
@@ -81,6 +81,19 @@ def test_a_path_says_who_shows_what() -> None:
         subjects_and_labels(["ann/A/1.png", "loose.png"])
 
 
+def test_numbers_in_names_are_times_of_a_recording() -> None:
+    paths = ["a/A/03.png", "a/A/00.jpg", "a/A/take2_7.png", "a/A/take2_10.png", "a/B/3.png"]
+    paths += ["a/B/photo.png", "a/B/4.png", "b/A/00.png", "a/B/other.png"]
+    times = picture_times(paths, 2.0)
+    takes = [[1, 0], [2, 3], [4, 6], [5], [7], [8]]
+    steps = [1.5, 1.5, 0.5, 0.0, 0.0, 0.0]
+    for take, step in zip(takes, steps, strict=True):
+        assert times[take[-1]] - times[take[0]] == pytest.approx(step)
+    for one, other in itertools.combinations(takes, 2):
+        assert np.abs(times[one][:, None] - times[other]).min() >= 5
+    assert len(picture_times([], 2.0)) == 0
+
+
 def test_a_share_counts_among_those_it_is_of() -> None:
     hits, among = np.array([1, 1, 0, 0, 1], bool), np.array([1, 0, 1, 1, 0], bool)
     ones = np.ones(5)
@@ -112,6 +125,58 @@ def test_six_gestures_of_two_people(two_people: Path, encoder: Encoder) -> None:
     assert "open set: it takes four labels" in words(report)
     told = json.loads(json.dumps(report.to_json(), allow_nan=False))
     assert told["not_found"] == 0 and set(told["figures"]) == set(report.rows)
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two people show four gestures, six pictures each; person 2 one of them with two."""
+    folder = tmp_path_factory.mktemp("recordings")
+    for person, label in itertools.product((1, 2), SHOWN[:4]):
+        draw(folder, person, label, 2 if (person, label) == (2, SHOWN[3]) else 6)
+    return folder
+
+
+ROWS = ["accuracy, all labels", "AUROC, 2 recorded", "correct accepts at 1% false, 2 recorded"]
+
+
+def rows_of(report: EvaluationReport, mode: str) -> list[str]:
+    return [row.split(": ", 1)[1] for row in report.rows if row.split(":")[0] == mode]
+
+
+def test_several_shots_and_views_have_figures_of_their_own(
+    recordings: Path, encoder: Encoder
+) -> None:
+    shipped = load(calibration_path(ENCODERS["landmarks"]), encoder.fingerprint)
+    # Every two seconds a picture: two of them last two seconds, and two are five seconds later.
+    report = evaluate(
+        recordings, None, encoder, engine, calibration=shipped, shots=[1, 2], views=[2], fps=0.5
+    )
+    kinds = {"within a person", "across people"}
+    several = {f"{kind}{of}" for kind in kinds for of in ("", ", 2 views")}
+    assert modes(report) == {*several, "across people, 2 shots"}
+    calibrated = ["calibrated: false accepts", "calibrated: correct accepts"]
+    for kind in kinds:
+        assert rows_of(report, f"{kind}, 2 views") == [*ROWS, *calibrated]
+    # Two references five seconds apart leave no picture that is as far from both.
+    assert "within a person, 2 shots, all figures: the pictures show too few" in words(report)
+    assert "5 s away from another in its recording, for 2 shots of each" in words(report)
+    told = json.loads(json.dumps(report.to_json(), allow_nan=False))
+    assert set(told["figures"]) == set(report.rows) and told["left_out"] == report.left_out
+
+
+def test_photographs_have_shots_but_no_views(recordings: Path, encoder: Encoder) -> None:
+    report = evaluate(recordings, None, encoder, engine, shots=[3, 9], views=[1, 5])
+    kinds = {"within a person", "across people"}
+    assert modes(report) == {f"{kind}{of}" for kind in kinds for of in ("", ", 3 shots")}
+    for kind in kinds:
+        assert rows_of(report, f"{kind}, 3 shots") == ROWS
+        assert f"{kind}, 5 views, all figures: several views are frames of one" in words(report)
+        assert f"{kind}, 9 shots, all figures: the pictures show too few" in words(report)
+        few = "1 of 8 labels of a person have too few pictures"
+        assert f"{kind}, 3 shots, some labels: {few}" in words(report)
+    for row, by_encoder in report.rows.items():
+        for figure in by_encoder.values():
+            assert 0 <= figure.low <= figure.value <= figure.high <= 1, row
 
 
 def test_unmirrored_left_hands_are_not_right_ones(two_people, encoder) -> None:

@@ -167,3 +167,33 @@ def test_references_of_the_other_side_do_not_count_where_sides_are_told_apart() 
     assert right.label is None and {right.nearest, right.runner_up} == {"a", "b"}
     lonely = Matcher(SPEC, ("a",), references[:1], DEFAULT, ("left",))
     assert lonely.match(references[:1], ["right"]) == [Match(None, None, 0.0, 0.0, None, 0.0)]
+
+
+FIVE = dataclasses.replace(DEFAULT, threshold=0.7, threshold_five=0.8, min_margin=0.0)
+
+
+@pytest.mark.parametrize("views", [1, 2, 3, 5, 8])
+def test_a_gesture_with_more_views_must_be_nearer(views: int) -> None:
+    """Only the views of the nearest gesture count, and they count however it was recorded."""
+    references = np.concatenate([np.eye(1, 6).repeat(views, axis=0), unit(9, 1)], dtype=np.float32)
+    references[views:, :2] = 0.0  # nothing of "b" is near
+    matcher = Matcher(SPEC, ("a",) * views + ("b",) * 9, references, FIVE)
+    needed = 0.7 + 0.1 * np.log(min(views, 5)) / np.log(5)
+    for score in (needed - 0.001, needed + 0.001):
+        query = np.zeros((1, 6), np.float32)
+        query[0, :2] = score, np.sqrt(1 - score**2)
+        (match,) = matcher.match(query, RIGHT)
+        assert match.nearest == "a" and match.label == ("a" if score > needed else None)
+        expected = 1 / (1 + np.exp(-20 * (score - needed + 0.7 - 0.75)))
+        assert match.probability == pytest.approx(expected, abs=1e-4)
+
+
+def test_only_views_for_the_hand_that_is_shown_are_counted() -> None:
+    labels, sides = ("a",) * 7, ("left", *["right"] * 5, "left")
+    references = np.eye(1, 6, dtype=np.float32).repeat(7, axis=0)
+    matcher = Matcher(SPEC, labels, references, FIVE, sides)
+    two = 0.7 + 0.1 * np.log(2) / np.log(5)
+    for score, left in ((two + 0.001, "a"), (two - 0.001, None), (0.801, "a")):
+        query = np.array([[score, np.sqrt(1 - score**2), 0, 0, 0, 0]], np.float32)
+        matches = matcher.match(query.repeat(2, axis=0), ["left", "right"])
+        assert [m.label for m in matches] == [left, "a" if score > 0.8 else None]

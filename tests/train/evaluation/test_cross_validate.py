@@ -11,8 +11,10 @@ import pytest
 
 pytest.importorskip("torch", reason="training needs requirements-train.txt")
 
-from calibration.episodes import LabelledEmbeddings, Scores, within
-from calibration.threshold import GALLERY_SIZE
+from calibration.carry_over import POOLED, Trial, carry_over
+from calibration.episodes import LabelledEmbeddings
+from calibration.fitting import OpenSet, open_set
+from calibration.threshold import MANY
 from engines.encoder import open_encoder
 from engines.errors import UserError
 from tests.train.encoder.training import SMALL, make_quick, names_of, write_drawn, write_prepared
@@ -21,7 +23,6 @@ from train.evaluation.cross_validate import (
     ENCODERS,
     Fold,
     calibration_of,
-    calibration_trials,
     cross_validate,
     plan_folds,
 )
@@ -74,8 +75,11 @@ def fold_of(name: str, people: int, each: int, seed: int = 0) -> Fold:
         np.array([f"gesture {label}" for _, label in rows]),
         np.array([f"{name}/{person}" for person, _ in rows]),
     )
-    scores = within(data, lambda a, b: a @ b.T, known=GALLERY_SIZE, draws=DRAWS)
-    return Fold(name, None, [name], scores=scores)
+    return Fold(name, None, [name], scores=open_set(data, lambda a, b: a @ b.T, DRAWS))
+
+
+def tried(done: list[Fold]) -> dict[str, Trial]:
+    return carry_over({fold.test: fold.scores for fold in done}, 0.01, DRAWS)
 
 
 def test_all_left_out_sets_calibrate_together() -> None:
@@ -85,16 +89,24 @@ def test_all_left_out_sets_calibrate_together() -> None:
     assert fitted.fitted_on.startswith("one, three, within each person")
     assert fitted.report["false_accepts"] == pytest.approx(0.01, abs=0.005)
     alone = calibration_of(done[:1], 0.01, "mark")
-    assert alone.fitted_on.startswith("one, within") and alone.threshold != fitted.threshold
+    assert alone.fitted_on.startswith("one, within") and "across people" in alone.fitted_on
+    assert alone.threshold != fitted.threshold
 
 
 def test_each_set_is_tried_with_what_the_others_fit() -> None:
     done = [fold_of("one", 4, 15), fold_of("three", 4, 15, seed=1), Fold("two", None, ["two"])]
-    tried = dict(calibration_trials(done, 0.01))
-    assert list(tried) == ["one", "three"]
-    for rates in tried.values():
+    trials = tried(done)
+    assert list(trials) == ["one", "three", POOLED]
+    for name in ("one", "three"):
+        rates = trials[name].rates
         assert 0 <= rates["false_accepts"] < 0.1 < rates["correct_accepts"] <= 1
-    assert list(calibration_trials(done[:1], 0.01)) == []
+        assert trials[name].false_accepts[1].value == pytest.approx(rates["false_accepts"])
+    for pictures in (1, MANY):
+        figures = [trial.false_accepts[pictures] for trial in trials.values()]
+        assert all(0 <= f.low <= f.value <= f.high < 0.1 for f in figures)
+        mean = np.mean([figure.value for figure in figures[:2]])
+        assert figures[2].value == pytest.approx(mean) and trials[POOLED].rates == {}
+    assert tried(done[:1]) == {}
 
 
 def test_too_few_scores_calibrate_nothing() -> None:
@@ -102,12 +114,12 @@ def test_too_few_scores_calibrate_nothing() -> None:
     with pytest.raises(UserError, match="No set shows people with more than ten gestures"):
         calibration_of(nothing, 0.01, "mark")
     few = [fold_of("one", 1, 3), fold_of("two", 1, 3, seed=1)]
-    assert isinstance(few[0].scores, Scores) and len(few[0].scores) > 0
+    assert isinstance(few[0].scores, OpenSet) and len(few[0].scores.one) > 0
     with pytest.raises(UserError, match="A calibration needs at least 100 pictures"):
         calibration_of(few, 0.01, "mark")
-    assert list(calibration_trials(few, 0.01)) == []  # a report can do without
+    assert tried(few) == {}  # a report can do without
     both = [fold_of("one", 4, 15), *few[1:]]
-    assert [name for name, _ in calibration_trials(both, 0.01)] == ["two"]
+    assert list(tried(both)) == ["two"]
 
 
 @pytest.mark.slow

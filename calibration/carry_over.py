@@ -1,0 +1,90 @@
+"""What a calibration does to people it wasn't fitted on. Pure numpy."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from calibration.fitting import Kinds, OpenSet, accepted, evaluate, fit_left_out, pool
+from calibration.metrics import Figure, figure
+from calibration.threshold import MANY, Calibration
+from engines.errors import UserError
+
+POOLED = "all of these, of equal weight"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What calibrations that were fitted on the other sets do to a set, or to all.
+
+    Attributes:
+        false_accepts: by the number of pictures of each gesture: 1, and MANY where there are any.
+        rates: with one picture, see `fitting.evaluate`; empty for all sets together.
+    """
+
+    false_accepts: Mapping[int, Figure]
+    rates: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+
+def carry_over(by_set: Mapping[str, OpenSet | None], far: float, draws: int) -> dict[str, Trial]:
+    """Try each set with a calibration fitted on the others.
+
+    Args:
+        by_set: scores by set; None where a set shows too little.
+        far: the false-accept rate that is asked for, 0…1.
+        draws: see `fitting.fit`.
+
+    Returns:
+        By set, without those whose others are too few to fit a calibration; last, where there are
+        several, POOLED.
+    """
+    one: dict[str, tuple[Calibration, Kinds]] = {}
+    five: dict[str, tuple[Calibration, Kinds]] = {}
+    for name, scores in by_set.items():
+        fitted = _fit_on_others(name, by_set, far, draws)
+        if scores is not None and fitted is not None:
+            one[name] = fitted, scores.one
+            if scores.five:
+                five[name] = fitted, scores.five
+
+    def trial(names: Sequence[str]) -> dict[int, Figure]:
+        chosen = {
+            pictures: [trials[name] for name in names if name in trials]
+            for pictures, trials in ((1, one), (MANY, five))
+        }
+        return {n: false_accepts(trials, n) for n, trials in chosen.items() if trials}
+
+    tried = {name: Trial(trial([name]), evaluate(*one[name])) for name in one}
+    return tried | {POOLED: Trial(trial([*one]))} if len(one) > 1 else tried
+
+
+def _fit_on_others(
+    name: str, by_set: Mapping[str, OpenSet | None], far: float, draws: int
+) -> Calibration | None:
+    """None if the others are too few."""
+    others = {other: scores for other, scores in by_set.items() if other != name}
+    try:
+        return fit_left_out(others, far, "", "", draws)
+    except UserError:
+        return None
+
+
+def false_accepts(trials: Sequence[tuple[Calibration, Kinds]], pictures: int = 1) -> Figure:
+    """False accepts over one or more sets, each under its own calibration, with an interval.
+
+    Sets weigh the same, and so do the kinds of episodes of one set.
+    """
+    hits_of, cells, weights = [], [], []
+    for calibration, scores in trials:
+        pooled, weight = pool(scores)
+        unknown = ~pooled.known
+        hits_of.append(accepted(calibration, pooled, pictures)[unknown])
+        cells.append(pooled.cell[unknown])
+        weights.append(weight[unknown] / weight[unknown].sum())
+    hits, weight = np.concatenate(hits_of), np.concatenate(weights)
+    return figure(
+        np.concatenate(cells), lambda w: float((hits * weight * w).sum() / (weight * w).sum())
+    )
