@@ -29,11 +29,14 @@ class Trial:
     rates: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
-def carry_over(by_set: Mapping[str, OpenSet | None], far: float, draws: int) -> dict[str, Trial]:
-    """Try each set with a calibration fitted on the others.
+def carry_over(
+    by_set: Mapping[str, OpenSet | None], fitted: Sequence[str], far: float, draws: int
+) -> dict[str, Trial]:
+    """Try each set with a calibration fitted on others.
 
     Args:
         by_set: scores by set; None where a set shows too little.
+        fitted: the sets that calibrations are fitted on, each time without the one tried.
         far: the false-accept rate that is asked for, 0…1.
         draws: see `fitting.fit`.
 
@@ -44,11 +47,12 @@ def carry_over(by_set: Mapping[str, OpenSet | None], far: float, draws: int) -> 
     one: dict[str, tuple[Calibration, Kinds]] = {}
     five: dict[str, tuple[Calibration, Kinds]] = {}
     for name, scores in by_set.items():
-        fitted = _fit_on_others(name, by_set, far, draws)
-        if scores is not None and fitted is not None:
-            one[name] = fitted, scores.one
+        others = {other: by_set[other] for other in fitted if other != name}
+        calibration = _fit_on(others, far, draws)
+        if scores is not None and calibration is not None:
+            one[name] = calibration, scores.one
             if scores.five:
-                five[name] = fitted, scores.five
+                five[name] = calibration, scores.five
 
     def trial(names: Sequence[str]) -> dict[int, Figure]:
         chosen = {
@@ -61,11 +65,8 @@ def carry_over(by_set: Mapping[str, OpenSet | None], far: float, draws: int) -> 
     return tried | {POOLED: Trial(trial([*one]))} if len(one) > 1 else tried
 
 
-def _fit_on_others(
-    name: str, by_set: Mapping[str, OpenSet | None], far: float, draws: int
-) -> Calibration | None:
-    """None if the others are too few."""
-    others = {other: scores for other, scores in by_set.items() if other != name}
+def _fit_on(others: Mapping[str, OpenSet | None], far: float, draws: int) -> Calibration | None:
+    """None if they are too few."""
     try:
         return fit_left_out(others, far, "", "", draws)
     except UserError:

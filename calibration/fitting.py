@@ -34,23 +34,29 @@ class OpenSet:
     five: Kinds = dataclasses.field(default_factory=dict)
 
 
-def open_set(data: LabelledEmbeddings, similarity: Similarity, draws: int) -> OpenSet:
+def open_set(
+    data: LabelledEmbeddings,
+    similarity: Similarity,
+    draws: int,
+    kinds: Sequence[str] = (WITHIN, ACROSS),
+) -> OpenSet:
     """Score one set's pictures; kinds of episodes that it has too little for are missing.
 
     The MANY pictures of a gesture are views of one showing where pictures have times, else
     independent.
     """
 
-    def kinds(shots: int, views: int) -> Kinds:
+    def scores(shots: int, views: int) -> Kinds:
         scored = {
             name: episodes(
                 data, similarity, known=GALLERY_SIZE, draws=draws, shots=shots, views=views
             )
             for name, episodes in ((WITHIN, within), (ACROSS, across))
+            if name in kinds
         }
-        return {name: scores for name, scores in scored.items() if scores.known.any()}
+        return {name: each for name, each in scored.items() if each.known.any()}
 
-    return OpenSet(kinds(1, 1), kinds(MANY, 1) if data.times is None else kinds(1, MANY))
+    return OpenSet(scores(1, 1), scores(MANY, 1) if data.times is None else scores(1, MANY))
 
 
 def join_sets(sets: Sequence[OpenSet]) -> OpenSet:

@@ -11,7 +11,6 @@ import functools
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ from torch.nn import functional
 from calibration import fitting, threshold
 from calibration.carry_over import carry_over
 from calibration.episodes import LabelledEmbeddings, Scores, across, within
-from calibration.fitting import OpenSet
+from calibration.fitting import ACROSS, WITHIN
 from calibration.metrics import Figure
 from calibration.threshold import MANY, Calibration
 from engines.errors import UserError
@@ -39,6 +38,8 @@ from train.encoder.model import GEOMETRY, GestureEncoder
 from train.encoder.recipes import Recipe
 from train.encoder.whitening import whiten
 from train.evaluation.confusions import count_confusions
+from train.evaluation.folds import Fold, plan_folds
+from train.pictures.alphabets import BURSTS
 from train.pictures.prepared import Prepared, load_prepared
 
 ENCODERS = (
@@ -49,28 +50,6 @@ ENCODERS = (
 )
 FAR = 0.01
 DRAWS = 20  # of references per person, for the calibration
-
-
-@dataclass(frozen=True)
-class Fold:
-    """A set that is left out of a training, and the results on it.
-
-    Attributes:
-        test: Name of the set.
-        references: Name of a set of one-shot references to test it with, too, or None.
-        without: Names of the sets that this fold isn't trained on.
-        rows: Figure → encoder → value.
-        scores: Open-set scores by the encoder trained without the set, of right and of left hands;
-            None if it shows too few gestures.
-        confused: (shown label, recognised label, share), most frequent first.
-    """
-
-    test: str
-    references: str | None
-    without: list[str]
-    rows: dict[str, dict[str, Figure]] = dataclasses.field(default_factory=dict)
-    scores: OpenSet | None = None
-    confused: list[tuple[str, str, float]] = dataclasses.field(default_factory=list)
 
 
 def cross_validate(
@@ -111,40 +90,16 @@ def cross_validate(
         side: real_features(data, backbone, size, 1, recipe.seed, folder, side)[0] for side in SIDES
     }
     pooled = pooled_features(data, backbone, size, folder)
-    done = []
+    done: list[Fold] = []
     for fold in plan:
-        tell(f"Without {', '.join(fold.without)}:")
-        checkpoint = train(recipe_name, recipe, paths, fold.without, out / fold.test, features)
+        checkpoint = out / fold.run / "encoder.pt"
+        if fold.run not in [each.run for each in done]:
+            tell(f"Without {', '.join(fold.without)}:")
+            train(recipe_name, recipe, paths, fold.without, out / fold.run, features)
         done.append(_test_fold(fold, data, recipe, by_side, pooled, checkpoint))
         _write_reports(done, recipe_name, out)
     _export_folds(done, out)
     return done
-
-
-def plan_folds(data: Prepared, recipe: Recipe) -> list[Fold]:
-    """Plan one fold for each set that shows two labels.
-
-    A set with one picture per label, in an alphabet with other sets, is no fold: it serves as
-    references for the others of its alphabet, and is left out together with them.
-    """
-    alphabets, labels = alphabets_and_labels(data, recipe)
-    names, plan = np.unique(data.sets).tolist(), []
-    alphabet = {name: alphabets[data.sets == name][0] for name in names}
-
-    def is_reference(name: str) -> bool:
-        mask = data.sets == name
-        shared = sum(a == alphabet[name] for a in alphabet.values()) > 1
-        return shared and len(np.unique(data.labels[mask])) == mask.sum()
-
-    for name in names:
-        if is_reference(name) or len(np.unique(labels[data.sets == name])) < 2:
-            continue
-        references = [n for n in names if is_reference(n) and alphabet[n] == alphabet[name]]
-        without = [name, *references]
-        left = set(names if recipe.only is None else recipe.only) - set(without)
-        if len(np.unique(data.subjects[np.isin(data.sets, [*left])])) > 1:  # enough to train on
-            plan.append(Fold(name, references[0] if references else None, without))
-    return plan
 
 
 def _test_fold(
@@ -175,8 +130,9 @@ def _test_fold(
     rows: dict[str, dict[str, Figure]] = {}
     for encoder in ENCODERS:
         queries = embed(fold.test, encoder)
-        modes: dict[str, Callable[..., Scores]] = {"within a person": within}
-        modes["across people"] = across
+        modes: dict[str, Callable[..., Scores]] = {"across people": across}
+        if fold.test not in BURSTS:
+            modes = {"within a person": within, **modes}
         if fold.references:
             pool = embed(fold.references, encoder)
             modes[f"references from {fold.references}"] = functools.partial(across, references=pool)
@@ -185,7 +141,10 @@ def _test_fold(
                 if isinstance(figure, Figure):
                     rows.setdefault(f"{mode}: {row}", {})[encoder] = figure
     trained = [embed(fold.test, encoder) for encoder in ENCODERS[2:]]
-    scores = fitting.join_sets([fitting.open_set(hands, _cosine, DRAWS) for hands in trained])
+    kinds = (ACROSS,) if fold.test in BURSTS else (WITHIN, ACROSS)
+    scores = fitting.join_sets(
+        [fitting.open_set(hands, _cosine, DRAWS, kinds=kinds) for hands in trained]
+    )
     return dataclasses.replace(
         fold,
         rows=rows,
@@ -199,7 +158,7 @@ def _cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def calibration_of(done: list[Fold], far: float, fingerprint: str) -> Calibration:
-    """Calibrate an encoder like those of the folds on the scores of all left-out sets.
+    """Calibrate an encoder like those of the folds on the scores of the recipe's left-out sets.
 
     Args:
         done: The tested folds.
@@ -209,7 +168,7 @@ def calibration_of(done: list[Fold], far: float, fingerprint: str) -> Calibratio
     Raises:
         UserError: The sets are too few or too small.
     """
-    by_set = {fold.test: fold.scores for fold in done}
+    by_set = {fold.test: fold.scores for fold in done if fold.own}
     return fitting.fit_left_out(by_set, far, fingerprint, "an encoder", DRAWS)
 
 
@@ -225,9 +184,9 @@ def _fit_on_others(
 
 def _export_folds(done: list[Fold], out: Path) -> None:
     """Export each fold's encoder as an ONNX file, calibrated on the other folds' sets."""
-    for fold in done:
-        folder = out / fold.test
-        mark, _ = export(folder / "encoder.pt", folder / "encoder.onnx", f"without-{fold.test}")
+    for fold in {fold.run: fold for fold in done}.values():
+        folder = out / fold.run
+        mark, _ = export(folder / "encoder.pt", folder / "encoder.onnx", f"without-{fold.run}")
         fitted = _fit_on_others(fold, done, FAR, mark)
         if fitted is not None:
             threshold.save(fitted, threshold.calibration_path(folder / "encoder.onnx"))
@@ -251,10 +210,11 @@ def _write_reports(done: list[Fold], recipe_name: str, out: Path) -> None:
             lines.append(f"| {row} | " + " | ".join(cells) + " |")
         worst = ", ".join(f"{a} as {b} {100 * share:.0f} %" for a, b, share in fold.confused[:10])
         lines += ["", f"Most often taken for another (trained without this set): {worst}.", ""]
-    trials = carry_over({fold.test: fold.scores for fold in done}, FAR, DRAWS)
+    by_set = {fold.test: fold.scores for fold in done}
+    trials = carry_over(by_set, [fold.test for fold in done if fold.own], FAR, DRAWS)
     if trials:
         lines += [
-            "### Calibration at 1 % false accepts, fitted on the other sets",
+            "### Calibration at 1 % false accepts, fitted on the recipe's other sets",
             "",
             f"| set | false accepts | with {MANY} pictures of each gesture | correct accepts "
             "| ECE of similarity | of probability |",

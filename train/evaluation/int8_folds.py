@@ -32,6 +32,7 @@ from engines.onnx_file import load_encoder, save_encoder
 from engines.say import tell
 from engines.selftest.outputs import all_outputs
 from engines.similarity import similarity
+from train.evaluation import OUTSIDE
 from train.pictures.prepared import Prepared
 from train.pictures.sources import open_prepared
 
@@ -70,6 +71,7 @@ def evaluate_folds(
         UserError: The folder holds no folds, or folds of other data or another encoder.
     """
     runs = sorted(path.parent for path in folder.glob("*/encoder.onnx"))
+    runs = [run for run in runs if run.name != OUTSIDE]
     if not runs:
         raise UserError(
             f"{folder} holds no folds (SET/encoder.onnx); make them with: python run.py "

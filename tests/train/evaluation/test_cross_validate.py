@@ -18,14 +18,9 @@ from calibration.threshold import MANY
 from engines.encoder import open_encoder
 from engines.errors import UserError
 from tests.train.encoder.training import SMALL, make_quick, names_of, write_drawn, write_prepared
-from train.evaluation.cross_validate import (
-    DRAWS,
-    ENCODERS,
-    Fold,
-    calibration_of,
-    cross_validate,
-    plan_folds,
-)
+from train.evaluation import OUTSIDE
+from train.evaluation.cross_validate import DRAWS, ENCODERS, calibration_of, cross_validate
+from train.evaluation.folds import Fold, plan_folds
 from train.pictures.prepared import load_prepared
 
 # "two" has one picture of each label, and shares its labels' meaning with "one".
@@ -64,6 +59,18 @@ def test_a_set_is_kept_where_nobody_else_is_left_to_learn_from(tmp_path: Path) -
     assert left_out(found) == {"one": (None, ["one"])}
 
 
+def test_sets_outside_the_recipe_share_a_training_and_calibrate_nothing(tmp_path: Path) -> None:
+    some = dataclasses.replace(SMALL, only=("three", "four"))
+    found = plan(tmp_path, some, **SETS, four=(2, 3, 2), five=(2, 3, 2))
+    assert {fold.test: (fold.run, fold.own) for fold in found} == {
+        "four": ("four", True),
+        "three": ("three", True),
+        "five": (OUTSIDE, False),
+        "one": (OUTSIDE, False),
+    }
+    assert [fold.without for fold in found if not fold.own] == [["five", "one", "two"]] * 2
+
+
 def fold_of(name: str, people: int, each: int, seed: int = 0) -> Fold:
     """A fold with scores of people who show twenty gestures so often each."""
     rng = np.random.default_rng(seed)
@@ -75,15 +82,20 @@ def fold_of(name: str, people: int, each: int, seed: int = 0) -> Fold:
         np.array([f"gesture {label}" for _, label in rows]),
         np.array([f"{name}/{person}" for person, _ in rows]),
     )
-    return Fold(name, None, [name], scores=open_set(data, lambda a, b: a @ b.T, DRAWS))
+    return Fold(name, None, [name], name, scores=open_set(data, lambda a, b: a @ b.T, DRAWS))
 
 
 def tried(done: list[Fold]) -> dict[str, Trial]:
-    return carry_over({fold.test: fold.scores for fold in done}, 0.01, DRAWS)
+    by_set = {fold.test: fold.scores for fold in done}
+    return carry_over(by_set, list(by_set), 0.01, DRAWS)
 
 
 def test_all_left_out_sets_calibrate_together() -> None:
-    done = [fold_of("one", 4, 15), Fold("two", None, ["two"]), fold_of("three", 4, 15, seed=1)]
+    done = [
+        fold_of("one", 4, 15),
+        Fold("two", None, ["two"], "two"),
+        fold_of("three", 4, 15, seed=1),
+    ]
     fitted = calibration_of(done, 0.01, "mark")
     assert (fitted.far, fitted.fingerprint) == (0.01, "mark")
     assert fitted.fitted_on.startswith("one, three, within each person")
@@ -94,7 +106,11 @@ def test_all_left_out_sets_calibrate_together() -> None:
 
 
 def test_each_set_is_tried_with_what_the_others_fit() -> None:
-    done = [fold_of("one", 4, 15), fold_of("three", 4, 15, seed=1), Fold("two", None, ["two"])]
+    done = [
+        fold_of("one", 4, 15),
+        fold_of("three", 4, 15, seed=1),
+        Fold("two", None, ["two"], "two"),
+    ]
     trials = tried(done)
     assert list(trials) == ["one", "three", POOLED]
     for name in ("one", "three"):
@@ -110,7 +126,7 @@ def test_each_set_is_tried_with_what_the_others_fit() -> None:
 
 
 def test_too_few_scores_calibrate_nothing() -> None:
-    nothing = [Fold("one", None, ["one"]), Fold("two", None, ["two"])]
+    nothing = [Fold("one", None, ["one"], "one"), Fold("two", None, ["two"], "two")]
     with pytest.raises(UserError, match="No set shows people with more than ten gestures"):
         calibration_of(nothing, 0.01, "mark")
     few = [fold_of("one", 1, 3), fold_of("two", 1, 3, seed=1)]
