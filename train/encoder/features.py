@@ -22,6 +22,7 @@ from train.backbone.backbone import FEATURES as WIDTH
 from train.backbone.backbone import Backbone
 from train.encoder.model import FEATURES, HandFeatures
 from train.encoder.stored import damage_error, hash_of, hash_weights, load_or_compute, save_whole
+from train.pictures.augment import VERSION as AUGMENTATION
 from train.pictures.augment import augment, centre_crop
 from train.pictures.prepared import MARGIN, STORED_SIZE, Prepared
 from train.synthetic.pictures import draw_pictures
@@ -93,7 +94,8 @@ def real_features(
             one = data.where(order == i)
             base = hash_of(one.webp, one.angles, hash_weights(network), size)
             for view in range(views):
-                path = folder / f"{name}-{side}-view{view}-{hash_of(base, seed if view else 0)}.npy"
+                key = hash_of(base, seed, AUGMENTATION) if view else hash_of(base, 0)
+                path = folder / f"{name}-{side}-view{view}-{key}.npy"
 
                 def compute(one: Prepared = one, view: int = view) -> Iterator[np.ndarray]:
                     for batch in _load_view(one, view, seed, size, side):

@@ -8,6 +8,19 @@ from dataclasses import dataclass, field
 from train.encoder.model import ModelConfig
 from train.pictures.alphabets import ASL, SAME_SHAPES
 
+# Sets whose stated licence allows commercial use; models/README.md names them.
+FREE = ("digits", "asl_photos", "fsl_letters", "asl_davidlee", "bdsl_words", "arasl", "hagrid")
+# Sets of the encoder `default-2`; some state no licence or allow academic use only.
+EARLIER = (
+    "asl_letters",
+    "massey",
+    "digits",
+    "asl_alphabet",
+    "libras",
+    "bangla_digits",
+    "asl_photos",
+)
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -38,8 +51,8 @@ class Recipe:
     only: tuple[str, ...] | None = None
     alphabets: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: {"asl": ASL})
     same_shapes: Mapping[str, str] = field(default_factory=lambda: dict(SAME_SHAPES))
-    views: int = 1
-    synthetic_classes: int = 800
+    views: int = 2
+    synthetic_classes: int = 2400
     synthetic_per_class: int = 6
     synthetic_share: float = 0.25
     labels: int = 24
@@ -54,6 +67,8 @@ class Recipe:
 
 
 RECIPES = {
-    "default": Recipe(),
-    "free": Recipe(only=("digits", "asl_photos")),  # freely licensed data only
+    "default": Recipe(only=FREE),
+    "laptop": Recipe(only=FREE, views=1, synthetic_classes=800),
+    "research": Recipe(),
+    "default-2": Recipe(only=EARLIER, views=1, synthetic_classes=800),
 }

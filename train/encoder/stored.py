@@ -15,7 +15,7 @@ from engines.files import explain_errors, replace_file
 from train.backbone.backbone import Backbone
 from train.pictures.prepared import Prepared
 
-VERSION = 2  # increase it when TAPS, the augmentation or the drawing change
+VERSION = 2  # increase it when TAPS or the drawing change
 
 
 def load_or_compute(

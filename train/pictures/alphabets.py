@@ -4,4 +4,7 @@ from __future__ import annotations
 
 # "set/label" → the letter with the same hand shape: both count as one class.
 SAME_SHAPES = {"massey/0": "O", "massey/2": "V", "massey/6": "W", "massey/9": "F"}
-ASL = ("asl_letters", "massey", "asl_alphabet", "asl_photos")
+ASL = ("asl_letters", "massey", "asl_alphabet", "asl_photos", "asl_davidlee", "fsl_letters")
+# Sets whose subjects are bursts of pictures of one label: another burst of a label is another
+# person, but bursts of two labels aren't of one person. Figures within a person mean nothing there.
+BURSTS = ("arasl",)

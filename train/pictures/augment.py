@@ -1,4 +1,8 @@
-"""Augmentation of a prepared hand: other tracking, other light, another camera."""
+"""Augmentation of a prepared hand: other tracking, other light, another camera.
+
+Sets of pictures differ in style (grey, coarse, compressed, over-exposed). Each picture is shown in
+random styles, so that the style says nothing about the gesture.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import numpy as np
 
 from train.pictures.prepared import MARGIN, STORED_SIZE
 
+VERSION = 2  # increase it when the augmentation changes
 # Standard deviations of a tracker's square from frame to frame.
 TURN_SD = 0.07  # radians
 ZOOM_SD = 0.05  # of the logarithm
@@ -29,7 +34,7 @@ def centre_crop(crop: np.ndarray, size: int) -> np.ndarray:
 def augment(
     rng: np.random.Generator, crop: np.ndarray, angle: float, size: int
 ) -> tuple[np.ndarray, float]:
-    """Turn, zoom, shift and relight a stored hand a little.
+    """Turn, zoom and shift a stored hand a little, and show it by another light and camera.
 
     Args:
         rng: Source of randomness.
@@ -44,7 +49,8 @@ def augment(
     shift = rng.normal(0.0, SHIFT_SD, 2)
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     to_old = rotation * zoom  # old = ½ + to_old (new − ½) + shift
-    return _relight(rng, _warp(crop, to_old, shift, size)), angle + turn
+    picture = _relight(rng, _warp(crop, to_old, shift, size))
+    return _degrade(rng, picture), angle + turn
 
 
 def _warp(crop: np.ndarray, to_old: np.ndarray, shift: np.ndarray, size: int) -> np.ndarray:
@@ -81,3 +87,34 @@ def _relight(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
         deviation = np.float32(rng.uniform(0.005, 0.03))
         picture = picture + deviation * rng.standard_normal(picture.shape, np.float32)
     return np.clip(picture, 0.0, 1.0)
+
+
+def _degrade(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
+    """Show a picture, float32 (3, S, S) 0…1, as old or cheap cameras do, and in harder light.
+
+    Each step happens at random: grey, coarse pixels, JPEG, wrong exposure, light from one side.
+    """
+    size = picture.shape[1]
+    image = np.ascontiguousarray((255 * picture.transpose(1, 2, 0)).astype(np.uint8))
+    if rng.random() < 0.35:
+        image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    if rng.random() < 0.4:
+        coarse = int(rng.uniform(48, 120))
+        image = cv2.resize(image, (coarse, coarse), interpolation=cv2.INTER_AREA)
+        kind = cv2.INTER_LINEAR if rng.random() < 0.5 else cv2.INTER_CUBIC
+        image = cv2.resize(image, (size, size), interpolation=kind)
+    if rng.random() < 0.4:
+        quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(15, 70))]
+        decoded = cv2.imdecode(cv2.imencode(".jpg", image, quality)[1], cv2.IMREAD_COLOR)
+        assert decoded is not None
+        image = decoded
+    if rng.random() < 0.25:
+        gamma, gain = np.exp(rng.normal(0.0, 0.5)), np.exp(rng.normal(0.0, 0.25))
+        levels = 255 * np.linspace(0.0, 1.0, 256) ** gamma * gain
+        image = cv2.LUT(image, levels.clip(0, 255).astype(np.uint8))
+    if rng.random() < 0.2:
+        across, down = rng.normal(0.0, 0.35, 2)
+        at = np.linspace(-1.0, 1.0, size)
+        light = np.exp(across * at[None, :] + down * at[:, None])[..., None]
+        image = (image * light).clip(0, 255).astype(np.uint8)
+    return np.ascontiguousarray(image.transpose(2, 0, 1), np.float32) / np.float32(255)

@@ -20,10 +20,10 @@ from tests.train.encoder.training import SMALL, make_quick, names_of, write_prep
 from train.backbone.backbone import load_backbone
 from train.encoder import fit
 from train.encoder.data import alphabets_and_labels, load_data
-from train.encoder.recipes import RECIPES
+from train.encoder.recipes import FREE, RECIPES
 from train.pictures.prepared import Prepared
 
-DEFAULT = RECIPES["default"]
+EARLIER = RECIPES["default-2"]
 
 
 @pytest.fixture(autouse=True)
@@ -116,9 +116,9 @@ def test_an_unknown_set_left_out_is_a_slip(good: Path) -> None:
 def test_nothing_left_to_train_on(good: Path) -> None:
     said = refused(good, ["one", "two", "three"])
     assert said == "No set is left to train on: the data has one, three, two."
-    said = refused(good, recipe=RECIPES["free"])
+    said = refused(good, recipe=RECIPES["laptop"])
     assert said == (
-        "No set is left to train on: the recipe uses only digits, asl_photos; the data has one, "
+        f"No set is left to train on: the recipe uses only {', '.join(FREE)}; the data has one, "
         "three, two."
     )
 
@@ -126,11 +126,11 @@ def test_nothing_left_to_train_on(good: Path) -> None:
 def test_equal_shapes_are_one_class_whatever_their_label(tmp_path: Path) -> None:
     names = [("massey", "p", "0"), ("massey", "p", "O"), ("asl_letters", "q", "O")]
     names += [("massey", "p", "1"), ("digits", "p", "0"), ("digits", "q", "1")]
-    data = load_data([write_prepared(tmp_path / "x.npz", names * 2)], DEFAULT, [])
-    alphabets, labels = alphabets_and_labels(data, DEFAULT)
+    data = load_data([write_prepared(tmp_path / "x.npz", names * 2)], EARLIER, [])
+    alphabets, labels = alphabets_and_labels(data, EARLIER)
     assert list(labels[:6]) == ["O", "O", "O", "1", "0", "1"]  # only massey's 0 is an O
     assert list(alphabets[:6]) == ["asl"] * 4 + ["digits"] * 2
-    unlike = dataclasses.replace(DEFAULT, same_shapes={}, alphabets={})
+    unlike = dataclasses.replace(EARLIER, same_shapes={}, alphabets={})
     alphabets, labels = alphabets_and_labels(data, unlike)
     assert list(labels[:6]) == ["0", "O", "O", "1", "0", "1"]
     assert list(alphabets) == list(data.sets)
@@ -190,9 +190,9 @@ def command(path: Path, *more: object) -> list[str]:
 
 def test_slips_on_the_command_line(good: Path, tmp_path: Path, capsys) -> None:
     slips = {
-        "--recipe takes default, free": ("--recipe", "large"),
+        "--recipe takes default, laptop, research, default-2": ("--recipe", "large"),
         "--without four: the data has no such set": ("--recipe", "small", "--without", "four"),
-        "the recipe uses only digits, asl_photos": ("--recipe", "free"),
+        "the recipe uses only digits, asl_photos": ("--recipe", "laptop"),
     }
     for sentence, options in slips.items():
         assert run.main(command(good, *options)) == 1
