@@ -38,7 +38,8 @@ def as_complex(points: np.ndarray) -> np.ndarray:
 
 @pytest.fixture
 def only_geometry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_relight", lambda _, picture: picture)
+    for name in ("_relight", "_degrade"):
+        monkeypatch.setattr(module, name, lambda _, picture: picture)
 
 
 def test_centre_crop_is_the_inner_part():
@@ -132,6 +133,24 @@ def test_same_seed_same_view_and_nothing_given_is_changed():
     assert np.array_equal(one, again) and angle == same
     assert not np.array_equal(one, other) and angle != another
     assert np.array_equal(crop, given)
+
+
+def test_styles_vary_and_leave_the_hand_where_it_is():
+    """About a third is grey and some are coarse; the picture's middle stays where it was."""
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (STORED_SIZE, STORED_SIZE, 3), np.uint8)
+    plain = centre_crop(noise, 128)
+    styled = [module._degrade(np.random.default_rng(seed), plain) for seed in range(200)]
+    grey = [np.ptp(picture, axis=0).max() < 0.1 for picture in styled]
+    assert 0.2 < np.mean(grey) < 0.5
+    detail = [np.abs(np.diff(picture, axis=2)).mean() for picture in styled]
+    assert min(detail) < 0.3 * max(detail)
+    blob = np.zeros((STORED_SIZE, STORED_SIZE, 3), np.uint8)
+    blob[100:140, 120:180] = 200
+    before = dots_in(centre_crop(blob, 128))
+    for seed in range(40):
+        after = dots_in(module._degrade(np.random.default_rng(seed), centre_crop(blob, 128)))
+        assert np.abs(after - before).max() < 0.02  # of the crop's width
 
 
 @pytest.mark.parametrize("kind", ["black", "white", "noise"])
