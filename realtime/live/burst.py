@@ -24,9 +24,7 @@ BLURRED = 12.0  # variance of the Laplacian on a 224 px grey crop
 SOFTER = 0.5  # least sharpness of a further view, as a share of the first's
 # A drawn hand that turns by 25° in 1.5 s moves by 0.05, 0.17 at most; a person's that is held up by
 # 0.14 at the median; one that changes its gesture in 0.3 s by up to 0.7.
-STEADY = (
-    0.25  # crop widths a second, the mean of the joints, that a further view may move by at most
-)
+STEADY = 0.25  # crop widths a second, mean of the joints: a further view moves by no more
 LOOK_BACK_S = 0.1  # over which that is measured: from frame to frame it would be the joints' noise
 # A still hand's joints differ from frame to frame by 0.003 at the median and 0.010 at most; those
 # of one turned by 10° by 0.015.
