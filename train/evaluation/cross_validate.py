@@ -209,7 +209,9 @@ def _write_reports(done: list[Fold], recipe_name: str, out: Path) -> None:
             cells = [str(by[name]) if name in by else "–" for name in ENCODERS]
             lines.append(f"| {row} | " + " | ".join(cells) + " |")
         worst = ", ".join(f"{a} as {b} {100 * share:.0f} %" for a, b, share in fold.confused[:10])
-        lines += ["", f"Most often taken for another (trained without this set): {worst}.", ""]
+        if worst:
+            lines += ["", f"Most often taken for another (trained without this set): {worst}."]
+        lines.append("")
     by_set = {fold.test: fold.scores for fold in done}
     trials = carry_over(by_set, [fold.test for fold in done if fold.own], FAR, DRAWS)
     if trials:
