@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibration.fitting import Kinds, OpenSet, accepted, evaluate, fit_left_out, pool
+from calibration.fitting import Kinds, OpenSet, accept_each, evaluate, fit_left_out, pool
 from calibration.metrics import Figure, figure
 from calibration.threshold import MANY, Calibration
 from engines.errors import UserError
@@ -44,11 +44,14 @@ def carry_over(
         By set, without those whose others are too few to fit a calibration; last, where there are
         several, POOLED.
     """
+    calibrations: dict[tuple[str, ...], Calibration | None] = {}  # by what they are fitted on
     one: dict[str, tuple[Calibration, Kinds]] = {}
     five: dict[str, tuple[Calibration, Kinds]] = {}
     for name, scores in by_set.items():
-        others = {other: by_set[other] for other in fitted if other != name}
-        calibration = _fit_on(others, far, draws)
+        others = tuple(other for other in fitted if other != name)
+        if others not in calibrations:
+            calibrations[others] = _fit_on({each: by_set[each] for each in others}, far, draws)
+        calibration = calibrations[others]
         if scores is not None and calibration is not None:
             one[name] = calibration, scores.one
             if scores.five:
@@ -82,7 +85,7 @@ def false_accepts(trials: Sequence[tuple[Calibration, Kinds]], pictures: int = 1
     for calibration, scores in trials:
         pooled, weight = pool(scores)
         unknown = ~pooled.known
-        hits_of.append(accepted(calibration, pooled, pictures)[unknown])
+        hits_of.append(accept_each(calibration, pooled, pictures)[unknown])
         cells.append(pooled.cell[unknown])
         weights.append(weight[unknown] / weight[unknown].sum())
     hits, weight = np.concatenate(hits_of), np.concatenate(weights)

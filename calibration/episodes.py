@@ -134,7 +134,9 @@ def across(
     if references is None and one_picture_each(queries):
         everybody = np.full(len(queries), f"{queries.subjects[0]} and others")
         data = replace(queries, subjects=everybody)
-        return within(data, similarity, known=known, draws=draws, seed=seed, shots=shots)
+        return within(
+            data, similarity, known=known, draws=draws, seed=seed, shots=shots, views=views
+        )
     rng = np.random.default_rng(seed)
     pool = queries if references is None else references
     people = {p: _showings(pool, rows, shots, views) for p, rows in _rows_by(pool.subjects).items()}

@@ -62,11 +62,11 @@ def open_set(
 def join_sets(sets: Sequence[OpenSet]) -> OpenSet:
     """The scores of one or more sets as one."""
 
-    def joined(parts: Sequence[Kinds]) -> Kinds:
+    def join_kinds(parts: Sequence[Kinds]) -> Kinds:
         there = [kind for kind in (WITHIN, ACROSS) if any(kind in part for part in parts)]
         return {kind: join([part[kind] for part in parts if kind in part]) for kind in there}
 
-    return OpenSet(joined([s.one for s in sets]), joined([s.five for s in sets]))
+    return OpenSet(join_kinds([s.one for s in sets]), join_kinds([s.five for s in sets]))
 
 
 def fit_left_out(
@@ -142,7 +142,9 @@ def fit(
     features = _features(pooled.best, pooled.margin)
     weights = fit_logistic(features, right, _balance(known, weight))
     five = _enough(scores.five, far, draws)
-    raised = _raised(scores.one, five, min_margin, curve_far, draws) if five else 0 * curve_far
+    rises = (
+        _threshold_rises(scores.one, five, min_margin, curve_far, draws) if five else 0 * curve_far
+    )
     before, after = fitted_on
     calibration = Calibration(
         threshold=0.0,
@@ -151,7 +153,7 @@ def fit(
         far=far,
         curve_far=tuple(float(f) for f in curve_far),
         curve_threshold=tuple(float(t) for t in curve),
-        curve_threshold_five=tuple(float(t) for t in np.array(curve) + raised),
+        curve_threshold_five=tuple(np.minimum.accumulate(np.array(curve) + rises).tolist()),
         weights=(float(weights[0]), float(weights[1]), float(weights[2])),
         fingerprint=fingerprint,
         fitted_on=", ".join(filter(None, [before, _say_kinds(scores.one, bool(five)), after])),
@@ -178,9 +180,9 @@ def evaluate(calibration: Calibration, scores: Kinds, pictures: int = 1) -> dict
     """
     pooled, weight = pool(scores)
     known, balance = pooled.known, _balance(pooled.known, weight)
-    passed = accepted(calibration, pooled, pictures)
+    passed = accept_each(calibration, pooled, pictures)
     right = (known & pooled.correct).astype(float)
-    features = _features(pooled.best - calibration.raised(pictures), pooled.margin)
+    features = _features(pooled.best - calibration.threshold_rise(pictures), pooled.margin)
     probability = predict_logistic(features, np.array(calibration.weights))
     naive = np.clip(pooled.best, 0, 1)
     correct = passed & pooled.correct
@@ -217,9 +219,9 @@ def _balance(known: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return weight * np.where(known, 0.5 / weight[known].sum(), 0.5 / weight[~known].sum())
 
 
-def accepted(calibration: Calibration, scores: Scores, pictures: int) -> np.ndarray:
+def accept_each(calibration: Calibration, scores: Scores, pictures: int) -> np.ndarray:
     """Which matches count as known, with so many pictures of each gesture: bool (Q,)."""
-    threshold = calibration.threshold + calibration.raised(pictures)
+    threshold = calibration.threshold + calibration.threshold_rise(pictures)
     return (scores.best >= threshold) & (scores.margin >= calibration.min_margin)
 
 
@@ -229,7 +231,7 @@ def _enough(five: Kinds, far: float, draws: int) -> Kinds:
     return five if min(recorded, unrecorded) >= 100 and far * unrecorded >= 5 else {}
 
 
-def _raised(
+def _threshold_rises(
     one: Kinds, five: Kinds, min_margin: float, curve_far: np.ndarray, draws: int
 ) -> np.ndarray:
     """How much higher the threshold is with MANY pictures, at each rate."""

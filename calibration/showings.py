@@ -24,7 +24,7 @@ def find_showings(rows: np.ndarray, times: np.ndarray | None, shots: int, views:
     Returns:
         Row numbers (C, views); none where they could run out before all shots are drawn.
     """
-    found = rows[:, None] if views == 1 else _recorded(times, rows, views)
+    found = rows[:, None] if views == 1 else _find_in_recordings(times, rows, views)
     taken = _near(times, found).sum(axis=1).max(initial=0) if shots > 1 else 0
     return found if len(found) > (shots - 1) * taken else found[:0]
 
@@ -49,7 +49,7 @@ def away(times: np.ndarray, queries: np.ndarray, references: np.ndarray) -> np.n
     return (np.maximum(first - at, at - last) >= APART_S).all(axis=1)
 
 
-def _recorded(times: np.ndarray | None, rows: np.ndarray, views: int) -> np.ndarray:
+def _find_in_recordings(times: np.ndarray | None, rows: np.ndarray, views: int) -> np.ndarray:
     """Showings of several views: rows (C, views), spread over SHOWING_S each."""
     if times is None:
         return np.zeros((0, views), int)

@@ -92,7 +92,7 @@ class Calibration:
         chosen = looser[:1] if steps > 0 else stricter[-1:]
         return self.at(chosen[0]) if chosen else self
 
-    def raised(self, pictures: int) -> float:
+    def threshold_rise(self, pictures: int) -> float:
         """How much the threshold rises with the pictures of the nearest gesture, one or more.
 
         It follows their logarithm: each doubling lets in about as many more.
@@ -102,7 +102,7 @@ class Calibration:
 
     def accepts(self, score: float, margin: float, pictures: int = 1) -> bool:
         """Whether a match counts as known, with so many pictures of the nearest gesture."""
-        return score >= self.threshold + self.raised(pictures) and margin >= self.min_margin
+        return score >= self.threshold + self.threshold_rise(pictures) and margin >= self.min_margin
 
     def probability(self, score: float, margin: float, pictures: int = 1) -> float:
         """Probability that the nearest reference is right, if half of all gestures are recorded.
@@ -110,7 +110,7 @@ class Calibration:
         It is the same at each threshold, whatever the number of pictures of the nearest gesture.
         """
         by_score, by_margin, bias = self.weights
-        logit = by_score * (score - self.raised(pictures)) + by_margin * margin + bias
+        logit = by_score * (score - self.threshold_rise(pictures)) + by_margin * margin + bias
         return 1 / (1 + math.exp(-min(max(logit, -60.0), 60.0)))
 
 

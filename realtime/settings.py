@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from engines.errors import UserError
 
-MOST_VIEWS = 5  # of a recording
+MOST_KEPT = 5  # of a recording
 GALLERY = "gestures"  # the folder, in the current one
 CALIBRATED_FAR = 0.01  # the false-accept rate that a threshold is fitted at
 
@@ -28,8 +28,8 @@ class Settings:
     hands: int = 2
     mirror_hands: bool = True
     far: float | None = None  # None: what the encoder was calibrated at
-    keep: int = MOST_VIEWS  # views of a recording at most; 1 is recorded in half a second
+    keep: int = MOST_KEPT  # views of a recording at most; 1 is recorded in half a second
 
     def __post_init__(self) -> None:
-        if not 1 <= self.keep <= MOST_VIEWS:
-            raise UserError(f"A recording keeps 1 to {MOST_VIEWS} views; got --keep {self.keep}.")
+        if not 1 <= self.keep <= MOST_KEPT:
+            raise UserError(f"A recording keeps 1 to {MOST_KEPT} views; got --keep {self.keep}.")

@@ -29,14 +29,14 @@ def options(parser: argparse.ArgumentParser) -> None:
         type=counts,
         default=[1],
         metavar="1,3,5",
-        help="figures for so many references of each gesture, too",
+        help="also give figures for these numbers of references of each gesture",
     )
     add(
         "--views",
         type=counts,
         default=[1],
         metavar="1,5",
-        help="figures for one reference of so many pictures of one recording, too; needs --fps",
+        help="also give figures for one reference of these numbers of views; needs --fps",
     )
     recordings_option(parser)
     labels_option(parser)

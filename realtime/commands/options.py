@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
-from realtime.settings import GALLERY, MOST_VIEWS, Settings
+from realtime.settings import GALLERY, MOST_KEPT, Settings
 
 if TYPE_CHECKING:
     from realtime.hands.detector import Detector
@@ -135,7 +135,7 @@ def keep_option(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=Settings.keep,
         metavar="N",
-        help=f"views of a recording, 1 to {MOST_VIEWS}; 1 takes half a second (%(default)s)",
+        help=f"views of a recording, 1 to {MOST_KEPT}; 1 takes half a second (%(default)s)",
     )
 
 
@@ -148,7 +148,7 @@ def recordings_option(parser: argparse.ArgumentParser) -> None:
         "--fps",
         type=_rate,
         metavar="N",
-        help="the pictures are frames of recordings, and so many numbers in their names a second",
+        help="frames a second of the recordings that the pictures are numbered frames of",
     )
 
 
@@ -169,7 +169,9 @@ def counts(text: str) -> list[int]:
     except ValueError:
         values = [0]
     if min(values) < 1:
-        raise argparse.ArgumentTypeError(f"1,3,5 is the form, each at least 1; got {text!r}")
+        raise argparse.ArgumentTypeError(
+            f"it takes whole numbers from 1, such as 1,3,5; got {text!r}"
+        )
     return list(dict.fromkeys(values))
 
 

@@ -105,17 +105,20 @@ class Gallery:
         reference = dataclasses.replace(reference, label=label, id=id)
         replaced = [place for place in places if replace and place.label == label]
         with self._deletion() if replaced else contextlib.nullcontext() as entry:
-            self.add_files(label, id, to_files(reference))
+            self._write(label, id, to_files(reference))
             if entry is not None:
                 trash.put_references(entry, replaced)
         return reference
 
-    def add_files(self, label: str, id: str, its: Files) -> None:
+    def add_files(self, label: str, id: str, item: Files) -> None:
         """Store a reference as its files, byte for byte, `label` as check_label gives it.
 
         Raises DamagedReference where they hold none; those of an unknown kind may hold any.
         """
-        check_files(id, its)
+        check_files(id, item)
+        self._write(label, id, item)
+
+    def _write(self, label: str, id: str, item: Files) -> None:
         files.clean_leftovers(self.folder)
         taken: set[str] = set()
         path = self.folder
@@ -124,13 +127,13 @@ class Gallery:
                 # Names first: a folder that comes in after them is found by its label, or else
                 # is in the way of publishing.
                 names = taken | self._reader.names()
-                folder = next((f for f, its in self._reader.folders() if its == label), None)
+                folder = next((f for f, there in self._reader.folders() if there == label), None)
                 path = folder or self.folder / free_name(label, names)
                 try:
                     if folder is not None:
-                        files.write_item(path, its)
+                        files.write_item(path, item)
                         return
-                    if files.publish_gesture(path, label, its):
+                    if files.publish_gesture(path, label, item):
                         return
                     taken.add(path.name)
                 except FileNotFoundError:  # deleted or renamed by another program: once more

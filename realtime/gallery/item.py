@@ -5,8 +5,8 @@ look for <id>.json and so leave it alone. The JSON says the item's kind and, of 
 picture is and where the hand is in it. Format 1, <id>.json and <id>.png, holds one view; it is
 read, and nothing is written in it.
 
-What is of a later version, or of a kind that is unknown here, is NewerFormat. It is carried as it
-is, by the names of its files.
+Items of a later version, or of a kind that is unknown here, raise NewerFormat. They are moved,
+exported and imported byte for byte: the JSON, and the PNG files whose names begin with the id.
 """
 
 from __future__ import annotations

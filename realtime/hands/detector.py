@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -43,23 +44,28 @@ class Detector(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
 
-def detect_picture(detector: Detector, image: np.ndarray) -> Detection | None:
+def detect_picture(
+    detector: Detector, image: np.ndarray, borders: Sequence[float] = BORDERS
+) -> Detection | None:
     """Find the largest hand of a picture, if need be with a replicated border around it.
 
     Args:
         detector: A detector of single pictures.
         image: uint8 (H, W, 3) BGR.
+        borders: Widths of the borders to try, as shares of the longer side.
 
     Returns:
         The hand, in the picture's pixels, or None.
     """
-    found = detect_all(detector, image)
+    found = detect_all(detector, image, borders)
     return max(found, key=lambda d: upright_square(d.landmarks).width, default=None)
 
 
-def detect_all(detector: Detector, image: np.ndarray) -> list[Detection]:
+def detect_all(
+    detector: Detector, image: np.ndarray, borders: Sequence[float] = BORDERS
+) -> list[Detection]:
     """As `detect_picture`, with all hands that are found at once."""
-    for border in BORDERS:
+    for border in borders:
         pad = round(border * max(image.shape[:2]))
         padded = cv2.copyMakeBorder(image, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
         found = detector.detections(padded)

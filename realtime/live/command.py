@@ -15,7 +15,7 @@ class Command:
 
 @dataclass(frozen=True)
 class Record(Command):
-    """Count down, then record the hand for two seconds; what was shown is named with `Name`."""
+    """Count down, then record the hand; what was shown is named with `Name`."""
 
     countdown_s: float = COUNTDOWN_S
 

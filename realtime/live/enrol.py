@@ -30,9 +30,9 @@ def enrol(
     label = check_label(label)
     warnings = find_faults(shots[0])
     matches = [recognizer.match(shot.hand, ignore=label) for shot in shots]
-    near = [match for match in matches if match.nearest is not None]
-    match = max(near, key=lambda match: match.score, default=None)
-    if match is not None and match.score >= recognizer.calibration.threshold:
+    near = [match for match in matches if match.label is not None]
+    if near:
+        match = max(near, key=lambda match: match.score)
         warnings.append(
             f"this looks like your gesture {match.nearest!r} (similarity {match.score:.2f}): the "
             "two may be taken for one another"
@@ -53,7 +53,8 @@ def add_twins(reference: Reference, detector: Detector) -> Reference:
 
 
 def _add_twin(view: View, detector: Detector) -> View:
-    found = detect_picture(detector, cv2.flip(view.picture, 1))
+    # A view's picture has room around the hand: it needs no border.
+    found = detect_picture(detector, cv2.flip(view.picture, 1), borders=(0.0,))
     if found is None:
         return view
     return dataclasses.replace(view, twin=(found.landmarks, found.world_landmarks))

@@ -136,10 +136,10 @@ def evaluate(
         for mode, episodes in modes.items():
             found = [(mode, *each) for each in figures(queries, episodes, alike, own)]
             for several, counts in (("shots", shots), ("views", views)):
-                for count in counts:
+                for count in [count for count in counts if count > 1]:
                     named = f"{mode}, {count} {several}"
                     more = figures_of_several(queries, episodes, alike, own, several, count)
-                    found += [(named, *each) for each in more if count > 1]
+                    found += [(named, *each) for each in more]
             for named, row, figure in found:
                 if isinstance(figure, str):
                     left_out[f"{named}, {row}: {figure}"] = None
@@ -238,7 +238,7 @@ def _open_set_figures(
         accepts = metrics.correct_accepts(open_set, far)
         yield f"correct accepts at {far:.0%} false, {known} recorded", accepts
     if calibration is not None and calibration.far is not None:
-        passes = fitting.accepted(calibration, open_set, pictures)
+        passes = fitting.accept_each(calibration, open_set, pictures)
         right = passes & open_set.correct
         yield "calibrated: false accepts", metrics.share(open_set, passes, ~open_set.known)
         yield "calibrated: correct accepts", metrics.share(open_set, right, open_set.known)

@@ -201,7 +201,7 @@ def load_embeddings(
         )
     if only is not None:
         found &= np.isin(subjects_and_labels(names)[1], only)
-    return _labelled(names, found, embeddings, fps)
+    return _label(names, found, embeddings, fps)
 
 
 def label_embeddings(
@@ -214,10 +214,10 @@ def label_embeddings(
         encoder: Index of the encoder whose embeddings to take.
         fps: See `picture_times`; None where pictures aren't frames of recordings.
     """
-    return _labelled(hands.paths, hands.found, hands.embeddings[encoder], fps)
+    return _label(hands.paths, hands.found, hands.embeddings[encoder], fps)
 
 
-def _labelled(
+def _label(
     paths: list[str], found: np.ndarray, embeddings: np.ndarray, fps: float | None
 ) -> LabelledEmbeddings:
     subjects, labels = subjects_and_labels(paths)
@@ -262,5 +262,5 @@ def picture_times(paths: Sequence[str], fps: float) -> np.ndarray:
     for take in np.unique(takes):
         rows = takes == take
         times[rows] += start - times[rows].min()
-        start = times[rows].max() + APART_S
+        start = times[rows].max() + 2 * APART_S  # rounding must not bring them nearer than one
     return times

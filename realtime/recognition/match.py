@@ -25,7 +25,8 @@ class Matcher:
         embeddings: float32 (R, D), one per view.
         calibration: decides what is known, by score, margin and how many views the nearest gesture
             has. It may be replaced at any time.
-        sides: (R,); a view counts only for a hand of its side. None: for both.
+        sides: (R,), "left" or "right"; None: unknown.
+        apart: a view counts only for a hand of its side; else for both.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Matcher:
         embeddings: np.ndarray,
         calibration: Calibration,
         sides: tuple[str, ...] | None = None,
+        apart: bool = True,
     ) -> None:
         self._spec = spec
         rows: dict[str, list[int]] = {}  # not numpy's strings: they lose a NUL at the end
@@ -45,8 +47,12 @@ class Matcher:
         order = [row for label in self._labels for row in rows[label]]
         self._embeddings = embeddings[order]
         self._starts = np.cumsum([0, *(len(rows[label]) for label in self._labels[:-1])])
-        self._sides = None if sides is None else np.array([sides[row] for row in order])
+        apart = apart and sides is not None
+        self._sides = np.array([sides[row] for row in order]) if apart and sides else None
         self._views = Counter(zip(labels, sides or [ANY] * len(labels), strict=True))
+        if not apart:  # a view and its twin, which shows it by the other hand, count as one
+            for (label, _), count in list(self._views.items()):
+                self._views[label, ANY] = max(self._views[label, ANY], count)
         self.calibration = calibration
 
     def match(self, embeddings: np.ndarray, sides: Sequence[str] = ()) -> list[Match]:

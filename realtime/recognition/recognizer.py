@@ -134,7 +134,8 @@ class Recognizer:
             labels,
             self.index.embeddings[rows],
             self.calibration,
-            None if self.settings.mirror_hands and not self.encoder.spec.one_pass else sides,
+            sides,
+            apart=self.encoder.spec.one_pass or not self.settings.mirror_hands,
         )
 
     def close(self) -> None:

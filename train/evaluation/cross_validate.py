@@ -20,7 +20,7 @@ from torch.nn import functional
 from calibration import fitting, threshold
 from calibration.carry_over import carry_over
 from calibration.episodes import LabelledEmbeddings, Scores, across, within
-from calibration.fitting import ACROSS, WITHIN
+from calibration.fitting import WITHIN
 from calibration.metrics import Figure
 from calibration.threshold import MANY, Calibration
 from engines.errors import UserError
@@ -39,7 +39,7 @@ from train.encoder.recipes import Recipe
 from train.encoder.whitening import whiten
 from train.evaluation.confusions import count_confusions
 from train.evaluation.folds import Fold, plan_folds
-from train.pictures.alphabets import BURSTS
+from train.pictures.alphabets import kinds_of
 from train.pictures.prepared import Prepared, load_prepared
 
 ENCODERS = (
@@ -97,7 +97,7 @@ def cross_validate(
             tell(f"Without {', '.join(fold.without)}:")
             train(recipe_name, recipe, paths, fold.without, out / fold.run, features)
         done.append(_test_fold(fold, data, recipe, by_side, pooled, checkpoint))
-        _write_reports(done, recipe_name, out)
+        _write_reports(done, recipe_name, out, last=fold is plan[-1])
     _export_folds(done, out)
     return done
 
@@ -131,7 +131,7 @@ def _test_fold(
     for encoder in ENCODERS:
         queries = embed(fold.test, encoder)
         modes: dict[str, Callable[..., Scores]] = {"across people": across}
-        if fold.test not in BURSTS:
+        if WITHIN in kinds_of(fold.test):
             modes = {"within a person": within, **modes}
         if fold.references:
             pool = embed(fold.references, encoder)
@@ -141,7 +141,7 @@ def _test_fold(
                 if isinstance(figure, Figure):
                     rows.setdefault(f"{mode}: {row}", {})[encoder] = figure
     trained = [embed(fold.test, encoder) for encoder in ENCODERS[2:]]
-    kinds = (ACROSS,) if fold.test in BURSTS else (WITHIN, ACROSS)
+    kinds = kinds_of(fold.test)
     scores = fitting.join_sets(
         [fitting.open_set(hands, _cosine, DRAWS, kinds=kinds) for hands in trained]
     )
@@ -192,8 +192,8 @@ def _export_folds(done: list[Fold], out: Path) -> None:
             threshold.save(fitted, threshold.calibration_path(folder / "encoder.onnx"))
 
 
-def _write_reports(done: list[Fold], recipe_name: str, out: Path) -> None:
-    """Write report.json and report.md for the folds that are done."""
+def _write_reports(done: list[Fold], recipe_name: str, out: Path, last: bool) -> None:
+    """Write report.json and report.md for the folds that are done; with the last, calibrations."""
     stored = {
         fold.test: {
             row: {name: [f.value, f.low, f.high] for name, f in by.items()}
@@ -213,7 +213,8 @@ def _write_reports(done: list[Fold], recipe_name: str, out: Path) -> None:
             lines += ["", f"Most often taken for another (trained without this set): {worst}."]
         lines.append("")
     by_set = {fold.test: fold.scores for fold in done}
-    trials = carry_over(by_set, [fold.test for fold in done if fold.own], FAR, DRAWS)
+    fitted = [fold.test for fold in done if fold.own]
+    trials = carry_over(by_set, fitted, FAR, DRAWS) if last else {}
     if trials:
         lines += [
             "### Calibration at 1 % false accepts, fitted on the recipe's other sets",

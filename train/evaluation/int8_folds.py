@@ -33,6 +33,7 @@ from engines.say import tell
 from engines.selftest.outputs import all_outputs
 from engines.similarity import similarity
 from train.evaluation import OUTSIDE
+from train.pictures.alphabets import kinds_of
 from train.pictures.prepared import Prepared
 from train.pictures.sources import open_prepared
 
@@ -114,7 +115,7 @@ def _evaluate_fold(run: Path, data: Prepared, choice: Choice, crops: int, seed: 
         save_encoder(insert_qdq(model, graph, choice.layers, found), spec, path)
         report, new = _compare_fold(run / "encoder.onnx", path, tested)
     alike = functools.partial(similarity, spec)
-    scores = fitting.open_set(new, alike, DRAWS)
+    scores = fitting.open_set(new, alike, DRAWS, kinds_of(run.name))
     return FoldResult(run.name, report, scores if scores.one else None)
 
 
