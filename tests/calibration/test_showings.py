@@ -234,3 +234,9 @@ def test_where_everybody_has_one_picture_each_reference_is_somebody_elses() -> N
             assert len(references) == shots * (known or 3)
     assert set(got.cell) == {"p0 and others/a", "p0 and others/b", "p0 and others/c"}
     assert most_labels(data) == 3 == most_labels(base)
+
+
+def test_where_everybody_has_one_picture_nobody_shows_several_views() -> None:
+    takes: dict[Take, list[float]] = {(f"p{i}", "ab"[i % 2], 0): [0.0] for i in range(12)}
+    data = recorded(takes)
+    assert len(across(data, cosine, draws=3)) and not len(across(data, cosine, draws=3, views=5))

@@ -197,3 +197,11 @@ def test_only_views_for_the_hand_that_is_shown_are_counted() -> None:
         query = np.array([[score, np.sqrt(1 - score**2), 0, 0, 0, 0]], np.float32)
         matches = matcher.match(query.repeat(2, axis=0), ["left", "right"])
         assert [m.label for m in matches] == [left, "a" if score > 0.8 else None]
+
+
+def test_a_view_and_its_twin_count_as_one_where_either_hand_may_show_it() -> None:
+    references = np.eye(1, 6, dtype=np.float32).repeat(2, axis=0)
+    matcher = Matcher(SPEC, ("a", "a"), references, FIVE, ("right", "left"), apart=False)
+    for score, label in ((0.701, "a"), (0.699, None)):  # the threshold of one view
+        query = np.array([[score, np.sqrt(1 - score**2), 0, 0, 0, 0]], np.float32)
+        assert [m.label for m in matcher.match(query, RIGHT)] == [label]
