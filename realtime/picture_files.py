@@ -37,7 +37,7 @@ def read_picture(path: str | Path) -> np.ndarray:
     if image is None:
         raise UserError(
             f"{path} can't be read as a picture (expected a whole {_kinds()} file): "
-            "it is damaged or something else. Delete it or save it again."
+            "it is damaged or something else. Save the picture again; videos go to --camera."
         )
     return image
 

@@ -50,11 +50,17 @@ def run(arguments: argparse.Namespace) -> None:
     import json
 
     from engines.encoder import open_encoder
+    from engines.errors import UserError
     from engines.files import check_folder, check_writable, explain_errors, write_file
     from realtime.measuring.evaluate import evaluate
     from realtime.measuring.report import print_report
     from realtime.recognition.recognizer import open_calibration
 
+    if max(arguments.views) > 1 and arguments.fps is None:
+        raise UserError(
+            "--views needs --fps N: views are frames of one recording, N of them a second by the "
+            "numbers at the end of their names."
+        )
     check_writable(arguments.json)
     with closing(open_encoder(arguments.encoder, arguments.engine)) as encoder:
         report = evaluate(

@@ -95,6 +95,7 @@ def short(folder: Path) -> tuple[object, ...]:
         (["embed", "no pictures", "--out", "x.npz"], "no pictures"),
         (["evaluate", "no pictures"], "no pictures"),
         (["evaluate", "missing"], "missing is not a folder"),
+        (["evaluate", "missing", "--views", "1,5"], "--views needs --fps N"),
         (["calibrate", "missing"], "got missing"),
         (["calibrate", "--far", "0", "missing"], "--far"),
         (["gestures", "list", "--gallery", "a file"], "a file"),
@@ -121,16 +122,22 @@ def test_one_sentence(folder: Path, arguments: list[str], words: str) -> None:
         (["--hands", "3"], "invalid choice: "),
         (["--view", "hologram"], "invalid choice: 'hologram'"),
         (["--cam", "demo"], "unrecognized arguments: --cam"),
-        (["evaluate", "people", "--shots", "1,0"], "1,3,5 is the form, each at least 1; got '1,0'"),
+        (
+            ["evaluate", "people", "--shots", "1,0"],
+            "it takes whole numbers from 1, such as 1,3,5; got '1,0'",
+        ),
         (
             ["evaluate", "people", "--shots", "many"],
-            "1,3,5 is the form, each at least 1; got 'many'",
+            "it takes whole numbers from 1, such as 1,3,5; got 'many'",
         ),
         (
             ["evaluate", "people", "--views", "1,,5"],
-            "1,3,5 is the form, each at least 1; got '1,,5'",
+            "it takes whole numbers from 1, such as 1,3,5; got '1,,5'",
         ),
-        (["evaluate", "people", "--views", "1.5"], "1,3,5 is the form, each at least 1; got '1.5'"),
+        (
+            ["evaluate", "people", "--views", "1.5"],
+            "it takes whole numbers from 1, such as 1,3,5; got '1.5'",
+        ),
         (
             ["evaluate", "people", "--fps", "0"],
             "a number above 0, such as 30, is the form; got '0'",
