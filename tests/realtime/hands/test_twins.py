@@ -99,9 +99,13 @@ def test_a_picture_without_a_hand_gets_no_twin(hand_model_path: Path) -> None:
         assert add_twins(reference, detector).views[0].twin is None
 
 
-def test_the_other_hand_is_known(tmp_path: Path) -> None:
-    """The demo's performer, mirrored: a left hand, where the teacher showed the right one."""
-    settings = Settings(camera="demo", gallery=str(tmp_path))
+@pytest.mark.parametrize("encoder", ["default", "landmarks"])
+def test_the_other_hand_is_known(tmp_path: Path, encoder: str) -> None:
+    """The demo's performer, mirrored: a left hand, where the teacher showed the right one.
+
+    The default encoder knows the drawn hands without twins, too; geometry alone doesn't.
+    """
+    settings = Settings(camera="demo", gallery=str(tmp_path), encoder=encoder)
     known = {True: 0, False: 0}  # with twins, without
     held = [i for i in range(0, 294) if demo.demo_label(i) and i % 42 in (18, 22, 26, 30)]
     with Recognizer(settings) as recognizer:
@@ -118,5 +122,6 @@ def test_the_other_hand_is_known(tmp_path: Path) -> None:
                 assert hand.side == "left"
                 known[True] += recognizer.match(hand).label == demo.demo_label(i)
                 known[False] += without.match(hand).label == demo.demo_label(i)
-    assert known[True] > known[False]
+    gain = {"default": 0, "landmarks": 10}[encoder]  # of 28
+    assert known[True] - known[False] >= gain
     assert known[True] >= 0.8 * len(held)
