@@ -432,7 +432,7 @@ def test_new_gestures_are_told_apart_better_than_untrained(tmp_path: Path, monke
         alphabets={},
         same_shapes={},
         views=1,
-        synthetic_classes=320,
+        synthetic_classes=640,
         synthetic_per_class=4,
         synthetic_share=0.8,
         labels=60,
@@ -451,7 +451,7 @@ def test_new_gestures_are_told_apart_better_than_untrained(tmp_path: Path, monke
     assert max(losses[-3:]) < min(losses[:3])
 
     backbone = load_backbone()
-    new = synthetic_features(backbone, INPUT_SIZE, 80, 4, "held_out", 77, features, "left")
+    new = synthetic_features(backbone, INPUT_SIZE, 160, 4, "held_out", 77, features, "left")
     rows = new.features[0]
     real, _, _ = load_banks(load_data([path], recipe, []), recipe, backbone, features)
     model, _ = load_checkpoint(checkpoint)
