@@ -47,10 +47,11 @@ class Matcher:
         order = [row for label in self._labels for row in rows[label]]
         self._embeddings = embeddings[order]
         self._starts = np.cumsum([0, *(len(rows[label]) for label in self._labels[:-1])])
-        apart = apart and sides is not None
-        self._sides = np.array([sides[row] for row in order]) if apart and sides else None
         self._views = Counter(zip(labels, sides or [ANY] * len(labels), strict=True))
-        if not apart:  # a view and its twin, which shows it by the other hand, count as one
+        self._sides = None
+        if apart and sides is not None:
+            self._sides = np.array([sides[row] for row in order])
+        else:  # a view and its twin, which shows it by the other hand, count as one
             for (label, _), count in list(self._views.items()):
                 self._views[label, ANY] = max(self._views[label, ANY], count)
         self.calibration = calibration
