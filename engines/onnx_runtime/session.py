@@ -144,6 +144,8 @@ def _load_libraries(module: Any, name: str) -> None:
         with contextlib.redirect_stdout(io.StringIO()):  # it prints what it doesn't find
             module.preload_dlls()
     if name == "tensorrt":
+        # Unlike the CUDA provider, it has no option against rounding to TF32.
+        os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")
         from engines.tensorrt.runtimes import load
 
         with contextlib.suppress(UserError):

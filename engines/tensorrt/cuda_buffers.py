@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import functools
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -142,7 +143,9 @@ def cuda_error(what: str, error: Exception) -> UserError:
 
 def _pycuda() -> Any:
     try:
-        import pycuda.driver
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the error below says what it warns of
+            import pycuda.driver
 
         return pycuda.driver
     except ModuleNotFoundError:

@@ -15,16 +15,21 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from engines.encoder import ENCODERS
+from engines.encoder import ENCODERS, PALM_FILE
 from engines.errors import UserError
+from engines.hand_networks import PALM
 from engines.onnx_file import save_encoder
 from engines.onnx_runtime import providers as onnx_providers
 from engines.onnx_runtime import session as onnx_session
 from engines.onnx_runtime.encoder import OnnxEncoder
+from engines.onnx_runtime.network import OnnxNetwork
 from engines.onnx_runtime.providers import MOST_HANDS, PROVIDERS, missing_error
 from engines.onnx_runtime.session import list_providers, reason
+from engines.selftest.limits import LIMITS, check_outputs
 from engines.selftest.machine import _onnx_runtime
-from engines.spec import input_shapes
+from engines.selftest.outputs import outputs_of
+from engines.spec import input_shapes, to_floats
+from realtime.measuring.drawn_crops import drawn_crops
 from tests.cli import PATIENCE_S
 from tests.engines.test_engines import MATRIX, PICTURE, hands, picture_model
 
@@ -49,6 +54,23 @@ def test_one_thread_that_does_not_spin(picture: Path) -> None:
     options = OnnxEncoder(picture)._graph._session.get_session_options()
     assert options.intra_op_num_threads == options.inter_op_num_threads == 1
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+
+
+@pytest.mark.parametrize("step", [1, 2, 8])
+def test_a_gpu_gives_what_the_cpu_gives(step: int) -> None:
+    default = ENCODERS["default"]
+    try:
+        encoder, palm = OnnxEncoder(default, "cuda"), OnnxNetwork(PALM_FILE, PALM, "cuda")
+    except UserError as error:
+        pytest.skip(str(error))
+    hands = drawn_crops(20, encoder.spec.crop_size)
+    expected = outputs_of(OnnxEncoder(default), hands)
+    found = check_outputs("pass", encoder, hands, expected, LIMITS["fp32"], step)
+    assert found.ok, found.found
+    pictures = to_floats(drawn_crops(20, PALM.size).crops)
+    expected = OnnxNetwork(PALM_FILE, PALM).run(pictures)
+    found = check_outputs("palm", palm, pictures, expected, LIMITS["fp32"], step)
+    assert found.ok, found.found
 
 
 def test_their_names_are_those_of_onnx_runtime() -> None:
