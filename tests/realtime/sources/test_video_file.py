@@ -151,7 +151,7 @@ def test_cover_before_the_film(tmp_path: Path, flagged: bool) -> None:
         cover = out.add_stream("mjpeg", rate=25)
         cover.height, cover.width, cover.pix_fmt = 64, 320, "yuvj420p"
         if flagged:
-            cover.disposition = av.stream.Disposition.attached_pic
+            cover.disposition = av.stream.Disposition.attached_pic.value
         source = plain.streams.video[0]
         copy = out.add_stream_from_template(source)
         picture = av.VideoFrame.from_ndarray(numbered(1023), format="bgr24")
