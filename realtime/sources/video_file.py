@@ -28,6 +28,8 @@ MOST_FAILURES = 100  # of reading, one after the other, before the rest is given
 THREADS = 4  # of a decoder, at most; each holds a picture
 LARGE = 2_100_000  # px; pictures that are larger take several threads
 
+LIMITS = {"max_pixels": str(1 << 26)}  # twice 8K; a damaged size would take gigabytes
+
 Picture = tuple[np.ndarray, float]
 Value = TypeVar("Value")
 
@@ -72,7 +74,7 @@ class VideoFile:
         # Threads that decode a frame each lose the last ones of a file that is damaged near its
         # end. Threads within a frame don't, and do for pictures of a usual size.
         self._stream.thread_type = "AUTO" if codec.width * codec.height > LARGE else "SLICE"
-        codec.thread_count = THREADS
+        codec.thread_count, codec.options = THREADS, LIMITS
         packets = self._read_packets()
         head = list(_head(packets))
         self._packets = itertools.chain(head, packets)
@@ -103,8 +105,8 @@ class VideoFile:
             self._file = path.open("rb")
         except OSError as error:
             raise refusal(path, short_reason(error)) from None
-        # A playlist's files would be opened otherwise.
-        options = {"protocol_whitelist": "none"}
+        # A list of other files opens none of them.
+        options = {"protocol_whitelist": "none", **LIMITS}
         try:
             if not self._file.read(1):
                 raise refusal(path, "it is empty")
@@ -207,7 +209,7 @@ def _rate(announced: Any, times: Sequence[float]) -> float | None:
     step = statistics.fmean(s for s in steps if s <= ODD_STEP * usual)
     if announced and abs(float(announced) * step - 1) <= SAME_RATE:
         return float(announced)
-    return 1 / step
+    return round(1 / step, 2)
 
 
 def _time_of(part: Any) -> float:

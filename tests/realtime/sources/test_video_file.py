@@ -128,6 +128,16 @@ def test_size_that_changes(tmp_path: Path) -> None:
     assert np.abs(frames[-1].image.astype(int) - upright).mean() < 8
 
 
+def test_a_size_beyond_reason_is_damage(tmp_path: Path, warnings: list[str]) -> None:
+    sound = jpeg(numbered(5))
+    size = sound.index(b"\xff\xc0") + 5  # height and width
+    huge = sound[:size] + b"\x3f\xf0\x3f\xf0" + sound[size + 4 :]
+    path = tmp_path / "a.mjpeg"
+    path.write_bytes(b"".join([sound] * 4 + [huge] + [sound] * 4))
+    assert numbers(path) == [5] * 8
+    assert len(warnings) == 1
+
+
 def test_real_times_and_a_rate_that_was_never_true(tmp_path: Path) -> None:
     """A browser's recording announces a thousand frames a second."""
     times_ms = [33 * i + (0, 0, 3, 14)[i % 4] for i in range(40)]
