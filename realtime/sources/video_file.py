@@ -19,6 +19,7 @@ from engines.errors import UserError, short_reason
 from realtime.hands.quiet import silence_native_stderr
 
 TEXT = {"ansi", "bintext", "idf", "xbin"}  # FFmpeg "plays" any text as a console recording
+COVERS = {"mjpeg", "png", "bmp", "gif", "webp", "tiff"}  # beside another codec they are covers
 ATTACHED_PICTURE = 0x400  # FFmpeg's flag of a stream that is a cover
 STILLS = {"avif", "heic", "heix", "mif1"}  # brands of files whose streams may be a picture's tiles
 HEAD_PACKETS, HEAD_BYTES = 50, 16_000_000  # that are read ahead to learn the rate, at most
@@ -27,7 +28,6 @@ SAME_RATE = 0.1  # the announced rate may differ by this share from the one of t
 MOST_FAILURES = 100  # of reading, one after the other, before the rest is given up
 THREADS = 4  # of a decoder, at most; each holds a picture
 LARGE = 2_100_000  # px; pictures that are larger take several threads
-
 LIMITS = {"max_pixels": str(1 << 26)}  # twice 8K; a damaged size would take gigabytes
 
 Picture = tuple[np.ndarray, float]
@@ -42,8 +42,8 @@ class VideoFile:
     Attributes:
         rate: Frames a second; None where its times don't tell.
         still: It holds one picture.
-        announced: How many frames it says that it holds; 0 where it doesn't say.
-        unreadable: Stretches that were passed over so far.
+        announced: How many frames it says that it shows; 0 where it doesn't say.
+        unreadable: Parts that were passed over so far.
 
     Raises:
         UserError: The file can't be played.
@@ -80,8 +80,8 @@ class VideoFile:
         self._packets = itertools.chain(head, packets)
         pictures = [packet for packet in head if packet.size]
         self.still = len(pictures) == 1 < len(head)  # what follows it is the end
-        self.announced = int(self._stream.frames)
         self.rate = _rate(self._stream.average_rate, [_time_of(packet) for packet in pictures])
+        self.announced = _announced(self._container, self._stream, self.rate)
 
     def __iter__(self) -> Iterator[Picture]:
         """Yield pictures, uint8 (H, W, 3) BGR, and their times in seconds, NaN without one."""
@@ -177,7 +177,10 @@ def _choose_stream(path: Path, container: Any) -> Any:
     played = {each.index: each for each in known if each.codec_context.name not in TEXT}
     if played:
         best = container.streams.best("video")  # by default flag and number of frames
-        return played.get(best.index, next(iter(played.values())))
+        return min(
+            played.values(),
+            key=lambda each: (each.codec_context.name in COVERS, each.index != best.index),
+        )
     if len(known) < len(films):
         remedy = f'Convert it, such as with: ffmpeg -i "{path.name}" "{path.stem}-h264.mp4"'
         raise refusal(path, "its codec is unknown here", remedy)
@@ -210,6 +213,14 @@ def _rate(announced: Any, times: Sequence[float]) -> float | None:
     if announced and abs(float(announced) * step - 1) <= SAME_RATE:
         return float(announced)
     return round(1 / step, 2)
+
+
+def _announced(container: Any, stream: Any, rate: float | None) -> int:
+    """The frames of a stream; of MP4 and its like, without those that an editor has cut off."""
+    frames = int(stream.frames)
+    if rate and stream.duration and "mp4" in container.format.name:
+        frames = min(frames, round(float(stream.duration * stream.time_base) * rate))
+    return frames
 
 
 def _time_of(part: Any) -> float:

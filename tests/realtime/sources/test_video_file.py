@@ -27,6 +27,7 @@ from tests.realtime.sources.films import (
     number_of,
     numbered,
     set_display_matrix,
+    trim,
     write_film,
 )
 
@@ -154,14 +155,21 @@ def test_rates_that_are_true(tmp_path: Path, rate: Fraction | int) -> None:
         assert source.fps == pytest.approx(float(rate), rel=1e-3)
 
 
-@pytest.mark.parametrize("flagged", [False, True])
-def test_cover_before_the_film(tmp_path: Path, flagged: bool) -> None:
+def test_what_an_editor_cut_off_is_no_damage(tmp_path: Path, warnings: list[str]) -> None:
+    assert numbers(trim(film(tmp_path / "a.mp4"), 10, 15)) == list(range(10, 25))
+    assert warnings == []
+
+
+NONE, DEFAULT, ATTACHED = 0, 1, 0x400
+
+
+@pytest.mark.parametrize("disposition", [NONE, DEFAULT, ATTACHED, ATTACHED | DEFAULT])
+def test_cover_before_the_film(tmp_path: Path, disposition: int) -> None:
     path = tmp_path / "a.mkv"
     with av.open(str(film(tmp_path / "plain.mkv"))) as plain, av.open(str(path), "w") as out:
         cover = out.add_stream("mjpeg", rate=25)
         cover.height, cover.width, cover.pix_fmt = 64, 320, "yuvj420p"
-        if flagged:
-            cover.disposition = av.stream.Disposition.attached_pic.value
+        cover.disposition = disposition
         source = plain.streams.video[0]
         copy = out.add_stream_from_template(source)
         picture = av.VideoFrame.from_ndarray(numbered(1023), format="bgr24")
