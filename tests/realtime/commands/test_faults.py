@@ -224,6 +224,7 @@ def test_save_that_cannot_be_written(folder: Path, tmp_path: Path, target: str) 
         ("mediapipe", [*MEDIAPIPE, "--view", "none"]),
         ("onnxruntime", ["--camera", "demo", "--view", "none"]),
         ("cv2", ["gestures", "list"]),
+        ("av", ["--camera", __file__, "--view", "none"]),
         ("pygame", ["--camera", "demo", "--view", "window"]),
     ],
 )
