@@ -1,6 +1,9 @@
-"""The exception for faults of the user, and how to quote exceptions of libraries."""
+"""The exception for faults of the user, how to quote exceptions of libraries, and clean-up."""
 
 from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
 
 
 class UserError(Exception):
@@ -32,3 +35,15 @@ def short_reason(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return first_line(str(error), type(error).__name__)
+
+
+@contextlib.contextmanager
+def at_end(clean_up: Callable[[], object]) -> Iterator[None]:
+    """Call `clean_up` when the block ends. What it raises doesn't hide what the block raised."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(Exception):
+            clean_up()
+        raise
+    clean_up()

@@ -53,6 +53,7 @@ HOMES = {
     "pycuda": {"engines/tensorrt/cuda_buffers.py"},
     "tritonclient": {"engines/triton/encoder.py"},
     "mediapipe": {"realtime/hands/mediapipe_detector.py"},
+    "av": {"realtime/sources/video_file.py"},
     "pygame": {"realtime/views/window.py"},
     "matplotlib": {"train/reports/plots.py"},
     "markdown_it": {"train/reports/report.py"},
@@ -129,7 +130,8 @@ def test_heavy_packages_load_on_first_use() -> None:
     code = (
         "import sys, run, realtime.views.live, realtime.measuring.evaluate\n"
         "import realtime.doctor.examine, realtime.measuring.report\n"
-        "print(sorted({'torch', 'onnx', 'onnxruntime', 'mediapipe', 'pygame'} & set(sys.modules)))"
+        "heavy = {'torch', 'onnx', 'onnxruntime', 'mediapipe', 'pygame', 'av'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
     )
     answer = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True

@@ -9,7 +9,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from engines.encoder import PALM_FILE, Encoder, engine_kind, open_encoder
-from engines.errors import UserError
+from engines.errors import UserError, at_end
 from engines.hand_networks import PALM, PALM_PLAN, PalmNetwork
 from engines.onnx_runtime.network import OnnxNetwork
 from engines.onnx_runtime.session import list_providers
@@ -45,7 +45,7 @@ def open_engines(onnx: Path, names: Sequence[str] | None) -> Iterator[dict[str, 
                 encoder.close()
                 warn(f"left out – {name}: it holds another encoder.")
                 continue
-            stack.callback(encoder.close)
+            stack.enter_context(at_end(encoder.close))
             engines[label(name, engines)] = encoder
         yield engines
 
@@ -68,7 +68,7 @@ def open_palms(engines: Mapping[str, Encoder]) -> Iterator[dict[str, PalmNetwork
             except UserError as error:
                 warn(f"left out – the palm network beside {engine}: {error}")
                 continue
-            stack.callback(palm.close)
+            stack.enter_context(at_end(palm.close))
             palms[label(engine, palms)] = palm
         yield palms
 

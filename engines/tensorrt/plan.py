@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engines.errors import UserError
+from engines.errors import UserError, at_end
 from engines.files import explain_errors, write_file
 from engines.hand_networks import Shapes
 from engines.network import Arrays, run_in_batches
@@ -111,14 +111,9 @@ class Plan:
             execution, self._execution = self._execution, None
             if execution is None:
                 return
-            try:
-                with self._buffers.current():
-                    try:
-                        kernels = execution.compiled_kernels()
-                    finally:
-                        execution.close()
-            finally:
-                self._buffers.close()
+            close, buffers = execution.close, self._buffers
+            with at_end(buffers.close), buffers.current(), at_end(close):
+                kernels = execution.compiled_kernels()
         if kernels and kernels != self._cached:
             with contextlib.suppress(OSError):  # without them the next start only takes longer
                 write_file(cache_path(self.path), kernels)

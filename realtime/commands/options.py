@@ -82,7 +82,7 @@ def camera_options(parser: argparse.ArgumentParser) -> None:
         help="index, device, URL, video file, folder of pictures, or demo (%(default)s)",
     )
     add("--size", type=_size, metavar="WxH", help="asked of the camera")
-    add("--fps", type=float, help="asked of the camera")
+    add("--fps", type=_rate, help="asked of the camera")
     add("--mirrored", action="store_true", help="the source is a mirror image")
 
 

@@ -25,7 +25,7 @@ from realtime.measuring.drawn_crops import drawn_crops
 from realtime.settings import Settings
 
 REQUIREMENTS = "requirements.txt"
-PACKAGES = ("numpy", "opencv-python", "rich", "platformdirs", "pygame-ce")
+PACKAGES = ("numpy", "opencv-python", "av", "rich", "platformdirs", "pygame-ce")
 MEDIAPIPE = "--detector mediapipe"
 
 

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from realtime.pace import Pace
 from realtime.types import Detection
 
 FORGET_S = 0.5  # seconds until a lost hand is forgotten; also the time constant of the vote
+FORGET_FRAMES = 2.5  # and frames, where these take longer: a hand may be missed in one
 MAX_STEP = 1.5  # hand sizes that a hand may move between two frames
 
 
@@ -28,11 +30,12 @@ class _Track:
 
 
 class Tracker:
-    """Assigns detections to the tracks of the last FORGET_S seconds, greedily, nearest first."""
+    """Assigns detections to the tracks of the last FORGET_S, greedily, nearest first."""
 
     def __init__(self) -> None:
         self._tracks: list[_Track] = []
         self._next = 0
+        self._pace = Pace()
 
     def update(self, detections: list[Detection], time_s: float) -> list[tuple[int, Detection]]:
         """Assign the detections of a frame, without doubles, to tracks.
@@ -45,7 +48,9 @@ class Tracker:
             The number of the track, and the detection with the voted side, for each hand.
         """
         detections = _drop_doubles(detections)
-        self._tracks = [t for t in self._tracks if time_s - t.seen_s <= FORGET_S]
+        self._pace.update(time_s)
+        forget_s = self._pace.at_least(FORGET_S, FORGET_FRAMES)
+        self._tracks = [t for t in self._tracks if time_s - t.seen_s <= forget_s]
         places = [_locate(detection) for detection in detections]
         pairs = sorted(
             (float(np.linalg.norm(track.centre - centre)) / max(track.size, size), i, j)
@@ -64,7 +69,7 @@ class Tracker:
                 track = _Track(self._next, centre, size, 0.0, time_s)
                 self._next += 1
                 self._tracks.append(track)
-            keep = math.exp(-max(time_s - track.seen_s, 0.0) / FORGET_S)
+            keep = math.exp(-max(time_s - track.seen_s, 0.0) / forget_s)
             track.vote = track.vote * keep + detection.score * (
                 1 if detection.side == "right" else -1
             )

@@ -13,11 +13,14 @@ import cv2
 import numpy as np
 
 from realtime.live.likeness import difference, same_gesture
+from realtime.pace import Pace
 from realtime.types import Frame, Hand
 
 BURST_S = 0.5  # of holding still, for the first view
 CLIP_S = 2.0  # with the turning after it, for the others
 PATIENCE_S = 10.0  # for a hand to appear after the countdown
+# And steps between frames, where these take longer.
+BURST_FRAMES, CLIP_FRAMES, PATIENCE_FRAMES = 1, 4, 3
 SMALLEST_PX = 90.0  # minimum crop width for reliable embeddings
 BLURRED = 12.0  # variance of the Laplacian on a 224 px grey crop
 # A blur of one pixel in the crop's 224 takes half of the sharpness of a drawn hand.
@@ -87,7 +90,7 @@ class Burst:
         self.given_up = False
         self._countdown_s = countdown_s
         self._keep = keep
-        self._length_s = CLIP_S if keep > 1 else BURST_S
+        self._pace = Pace()
         self._first_s: float | None = None
         self._burst_from_s: float | None = None
         self._steadiest = _Steadiest()
@@ -100,6 +103,7 @@ class Burst:
 
     def update(self, frame: Frame, hands: Sequence[Hand]) -> None:
         """Take in the next frame with its hands, the larger first."""
+        self._pace.update(frame.time_s)
         if self._first_s is None:
             self._first_s = frame.time_s
         # Half a millisecond of grace: sums of frame times miss a bound by rounding.
@@ -108,7 +112,7 @@ class Burst:
         if self._burst_from_s is None:
             if not hands:
                 waited = frame.time_s - self._first_s - self._countdown_s
-                self.given_up = waited > PATIENCE_S
+                self.given_up = waited > self._pace.at_least(PATIENCE_S, PATIENCE_FRAMES)
                 return
             self._burst_from_s = frame.time_s
         self._look(frame, hands, frame.time_s - self._burst_from_s)
@@ -125,12 +129,14 @@ class Burst:
             self._views.consider(frame, hands)
         elif hands:
             self._steadiest.consider(Shot(frame, hands[0]))
-        if self._views is None and seconds >= BURST_S and self._keep > 1:
+        hold_s = self._pace.at_least(BURST_S, BURST_FRAMES)
+        length_s = hold_s if self._keep == 1 else self._pace.at_least(CLIP_S, CLIP_FRAMES)
+        if self._views is None and seconds >= hold_s and self._keep > 1:
             self._views = _Views(self._steadiest, self._keep)
         if self._keep > 1:
             kept = 0 if self._views is None else len(self._views.shots)
-            self.progress = Progress(min(seconds / self._length_s, 1.0), kept, self._keep)
-        if seconds >= self._length_s:
+            self.progress = Progress(min(seconds / length_s, 1.0), kept, self._keep)
+        if seconds >= length_s:
             self.finish()
 
 

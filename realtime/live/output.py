@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
+from engines.errors import at_end
 from realtime.live.state import State
 from realtime.types import FrameResult
 
@@ -111,9 +112,9 @@ class Threaded:
         """Show what is left, and close the output. Raises what the last `show` failed with."""
         self._mailbox.close()
         wait_for_end(self._done)
-        self._output.close()
-        if self._failure is not None and not self._told:
-            raise self._failure
+        with at_end(self._output.close):
+            if self._failure is not None and not self._told:
+                raise self._failure
 
     def _run(self) -> None:
         try:

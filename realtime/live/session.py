@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from engines.errors import UserError
+from engines.errors import UserError, at_end
 from realtime.live.command import (
     Command,
     Delete,
@@ -25,12 +25,13 @@ from realtime.live.command import (
 from realtime.live.output import Output
 from realtime.live.recording import Recording
 from realtime.live.state import Answer, State
+from realtime.pace import Pace
 from realtime.recognition.recognizer import Recognizer
 from realtime.sources.source import Source
 from realtime.types import Frame, FrameResult
 
 MESSAGE_S = 4.0  # how long news are shown
-OUTAGE_S = 1.0  # without a frame before it is worth a word
+OUTAGE_S, OUTAGE_FRAMES = 1.0, 2.5  # without a frame before it is worth a word
 WAIT_S = 0.1  # for a frame or a command, before the state is shown again
 ANSWERS = 32  # commands whose answers are kept
 SMOOTHING = 0.9  # of the shown rate and latency, per frame
@@ -53,6 +54,7 @@ class Session:
         self._paused = self._quit = self._over = False
         self._result: FrameResult | None = None
         self._fps, self._latency_ms, self._last_s = 0.0, 0.0, time.perf_counter()
+        self._pace = Pace()
         self._listed: object = None  # the index that _references was made of
         self._references: tuple[tuple[str, str], ...] = ()
         self.state = self._snapshot()
@@ -134,7 +136,8 @@ class Session:
         self._obey()
         if source.over:
             self._note(self._recording.finish())
-        outage = time.perf_counter() - self._last_s > OUTAGE_S
+        silence_s = time.perf_counter() - self._last_s
+        outage = silence_s > self._pace.at_least(OUTAGE_S, OUTAGE_FRAMES)
         if source.live and outage and not self._paused:
             self._say("Waiting for the camera …", 3 * WAIT_S)  # gone once frames come again
         self.state = self._snapshot()
@@ -158,6 +161,7 @@ class Session:
 
     def _measure(self, result: FrameResult) -> None:
         now_s = time.perf_counter()
+        self._pace.update(result.frame.time_s)
         rate, latency = 1 / max(now_s - self._last_s, 1e-6), sum(result.timings_ms.values())
         self._last_s = now_s
         keep = SMOOTHING if self._fps else 0.0
@@ -224,7 +228,7 @@ class Session:
     def _delete(self, command: Delete) -> Answer:
         recognizer = self.recognizer
         labels = dict(zip(recognizer.index.ids, recognizer.index.labels, strict=True))
-        try:
+        with at_end(recognizer.refresh):
             if command.label is not None:
                 recognizer.gallery.delete(command.label)
                 return Answer(command.id, True, f"Deleted {command.label}.")
@@ -233,8 +237,6 @@ class Session:
             id = command.reference or max(labels)  # ids sort by age
             recognizer.gallery.delete_reference(id)
             return Answer(command.id, True, f"Deleted a reference of {labels.get(id, id)}.")
-        finally:
-            recognizer.refresh()
 
     def _undo(self, command: Undo) -> Answer:
         label = self.recognizer.gallery.undo()

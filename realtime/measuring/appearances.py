@@ -63,7 +63,7 @@ def choose_trials(seen: Sequence[Seen], fps: float) -> list[range]:
     stretches: list[range] = []
     start = 0
     for index, each in enumerate(seen):
-        length = round((ALONE_S + BOTH_S) * fps) + len(stretches) % spread
+        length = _frames(ALONE_S, fps) + _frames(BOTH_S, fps) + len(stretches) % spread
         if (each.ours, each.theirs) != (1, 1):
             start = index + 1
         elif index + 1 - start == length:
@@ -100,14 +100,15 @@ def try_all(
 def _try(
     images: Sequence[np.ndarray], time_s: float, fps: float, ours: Detector, theirs: Detector
 ) -> Trial:
-    plain = np.empty_like(images[0])
-    plain[:] = images[0].mean(axis=(0, 1))
-    gap, alone = round(PLAIN_S * fps), len(images) - round(BOTH_S * fps)
-    middle = plain.shape[1]
+    colour = images[0].mean(axis=(0, 1))
+    gap, alone = _frames(PLAIN_S, fps), len(images) - _frames(BOTH_S, fps)
     found: dict[tuple[int, str], int] = {}
     for index in range(gap + len(images)):
         shown = index - gap
-        left = images[shown] if shown >= 0 else plain
+        image = images[max(shown, 0)]  # they may differ in size
+        plain, middle = np.empty_like(image), image.shape[1]
+        plain[:] = colour
+        left = image if shown >= 0 else plain
         right = cv2.flip(left, 1) if shown >= alone else plain
         frame = Frame(np.hstack([left, right]), index, time_s + index / fps)
         for who, detector in enumerate((ours, theirs)):
@@ -121,6 +122,10 @@ def _try(
         for which, most in (("first", alone), ("second", len(images) - alone))
     )
     return Trial(first, second)
+
+
+def _frames(seconds: float, fps: float) -> int:
+    return max(round(seconds * fps), 1)
 
 
 def _x(hand: Hand) -> float:

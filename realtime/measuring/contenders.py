@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from engines.errors import UserError
+from engines.errors import UserError, at_end
 from realtime.hands.mediapipe_detector import open_bare, run_landmarker
 from realtime.hands.model import hand_model
 from realtime.live.opening import open_session
@@ -52,7 +52,7 @@ def open_contenders(settings: Settings) -> Iterator[tuple[dict[str, Step], str |
             contenders[WRAPPED] = open_loop("mediapipe", settings.hand_model)
             for name, hands in ((BARE_TWO, 2), (BARE_ONE, 1)):
                 landmarker = open_bare(hand_model(settings.hand_model), hands)
-                stack.callback(landmarker.close)
+                stack.enter_context(at_end(landmarker.close))
                 contenders[name] = _bare(landmarker)
         except (ModuleNotFoundError, UserError) as error:
             left_out = f"Only our own engine is timed: {error}"

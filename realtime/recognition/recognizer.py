@@ -11,7 +11,7 @@ import numpy as np
 
 from calibration.threshold import Calibration, calibration_path, default_calibration, load
 from engines.encoder import Encoder, encoder_path, open_encoder
-from engines.errors import UserError
+from engines.errors import UserError, at_end
 from engines.say import warn
 from realtime.gallery.gallery import Gallery
 from realtime.hands.cutting import cut_hand, embed_hands
@@ -38,17 +38,14 @@ class Recognizer:
     """
 
     def __init__(self, settings: Settings, video: bool = True) -> None:
-        self._stack = ExitStack()
-        try:
+        with ExitStack() as self._stack:  # closed again where not all can be opened
             self._open(settings, video)
-        except BaseException:
-            self._stack.close()
-            raise
+            self._stack = self._stack.pop_all()
 
     def _open(self, settings: Settings, video: bool) -> None:
         self.settings = settings
         self.encoder = open_encoder(settings.encoder, settings.engine)
-        self._stack.callback(self.encoder.close)
+        self._stack.enter_context(at_end(self.encoder.close))
         self.calibration = open_calibration(settings.encoder, self.encoder, settings.far)
         self.gallery = Gallery(Path(settings.gallery or GALLERY))
         self.detector = self._stack.enter_context(self.open_detector(video, settings.hands))

@@ -1,9 +1,10 @@
 """Turn each hand's matches into gestures that start and end. Pure.
 
 Each hand collects evidence for each label, in seconds, so that 15 and 60 frames a second behave
-alike: a second of matches adds a second, a second without takes one away. A gesture starts at
-START_S of evidence and ends when its evidence is used up. The evidence is capped, which is the
-hysteresis (after norfair's hit counters).
+alike: a second of matches adds a second, a second without takes one away. Of a slow source frames
+count, since each adds LONGEST_STEP_S at most. A gesture starts at START_S of evidence and ends when
+its evidence is used up. The evidence is capped, which is the hysteresis (after norfair's hit
+counters).
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from realtime.pace import Pace
 from realtime.types import GestureEvent, Match
 
 START_S = 0.25  # of matches before a gesture starts
 HOLD_S = 0.4  # without any before it ends
 LONGEST_GAP_S = 1.0  # without any frame; what was held before it is over
+LONGEST_GAP_FRAMES = 2.5  # and frames, where these take longer: not each step of a slow source
 LONGEST_STEP_S = 0.12  # a longer gap between frames proves no more than this
 
 
@@ -40,6 +43,7 @@ class Smoother:
         self._start_s = start_s
         self._hold_s = hold_s
         self._hands: dict[int, _HandState] = {}
+        self._pace = Pace()
         self._last_s: float | None = None
         self._last_frame = 0
         self._muted_tracks: set[int] = set()
@@ -60,7 +64,9 @@ class Smoother:
         """
         events, self._early = self._early, []
         seen = [hand for hand in seen if not self._is_muted(hand[0], hand[1])]
-        if self._last_s is not None and time_s - self._last_s > LONGEST_GAP_S:
+        self._pace.update(time_s)
+        gap_s = self._pace.at_least(LONGEST_GAP_S, LONGEST_GAP_FRAMES)
+        if self._last_s is not None and time_s - self._last_s > gap_s:
             events += self._end_all()
         step = 0.0 if self._last_s is None else time_s - self._last_s
         step = min(max(step, 0.0), LONGEST_STEP_S)  # clocks may be set back
@@ -112,7 +118,7 @@ class Smoother:
         """End what is still held: the source is over, and another one may begin."""
         events, self._early = self._early, []
         events += self._end_all()
-        self._last_s = None
+        self._last_s, self._pace = None, Pace()
         return events
 
     def _end_all(self) -> list[GestureEvent]:

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from engines.errors import UserError
+from engines.errors import UserError, at_end
 from engines.say import tell
 from realtime.live import demo
 from realtime.live.command import Quit
@@ -56,13 +56,13 @@ def run_live(settings: Settings, wanted: Wanted, program: str) -> None:
 
         def add(output: Output) -> None:
             outputs.append(output)
-            stack.callback(output.close)
+            stack.enter_context(at_end(output.close))
 
         if wanted.events is not None:
             header = {"program": program, **_header(session)}
             add(EventFile(wanted.events, header, log_frames=wanted.log_frames))
         if wanted.save is not None:
-            video = SavedVideo(wanted.save, source.fps or 30.0, canvas)
+            video = SavedVideo(wanted.save, source.fps, canvas)
             add(Threaded(video, lossless=not source.live))
         view = _open_view(wanted.view, canvas)
         if view is not None:

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from engines.errors import first_line, short_reason
+from engines.errors import UserError, at_end, first_line, short_reason
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,19 @@ def test_the_first_line_of_a_text() -> None:
     assert first_line(" \n", "nothing") == "nothing"
     assert first_line("") == "no reason given"
     assert first_line("abcdef", longest=3) == "abc"
+
+
+def test_a_clean_up_error_hides_no_other() -> None:
+    done: list[str] = []
+
+    def fail() -> None:
+        done.append("cleaned up")
+        raise UserError("closing failed")
+
+    with pytest.raises(UserError, match="the first"), at_end(fail):
+        raise UserError("the first")
+    with pytest.raises(KeyboardInterrupt), at_end(fail):
+        raise KeyboardInterrupt
+    with pytest.raises(UserError, match="closing failed"), at_end(fail):
+        done.append("no error")
+    assert done == ["cleaned up", "cleaned up", "no error", "cleaned up"]

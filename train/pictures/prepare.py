@@ -22,7 +22,7 @@ from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
-from engines.errors import UserError
+from engines.errors import UserError, at_end
 from engines.files import explain_errors, replace_file
 from engines.say import console, tell
 from realtime.hands.detector import Detector
@@ -182,7 +182,13 @@ def _find_hands(
         console=console,
         disable=not console.is_terminal,
     )
-    try:
+
+    def write_rest() -> None:
+        if fresh:
+            _write_shard(fresh, shards)
+            hands.update(fresh)
+
+    with at_end(write_rest):  # after the last picture, and at Ctrl-C
         for picture, result in zip(pictures, results, strict=True):
             if result == NO_HAND:
                 fresh[picture.key] = WITHOUT_HAND
@@ -195,10 +201,6 @@ def _find_hands(
                 _write_shard(fresh, shards)
                 hands.update(fresh)
                 fresh = {}
-    finally:  # after the last picture, and at Ctrl-C
-        if fresh:
-            _write_shard(fresh, shards)
-            hands.update(fresh)
     return unreadable
 
 

@@ -118,6 +118,7 @@ def test_one_sentence(folder: Path, arguments: list[str], words: str) -> None:
         (["--nonsense"], "unrecognized arguments: --nonsense"),
         (["--size", "large"], "1280x720 is the form; got 'large'"),
         (["--size", "0x480"], "width and height are positive"),
+        (["--fps", "nan"], "a number above 0, such as 30, is the form; got 'nan'"),
         (["--max-frames", "-1"], "a number from 0 on is expected; got '-1'"),
         (["--hands", "3"], "invalid choice: "),
         (["--view", "hologram"], "invalid choice: 'hologram'"),
@@ -223,6 +224,7 @@ def test_save_that_cannot_be_written(folder: Path, tmp_path: Path, target: str) 
         ("mediapipe", [*MEDIAPIPE, "--view", "none"]),
         ("onnxruntime", ["--camera", "demo", "--view", "none"]),
         ("cv2", ["gestures", "list"]),
+        ("av", ["--camera", __file__, "--view", "none"]),
         ("pygame", ["--camera", "demo", "--view", "window"]),
     ],
 )

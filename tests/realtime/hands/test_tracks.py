@@ -121,10 +121,33 @@ def test_a_hand_away_for_half_a_second_is_forgotten(gap: float, number: int) -> 
     assert detection.side == ("left" if number == 0 else "right")  # the vote is forgotten as well
 
 
+@pytest.mark.parametrize("fps", [3.0, 1.9, 1.0, 0.5, 0.1])
+@pytest.mark.parametrize("jitter", [0.0, 0.4])
+def test_a_slow_source_forgets_no_hand_between_two_frames(fps: float, jitter: float) -> None:
+    rng = np.random.default_rng(0)
+    times = np.cumsum(rng.uniform(1 - jitter, 1 + jitter, 40)) / fps
+    tracker = Tracker()
+    for i, time_s in enumerate(times):
+        # Its side is now and then misjudged, and once it is missed altogether.
+        side = "left" if i % 4 == 3 else "right"
+        seen = [] if i == 20 else [at(300, side=side)]
+        found = tracker.update(seen, float(time_s))
+        assert numbers(found) == [0] * len(seen) and sides(found) == ["right"] * len(seen)
+
+
+@pytest.mark.parametrize("fps", [30.0, 1.0])
+def test_an_outage_is_no_slow_source(fps: float) -> None:
+    tracker = Tracker()
+    for i in range(10):
+        tracker.update([at(300)], i / fps)
+    assert numbers(tracker.update([at(300)], 9 / fps + 10 / fps + 1)) == [1]
+
+
 def test_numbers_are_never_used_again() -> None:
     tracker, seen = Tracker(), []
-    for i in range(5):
-        found = tracker.update([at(100), at(500)], i * 1.0)
+    for i in range(5):  # a sixth of a second in view, then away for the rest of the second
+        for frame in range(6):
+            found = tracker.update([at(100), at(500)], i * 1.0 + frame * DT)
         seen += numbers(found)
     assert len(set(seen)) == len(seen) == 10
     assert tracker.update([], 6.0) == []

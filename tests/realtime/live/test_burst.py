@@ -148,6 +148,27 @@ def test_the_burst_waits_for_a_hand_and_counts_from_it() -> None:
     assert not burst.given_up
 
 
+@pytest.mark.parametrize("fps", [2.0, 1.0, 0.4, 0.05])
+@pytest.mark.parametrize(("keep", "frames"), [(1, 2), (5, 5)])
+def test_a_slow_source_has_frames_to_choose_from(fps: float, keep: int, frames: int) -> None:
+    burst = Burst(0.0, keep)
+    for i in range(frames):
+        assert burst.showing is None
+        burst.update(*again(SHARP if i == 1 else SOFT, i / fps))
+    assert burst.showing is not None
+    assert burst.showing.shots[0].hand.crop is SHARP.hand.crop
+
+
+def test_a_slow_source_has_time_to_see_a_hand() -> None:
+    burst = Burst(0.0, keep=1)
+    burst.update(Frame(NOISE, 0, 0.0), [])
+    burst.update(Frame(NOISE, 1, 20.0), [])
+    assert not burst.given_up
+    for i in range(2, 6):
+        burst.update(Frame(NOISE, i, 20.0 * i), [])
+    assert burst.given_up
+
+
 def test_patience_ends() -> None:
     burst, gave_up = Burst(COUNTDOWN, keep=1), None
     for i in range(30 * 15):

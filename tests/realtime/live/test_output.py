@@ -145,6 +145,20 @@ def test_a_failure_of_the_last_moment_is_raised_by_close() -> None:
     assert failing.closed
 
 
+def test_closing_hides_no_failure() -> None:
+    class FailsTwice(Slow):
+        def show(self, result: FrameResult | None, state: State) -> None:
+            raise UserError("the codec is missing")
+
+        def close(self) -> None:
+            raise UserError("the disk is full")
+
+    threaded = Threaded(FailsTwice(), lossless=True)
+    threaded.show(result(0), STATE)
+    with pytest.raises(UserError, match="codec is missing"):
+        threaded.close()
+
+
 def test_ctrl_c_while_waiting_for_the_end() -> None:
     """It doesn't cut the wait short; only a thread that never ends does."""
 

@@ -346,6 +346,28 @@ def test_an_outage_is_told(
     assert script.results and script.states[0].message == "Waiting for the camera …"
 
 
+def test_a_slow_camera_is_no_outage(
+    session: Callable[..., Session], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every frame of it comes after longer than OUTAGE_S."""
+    monkeypatch.setattr("realtime.live.session.OUTAGE_S", 0.0)
+    one = session(*[None] * 4)
+    assert one.source is not None
+    one.source.live = True
+    frames, idle = one.source._frames, [0]  # type: ignore[attr-defined]
+
+    def poll(timeout_s: float) -> Frame | None:
+        idle[0] += 1
+        if idle[0] % 3 or len(script.results) < 2:
+            return next(frames)
+        return None
+
+    monkeypatch.setattr(one.source, "poll", poll)
+    script = Script(one)
+    one.run([script], max_frames=4)
+    assert [state.message for state in script.states[2:]] == [""] * len(script.states[2:])
+
+
 def test_frames_wanted(session: Callable[..., Session]) -> None:
     one = session(*["Fist"] * 20)
     script = Script(one)

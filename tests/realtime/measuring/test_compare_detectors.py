@@ -264,6 +264,18 @@ def test_delays_are_those_of_the_frames(late: tuple[int, int], fps: float) -> No
     assert made.frames_later.value == late[0] - late[1] and made.missed_by_ours == 0
 
 
+@pytest.mark.parametrize("fps", [0.2, 0.4, 1.0])
+def test_a_slow_video_has_frames_of_each_kind(fps: float) -> None:
+    """Pictures may differ in size, too."""
+    pictures = [np.zeros((4, 6, 3), np.uint8), np.zeros((6, 4, 3), np.uint8)]
+    video = [Frame(pictures[i % 2], i, i / fps) for i in range(12)]
+    trials = choose_trials([Seen("", "", 1, 1, ())] * len(video), fps)
+    assert trials and all(len(each) >= 2 for each in trials)
+    nobody = Scripted(lambda frame: [])
+    for trial in try_all(video, trials, fps, nobody, nobody):
+        assert trial.first.most >= 1 and trial.second.most >= 1
+
+
 def test_a_hand_that_is_never_found_counts_as_late_as_can_be() -> None:
     picture = np.zeros((4, 6, 3), np.uint8)
     video = [Frame(picture, i, i / 30) for i in range(60)]

@@ -71,6 +71,23 @@ def test_a_gesture_starts_exactly_once_it_has_been_matched_long_enough(fps: floa
         assert smoother.active(0) == "A"
 
 
+@pytest.mark.parametrize("fps", [5.0, 2.0, 1.9, 1.0, 0.5, 0.1])
+def test_of_a_slow_source_frames_count(fps: float) -> None:
+    """Three steps of matches start a gesture, four without any end it."""
+    events = frames(Smoother(), [None] * 3 + ["A"] * 8 + [None] * 8, 1 / fps)
+    assert kinds(events) == [("start", "A"), ("end", "A")]
+    assert [event.frame for event in events] == [3 + 2, 3 + 8 + 3]
+
+
+@pytest.mark.parametrize("fps", [30.0, 1.0, 0.2])
+def test_an_outage_ends_what_was_held_at_any_rate(fps: float) -> None:
+    smoother = Smoother()
+    assert kinds(frames(smoother, ["A"] * 20, 1 / fps)) == [("start", "A")]
+    back_s = 19 / fps + max(LONGEST_GAP_S, 10 / fps) + 0.1
+    (end,) = smoother.update([(0, "right", match("A"))], 20, back_s)
+    assert (end.kind, end.label, end.frame) == ("end", "A", 19)
+
+
 @pytest.mark.parametrize("fps", RATES)
 def test_flicker_never_adds_up(fps: int) -> None:
     on = math.ceil((START_S - 1e-3) * fps) - 1  # one frame too few

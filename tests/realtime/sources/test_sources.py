@@ -17,22 +17,9 @@ from realtime import picture_files as picture_file
 from realtime.picture_files import list_pictures, read_picture, write_picture
 from realtime.sources import pictures, video
 from realtime.sources.open import open_source
+from tests.realtime.sources.films import BITS, BLOCK, number_of, numbered
 
 ROOT = Path(__file__).resolve().parents[3]
-BITS, BLOCK = 10, 32
-
-
-def numbered(number: int) -> np.ndarray:
-    """uint8 (64, 320, 3) BGR: ten blocks, yellow for a 1 and dark blue for a 0, lowest left."""
-    image = np.zeros((64, BITS * BLOCK, 3), np.uint8)
-    for bit, block in enumerate(np.split(image, BITS, axis=1)):
-        block[:] = (0, 230, 230) if number >> bit & 1 else (90, 0, 0)
-    return image
-
-
-def number_of(image: np.ndarray) -> int:
-    centres = image[32, BLOCK // 2 :: BLOCK, 1]
-    return sum(1 << bit for bit, green in enumerate(centres) if green > 115)
 
 
 def write_video(path: Path, frames: int, code: str = "mp4v", mirror: bool = False) -> Path:
