@@ -104,7 +104,8 @@ def open_encoder(name: str = "default", engine: str = "auto") -> Encoder:
     path = encoder_path(name)
     kind, value = engine_kind(engine)
     if kind == "auto":
-        return _open_plan_beside(path) or _open_onnx(path)
+        encoder = _open_onnx(path)
+        return _open_plan_beside(path, encoder.fingerprint) or encoder
     if kind == "onnx":
         return _open_onnx(path, value)
     if kind == "plan":
@@ -125,15 +126,15 @@ def _open_onnx(path: Path, provider: str = "cpu") -> Encoder:
     return OnnxEncoder(path, provider)
 
 
-def _open_plan_beside(path: Path) -> Encoder | None:
-    """The plan beside an ONNX file, opened; None where there is none that runs here."""
+def _open_plan_beside(path: Path, fingerprint: str) -> Encoder | None:
+    """The plan beside an encoder's ONNX file, opened; None where there is none that runs here."""
     plan = path.with_suffix(".plan")
     if not plan.is_file():
         return None
     from engines.tensorrt.encoder import open_plan
 
     try:
-        return open_plan(plan, _open_onnx(path).fingerprint)
+        return open_plan(plan, fingerprint)
     except UserError as error:
         warn(f"{error} The encoder runs on ONNX Runtime instead.")
         return None

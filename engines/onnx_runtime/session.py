@@ -50,10 +50,6 @@ def cpu_session(graph: Path | bytes) -> Any:
     """Open an ONNX file, or its bytes, on the CPU. ONNX Runtime's own exceptions pass through."""
     module = load_onnxruntime()
     options = _options(module)
-    if not multiplies_8_bits():
-        # x86 without VNNI adds two 8-bit products in 16 bits, which overflows: quantised encoders
-        # would give wrong embeddings. This is exact, but slower. It has no effect on Arm.
-        options.add_session_config_entry("session.x64quantprecision", "1")
     source = graph if isinstance(graph, bytes) else str(graph)
     return module.InferenceSession(
         source, options, providers=[PROVIDERS[CPU].name], enable_fallback=0
@@ -124,7 +120,7 @@ def reason(error: Exception) -> str:
 
 
 def _options(module: Any) -> Any:
-    """Session options: one thread, no spinning.
+    """Session options: one thread, no spinning, exact sums of 8-bit products.
 
     MediaPipe runs beside it, and a few hands per frame gain nothing from more threads. Measured on
     two virtual cores of an AMD EPYC, one of them busy: a frame (hand found and embedded) takes
@@ -135,6 +131,11 @@ def _options(module: Any) -> Any:
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if not multiplies_8_bits():
+        # x86 without VNNI adds two 8-bit products in 16 bits, which overflows: quantised encoders
+        # would give wrong embeddings. This is exact, but slower. It has no effect on Arm. Other
+        # providers leave layers that they can't run to the CPU.
+        options.add_session_config_entry("session.x64quantprecision", "1")
     return options
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from engines.encoder import PALM_FILE
 from engines.finding import Finding, run_check
 from engines.hand_networks import PALM
+from engines.onnx_file import check_weights
 from engines.onnx_runtime.encoder import OnnxEncoder
 from engines.onnx_runtime.network import OnnxNetwork
 from engines.onnx_runtime.providers import CPU
@@ -47,7 +48,11 @@ class Baseline:
 
 
 def open_network(onnx: Path, provider: str = CPU) -> Network:
-    """Open an encoder, or the palm network, in ONNX Runtime. Raises UserError."""
+    """Open an encoder, or the palm network, in ONNX Runtime.
+
+    Raises UserError, too, where its weights aren't those of its fingerprint.
+    """
+    check_weights(onnx)
     if onnx == PALM_FILE:
         return OnnxNetwork(onnx, PALM, provider)
     return OnnxEncoder(onnx, provider)

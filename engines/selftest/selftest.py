@@ -61,7 +61,7 @@ def examine_encoder(
     baselines = {precision: made[0] for precision in LIMITS}
     if int8 is not None:
         engine, limits = f"ONNX Runtime, {CPU}, int8", LIMITS["int8"]
-        yield from try_engine(engine, partial(OnnxEncoder, int8), made[0], limits, effort)
+        yield from try_engine(engine, partial(open_network, int8), made[0], limits, effort)
         with suppress(UserError):  # a finding above says so
             baselines["int8"] = _int8_baseline(int8, made[0], effort)
     yield from _try_builds(baselines, onnx, int8, gpu, folder, effort)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from engines.errors import UserError
 from engines.files import explain_errors, replace_file, write_file
 from engines.hand_networks import PALM_PLAN
-from engines.onnx_file import is_quantised, load_network
+from engines.onnx_file import is_quantised, load_network, read_whole
 from engines.say import tell
 from engines.tensorrt.compile import compile_plan
 from engines.tensorrt.gpu import compute_capability
@@ -103,7 +103,7 @@ def build(onnx_path: Path, engine: Path, options: BuildOptions) -> Sidecar:
         targets=targets,
         precision=options.precision,
         portable=options.portable,
-        onnx_sha256=hashlib.sha256(onnx_path.read_bytes()).hexdigest(),
+        onnx_sha256=hashlib.sha256(read_whole(onnx_path)).hexdigest(),
         fingerprint=mark,
         spec=spec,
         batches=batches,

@@ -36,7 +36,7 @@ class Sidecar:
         targets: GPUs that it runs on, such as "sm89".
         precision: "fp32", "fp16" or "int8".
         portable: whether newer releases of the runtime, and the lean one, run it as well.
-        onnx_sha256: of the ONNX file that it was built from (hex).
+        onnx_sha256: of the ONNX file that it was built from (hex), see `read_whole`.
         fingerprint: the encoder's; of the palm network, the SHA-256 of its ONNX file (hex).
         spec: the encoder's; None for the palm network.
         batches: ascending numbers of hands, or of pictures for the palm network, each with an
