@@ -8,7 +8,14 @@ from typing import Protocol
 import numpy as np
 
 from engines.errors import UserError
-from engines.hand_networks import HAND, PALM, PALM_PLAN, HandNetwork, HandOutputs, PalmNetwork
+from engines.hand_networks import (
+    HAND,
+    PALM,
+    HandNetwork,
+    HandOutputs,
+    PalmNetwork,
+    find_palm_plan,
+)
 from engines.say import warn, warn_once
 from engines.spec import EncoderInputs, EncoderSpec
 
@@ -163,8 +170,9 @@ def open_hand_networks(encoder: Encoder | None) -> tuple[PalmNetwork, HandNetwor
     provider = value if kind == "onnx" else "cpu"
     if encoder is None or not encoder.spec.one_pass:
         return OnnxNetwork(PALM_FILE, PALM, provider), OnnxHandNetwork(HAND_FILE, provider)
-    palm = _open_palm_plan(Path(value).with_name(PALM_PLAN)) if kind == "plan" else None
-    return palm or OnnxNetwork(PALM_FILE, PALM, provider), encoder
+    palm = OnnxNetwork(PALM_FILE, PALM, provider)
+    plan = _open_palm_plan(find_palm_plan(Path(value))) if kind == "plan" else None
+    return plan or palm, encoder
 
 
 def _open_palm_plan(plan: Path) -> PalmNetwork | None:

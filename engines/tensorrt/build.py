@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from engines.errors import UserError
 from engines.files import explain_errors, replace_file, write_file
-from engines.hand_networks import PALM_PLAN
+from engines.hand_networks import is_palm_plan
 from engines.onnx_file import is_quantised, load_network, read_whole
 from engines.say import tell
 from engines.tensorrt.compile import compile_plan
@@ -72,7 +72,7 @@ def build(onnx_path: Path, engine: Path, options: BuildOptions) -> Sidecar:
     runtime, targets, batches = options.runtime or "", options.targets, options.batches
     trt = load(runtime)
     model, spec, mark = load_network(onnx_path)
-    if spec is not None and engine.name == PALM_PLAN:
+    if spec is not None and is_palm_plan(engine):
         raise UserError(
             f"{engine} is where the palm network's plan goes: give the encoder's another name."
         )

@@ -38,7 +38,7 @@ def options(parser: argparse.ArgumentParser) -> None:
         "--engine",
         type=Path,
         metavar="FILE.plan",
-        help="where the plan goes; that of the palm network goes beside it",
+        help="where the plan goes; that of the palm network goes beside it, FILE.palm.plan",
     )
     add(
         "--triton",
@@ -109,7 +109,7 @@ def run(arguments: argparse.Namespace) -> None:
         _serve(arguments, onnx)
         return
     from engines.encoder import PALM_FILE
-    from engines.hand_networks import PALM_PLAN
+    from engines.hand_networks import palm_plan
     from engines.tensorrt.build import BuildOptions, build, resolve_options
 
     if plan.suffix != ".plan":
@@ -139,7 +139,7 @@ def run(arguments: argparse.Namespace) -> None:
     made = build(onnx, plan, wanted)
     _tell_built(plan, made)
     if made.spec is not None and made.spec.one_pass:
-        beside = plan.with_name(PALM_PLAN)
+        beside = palm_plan(plan)
         # The palm network isn't quantised: it runs seldom, and only in float was it checked.
         precision = "fp16" if wanted.precision == "int8" else wanted.precision
         _tell_built(beside, build(PALM_FILE, beside, replace(wanted, precision=precision)))
