@@ -26,7 +26,7 @@ from engines.onnx_runtime.providers import (
     unusable_error,
 )
 
-ERRORS, NOTHING = 3, 4  # least severity that ONNX Runtime logs to stderr
+FATAL = 4  # least severity that ONNX Runtime logs to stderr; its exceptions tell of the others
 
 
 def load_onnxruntime() -> Any:
@@ -36,7 +36,7 @@ def load_onnxruntime() -> Any:
     import onnxruntime
 
     onnxruntime.disable_telemetry_events()
-    onnxruntime.set_default_logger_severity(ERRORS)
+    onnxruntime.set_default_logger_severity(FATAL)
     return onnxruntime
 
 
@@ -96,7 +96,6 @@ def accelerated_session(path: Path, name: str, inputs: Shapes) -> Any:
     chain = [name, *(("cuda",) if name == "tensorrt" else ()), CPU]
     if name in ("cuda", "tensorrt"):
         _load_libraries(module, name)
-    module.set_default_logger_severity(NOTHING)  # the errors below say what went wrong
     try:
         session = module.InferenceSession(
             str(path),
@@ -106,8 +105,6 @@ def accelerated_session(path: Path, name: str, inputs: Shapes) -> Any:
         )
     except Exception as error:
         raise unusable_error(name, _missing_library(module, name) or reason(error)) from None
-    finally:
-        module.set_default_logger_severity(ERRORS)
     if provider.name not in session.get_providers():
         why = _missing_library(module, name) or "ONNX Runtime doesn't say why"
         raise unusable_error(name, why)

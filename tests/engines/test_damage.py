@@ -1,0 +1,283 @@
+"""Damaged and edited files of engines: each opens and is right, or one sentence says why not."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from engines.encoder import PALM_FILE
+from engines.errors import UserError
+from engines.hand_networks import PALM
+from engines.onnx_file import load_network, read_whole, save_encoder
+from engines.onnx_runtime.encoder import OnnxEncoder
+from engines.onnx_runtime.network import OnnxNetwork
+from engines.spec import SPEC_KEY, EncoderSpec
+from engines.tensorrt import sidecar
+from engines.tensorrt.plan_check import Machine, check_plan
+from engines.tensorrt.runtimes import InstalledRuntime
+from tests.damage import VALUES, damaged_bytes, json_files, one_sentence
+from tests.engines.one_pass import SPEC as ONE_PASS
+from tests.engines.one_pass import save_one_pass
+from tests.engines.tensorrt.test_sidecar import CLASSIC, PLAN, PORTABLE, RTX
+from tests.engines.test_engines import PICTURE, hands, picture_model
+
+many = settings(
+    deadline=None,
+    max_examples=200,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+MACHINES = [
+    Machine({"tensorrt-rtx": InstalledRuntime("1.7.1.116", "13")}, "sm89", RTX.fingerprint),
+    Machine({"tensorrt": InstalledRuntime("11.4", "13")}, "sm86"),
+    Machine({"tensorrt-lean": InstalledRuntime("10.17", "12")}, "sm86"),
+    Machine({}, None),
+]
+
+
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """What the block raises is a UserError of one sentence, or nothing."""
+    try:
+        yield
+    except UserError as error:
+        assert one_sentence(error), repr(str(error))
+
+
+def stored(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
+    return path
+
+
+def fields_of(spec: EncoderSpec) -> dict:
+    return json.loads(spec.to_json())
+
+
+@many
+@given(data=json_files(fields_of(PICTURE)) | json_files(fields_of(ONE_PASS)))
+def test_any_spec(data: bytes) -> None:
+    with told():
+        spec = EncoderSpec.from_json(data.decode("utf-8", "replace"))
+        assert EncoderSpec.from_json(spec.to_json()) == spec
+        assert 0 < spec.dim < 10**6 and len(spec.crop_mean) == 3
+        assert np.isfinite([*spec.crop_mean, *spec.crop_std, spec.similarity_bias]).all()
+
+
+@many
+@given(
+    data=st.sampled_from([RTX, CLASSIC, PORTABLE]).flatmap(
+        lambda one: json_files({**dataclasses.asdict(one), "spec": fields_of(PICTURE)})
+    ),
+    here=st.sampled_from(MACHINES),
+)
+def test_any_sidecar(data: bytes, here: Machine, tmp_path: Path) -> None:
+    plan = tmp_path / "x.plan"
+    stored(sidecar.sidecar_path(plan), data)
+    with told():
+        read = sidecar.load(plan)
+        assert check_plan(read, plan, PLAN, here) in here.installed
+
+
+@many
+@given(data=damaged_bytes(PLAN))
+def test_any_plan(data: bytes) -> None:
+    if data != PLAN:
+        with pytest.raises(UserError) as caught:
+            check_plan(RTX, Path("x.plan"), data, MACHINES[0])
+        assert one_sentence(caught.value)
+
+
+def encoder_file(folder: Path) -> bytes:
+    save_encoder(picture_model(), PICTURE, folder / "whole.onnx")
+    return (folder / "whole.onnx").read_bytes()
+
+
+def try_encoder(path: Path) -> None:
+    """Whatever opens gives what its spec says; whatever is taken whole is the very encoder."""
+    with told():
+        encoder = OnnxEncoder(path)
+        few = hands(2, min(encoder.spec.crop_size, 64))
+        assert encoder.encode(few).shape == (2, encoder.spec.dim)
+    with told():
+        _, spec, mark = load_network(path)
+        whole = load_network(path.with_name("whole.onnx"))
+        assert (spec, mark) == whole[1:]
+
+
+@many
+@given(data=st.data())
+def test_any_encoder_s_file(data: st.DataObject, tmp_path: Path, capfd) -> None:
+    whole = encoder_file(tmp_path)
+    try_encoder(stored(tmp_path / "e.onnx", data.draw(damaged_bytes(whole))))
+    assert capfd.readouterr() == ("", "")  # ONNX Runtime writes there itself, unless told not to
+
+
+@many
+@given(data=st.data())
+def test_any_one_pass_encoder_s_file(data: st.DataObject, tmp_path: Path) -> None:
+    save_one_pass(tmp_path / "whole.onnx")
+    whole = (tmp_path / "whole.onnx").read_bytes()
+    path = stored(tmp_path / "e.onnx", data.draw(damaged_bytes(whole)))
+    with told():
+        encoder, few = OnnxEncoder(path), hands(2, ONE_PASS.crop_size)
+        found = encoder.look(few.crops, few.turns)
+        assert found.embedding.shape == (2, encoder.spec.dim) and found.presence.shape == (2,)
+
+
+@settings(many, max_examples=40)
+@given(data=st.data())
+def test_any_palm_network_s_file(data: st.DataObject, tmp_path: Path) -> None:
+    whole = PALM_FILE.read_bytes()
+    at = data.draw(st.integers(0, len(whole) - 1))
+    path = stored(tmp_path / "palm.onnx", whole[:at] + whole[at + data.draw(st.integers(0, 3)) :])
+    with told():
+        found = OnnxNetwork(path, PALM).run(np.zeros((1, *PALM.input_shape), np.float32))
+        assert found["scores"].shape == (1, 2016)
+
+
+EDITS = st.one_of(
+    st.tuples(st.just("drop"), st.integers(0, 5), st.none()),
+    st.tuples(st.just("input"), st.integers(0, 5), st.sampled_from(["", "crop", "none", "norm"])),
+    st.tuples(
+        st.just("type"), st.integers(0, 5), st.sampled_from(["Relu", "Foo", "MatMul", "Loop"])
+    ),
+    st.tuples(st.just("data"), st.integers(0, 2), st.binary(max_size=40)),
+    st.tuples(st.just("dims"), st.integers(0, 2), st.sampled_from([0, -1, 7, 10**9, 2**62])),
+    st.tuples(st.just("kind"), st.integers(0, 2), st.integers(0, 30)),
+    st.tuples(st.just("axis"), st.integers(0, 2), st.sampled_from([0, 1, 9, -1, 10**9])),
+    st.tuples(st.just("elem"), st.integers(0, 2), st.integers(0, 22)),
+    st.tuples(st.just("opset"), st.none(), st.sampled_from([-3, 0, 1, 13, 99])),
+    st.tuples(st.just("spec"), st.sampled_from(sorted(fields_of(PICTURE))), VALUES),
+)
+
+
+def edit(model: onnx.ModelProto, kind: str, where, what) -> None:
+    """As a tool, or a person with a text editor, might."""
+    graph = model.graph
+    if kind == "drop":
+        del graph.node[where % len(graph.node)]
+    elif kind == "input":
+        graph.node[where % len(graph.node)].input[0] = what
+    elif kind == "type":
+        graph.node[where % len(graph.node)].op_type = what
+    elif kind == "data":
+        graph.initializer[where].raw_data = what
+    elif kind == "dims":
+        graph.initializer[where].dims[0] = what
+    elif kind == "kind":
+        graph.initializer[where].data_type = what
+    elif kind in ("axis", "elem"):
+        tensor = [*graph.input, *graph.output][where].type.tensor_type
+        if kind == "axis":
+            tensor.shape.dim[1].dim_value = what
+        else:
+            tensor.elem_type = what
+    elif kind == "opset":
+        model.opset_import[0].version = what
+    else:
+        [entry] = [entry for entry in model.metadata_props if entry.key == SPEC_KEY]
+        entry.value = json.dumps(json.loads(entry.value) | {where: what})
+
+
+@many
+@given(edits=st.lists(EDITS, min_size=1, max_size=3))
+def test_any_edited_encoder(edits: list, tmp_path: Path, capfd) -> None:
+    encoder_file(tmp_path)
+    model = onnx.load(tmp_path / "whole.onnx")
+    for one in edits:
+        edit(model, *one)
+    try_encoder(stored(tmp_path / "e.onnx", model.SerializeToString()))
+    assert capfd.readouterr() == ("", "")
+
+
+@many
+@given(data=st.data())
+def test_other_weights_are_never_taken_for_the_encoder_s(data: st.DataObject, tmp_path) -> None:
+    """Permuted, scaled or one bit flipped: the fingerprint in the file is still the old one."""
+    encoder_file(tmp_path)
+    model = onnx.load(tmp_path / "whole.onnx")
+    weights = model.graph.initializer[0]
+    values = onnx.numpy_helper.to_array(weights)
+    change = data.draw(st.sampled_from(["permuted", "scaled", "bit", "renamed"]))
+    other = values.copy()
+    if change == "permuted":
+        order = data.draw(st.permutations(range(len(values))))
+        other = values[list(order)]
+    elif change == "scaled":
+        other = values * np.float32(data.draw(st.floats(0.5, 2, width=32)))
+    elif change == "bit":
+        at = data.draw(st.integers(0, values.nbytes * 8 - 1))
+        raw = bytearray(values.tobytes())
+        raw[at // 8] ^= 1 << at % 8
+        other = np.frombuffer(bytes(raw), values.dtype).reshape(values.shape)
+    name = "other" if change == "renamed" else weights.name
+    weights.CopyFrom(onnx.numpy_helper.from_array(other, name))
+    for node in model.graph.node:
+        node.input[:] = [name if each == "matrix" else each for each in node.input]
+    onnx.save(model, tmp_path / "e.onnx")
+    if name == "matrix" and other.tobytes() == values.tobytes():
+        load_network(tmp_path / "e.onnx")
+    else:
+        with pytest.raises(UserError, match="e.onnx was edited after it was exported"):
+            load_network(tmp_path / "e.onnx")
+
+
+@settings(many, max_examples=60)
+@given(
+    location=st.sampled_from(
+        ["../secret", "/etc/passwd", "", ".", "..", "w.data/../../secret", "link"]
+    ),
+    offset=st.sampled_from(["", "0", "-1", "8", "99999999999", "x"]),
+    length=st.sampled_from(["", "0", "-1", "1260", "99999999999", "x"]),
+)
+def test_weights_elsewhere_stay_in_the_file_s_folder(
+    location: str, offset: str, length: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "models"
+    folder.mkdir(exist_ok=True)
+    (tmp_path / "secret").write_bytes(b"\1" * 5000)
+    (folder / "link").unlink(missing_ok=True)
+    (folder / "link").symlink_to(tmp_path / "secret")
+    encoder_file(folder)
+    model = onnx.load(folder / "whole.onnx")
+    weights = model.graph.initializer[0]
+    weights.raw_data, weights.data_location = b"", onnx.TensorProto.EXTERNAL
+    for key, value in (("location", location), ("offset", offset), ("length", length)):
+        if value:
+            weights.external_data.add(key=key, value=value)
+    path = stored(folder / "e.onnx", model.SerializeToString())
+    with told():
+        assert b"\1" * 40 not in read_whole(path)
+    with pytest.raises(UserError) as caught:
+        load_network(path)
+    assert one_sentence(caught.value)
+    with told():
+        OnnxEncoder(path)
+
+
+def test_weights_in_other_files_are_the_same_encoder(tmp_path: Path) -> None:
+    whole = encoder_file(tmp_path)
+    apart = tmp_path / "apart.onnx"
+    onnx.save(
+        onnx.load(tmp_path / "whole.onnx"),
+        apart,
+        save_as_external_data=True,
+        location="w.data",
+        size_threshold=0,
+    )
+    assert load_network(apart)[1:] == load_network(tmp_path / "whole.onnx")[1:]
+    assert read_whole(tmp_path / "whole.onnx") == whole
+    digest = hashlib.sha256(read_whole(apart)).hexdigest()
+    (tmp_path / "w.data").write_bytes((tmp_path / "w.data").read_bytes()[::-1])
+    assert hashlib.sha256(read_whole(apart)).hexdigest() != digest
+    with pytest.raises(UserError, match="apart.onnx was edited after it was exported"):
+        load_network(apart)
