@@ -100,13 +100,17 @@ class EncoderSpec:
         for name, (wanted, check) in CHECKS.items():
             if not check(value := getattr(self, name)):
                 raise UserError(f"An encoder's {name} is {wanted}; got {repr(value)[:80]}.")
-        unknown = set(self.inputs) - set(INPUTS)
-        if unknown or not self.inputs or len(set(self.inputs)) < len(self.inputs):
-            raise UserError(f"An encoder's inputs are some of {INPUTS}; got {self.inputs}.")
+        known = set(self.inputs) <= set(INPUTS) and isinstance(self.inputs, tuple)
+        if not known or not self.inputs or len(set(self.inputs)) < len(self.inputs):
+            raise UserError(
+                f"An encoder's inputs are some of {INPUTS}; got {repr(self.inputs)[:80]}."
+            )
         if self.one_pass and set(self.inputs) != {"crop", "turn"}:
             raise UserError(f"A one-pass encoder takes crop and turn; got {self.inputs}.")
         if self.similarity not in SIMILARITIES:
-            raise UserError(f"A similarity is one of {SIMILARITIES}; got {self.similarity!r}.")
+            raise UserError(
+                f"A similarity is one of {SIMILARITIES}; got {repr(self.similarity)[:80]}."
+            )
         if self.similarity == "weighted_l1" and len(self.similarity_weights) != self.dim:
             raise UserError(
                 f"weighted_l1 needs {self.dim} weights, one per feature; "

@@ -72,6 +72,37 @@ def test_any_spec(data: bytes) -> None:
         assert np.isfinite([*spec.crop_mean, *spec.crop_std, spec.similarity_bias]).all()
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", 5),
+        ("name", "\ud800"),
+        ("inputs", "a\nb"),
+        ("inputs", {"crop": 1}),
+        ("inputs", ["crop", "crop"]),
+        ("inputs", [["crop"]]),
+        ("dim", True),
+        ("dim", "8"),
+        ("dim", 10**12),
+        ("crop_size", 0),
+        ("crop_size", 12.0),
+        ("crop_mean", [0.5, 0.5]),
+        ("crop_mean", [0.5, 0.5, float("nan")]),
+        ("crop_std", [0.2, 0.3, 0.0]),
+        ("similarity", ["cosine"]),
+        ("similarity_weights", ["1"]),
+        ("similarity_bias", float("inf")),
+        ("version", True),
+        ("version", "1" * 1000),
+    ],
+)
+def test_a_spec_of_another_kind_is_told(field: str, value) -> None:
+    text = json.dumps(fields_of(PICTURE) | {field: value})
+    with pytest.raises(UserError) as caught:
+        EncoderSpec.from_json(text)
+    assert one_sentence(caught.value) and len(str(caught.value)) < 300
+
+
 @many
 @given(
     data=st.sampled_from([RTX, CLASSIC, PORTABLE]).flatmap(
