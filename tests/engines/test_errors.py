@@ -32,3 +32,7 @@ def test_the_first_line_of_a_text() -> None:
     assert first_line(" \n", "nothing") == "nothing"
     assert first_line("") == "no reason given"
     assert first_line("abcdef", longest=3) == "abc"
+
+
+def test_what_is_not_printable_is_escaped() -> None:
+    assert first_line("a\x1b[31m\x00\t\ud800 é手 \\") == r"a\x1b[31m\x00\t\ud800 é手 \\"[:-1]

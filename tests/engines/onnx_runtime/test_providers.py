@@ -154,6 +154,39 @@ def test_a_gpu_that_does_not_answer_is_told(monkeypatch, capfd) -> None:
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("name", ["cpu", "cuda"])
+def test_8_bits_are_exact_on_every_provider(name: str, picture: Path, monkeypatch) -> None:
+    """What a provider can't run is left to the CPU, which may lack the instruction for it."""
+    asked: list[str] = []
+
+    class Noting(Runtime):
+        def InferenceSession(self, path: str, options, **_: object) -> SimpleNamespace:
+            asked.append(options.get_session_config_entry("session.x64quantprecision"))
+            return SimpleNamespace(get_providers=lambda: [PROVIDERS[name].name])
+
+    monkeypatch.setattr(onnx_session, "load_onnxruntime", Noting)
+    monkeypatch.setattr(onnx_session, "multiplies_8_bits", lambda: False)
+    if name == "cpu":
+        onnx_session.cpu_session(picture)
+    else:
+        onnx_session.accelerated_session(picture, name, input_shapes(PICTURE))
+    assert asked == ["1"]
+
+
+def test_names_that_are_no_text_are_told(picture: Path, tmp_path: Path, capfd) -> None:
+    """ONNX Runtime hands on bytes that no UTF-8 has, and writes to stderr itself."""
+    data = picture.read_bytes()
+    assert data.count(b"picture-1") == 1
+    path = tmp_path / "bad.onnx"
+    path.write_bytes(data.replace(b"picture-1", b"pictur\xff-1"))
+    with pytest.raises(UserError, match="bad.onnx is damaged: a name in it isn't text"):
+        OnnxEncoder(path)
+    path.write_bytes(data.replace(b"Concat", b"Cancot"))
+    with pytest.raises(UserError, match="bad.onnx can't be opened as an ONNX file"):
+        OnnxEncoder(path)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_reasons_are_one_line() -> None:
     assert reason(ValueError("first.\nsecond")) == "first"
     assert reason(ValueError("")) == "ValueError"
