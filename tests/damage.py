@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
+
+from engines.errors import UserError
+
+many = settings(
+    deadline=None,
+    max_examples=200,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 
 NUMBERS = st.one_of(
     st.integers(-3, 300),
@@ -58,3 +70,17 @@ def one_sentence(error: Exception) -> bool:
     """Whether an error is told as a person can read it: on one line, of printable characters."""
     text = str(error)
     return text.isprintable() and 10 < len(text) < 1000
+
+
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """What the block raises is a UserError of one sentence, or nothing."""
+    try:
+        yield
+    except UserError as error:
+        assert one_sentence(error), repr(str(error))
+
+
+def stored(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
+    return path

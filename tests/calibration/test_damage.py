@@ -7,22 +7,18 @@ import json
 import math
 from pathlib import Path
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from calibration.threshold import FARS, calibration_path, load
 from engines.encoder import ENCODERS
 from engines.errors import UserError
-from tests.damage import json_files, one_sentence
+from tests.damage import json_files, many, one_sentence
 
 SHIPPED = calibration_path(ENCODERS["landmarks"])
 FIELDS = json.loads(SHIPPED.read_text(encoding="utf-8"))
 
 
-@settings(
-    deadline=None,
-    max_examples=400,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@settings(many, max_examples=400)
 @given(data=json_files(FIELDS) | json_files({**FIELDS, "version": 1}))
 def test_any_calibration(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "e.calibration.json"
