@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import io
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from engines.onnx_runtime.providers import (
     unusable_error,
 )
 
+CODE = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : ")  # what its messages begin with
 FATAL = 4  # least severity that ONNX Runtime logs to stderr; its exceptions tell of the others
 
 
@@ -112,8 +114,8 @@ def accelerated_session(path: Path, name: str, inputs: Shapes) -> Any:
 
 
 def reason(error: Exception) -> str:
-    """`short_reason` without what ONNX Runtime appends: GPU, host name, source file and line."""
-    return short_reason(error).split(" ; ")[0]
+    """`short_reason` without what ONNX Runtime adds: a code; GPU, host name, source file, line."""
+    return CODE.sub("", short_reason(error)).split(" ; ")[0]
 
 
 def _options(module: Any) -> Any:

@@ -12,6 +12,7 @@ from engines.encoder import PALM_FILE, Encoder, engine_kind, open_encoder
 from engines.errors import UserError
 from engines.hand_networks import PALM, PalmNetwork, find_palm_plan, is_palm_plan
 from engines.onnx_runtime.network import OnnxNetwork
+from engines.onnx_runtime.providers import CPU
 from engines.onnx_runtime.session import list_providers
 from engines.say import warn
 
@@ -28,8 +29,8 @@ def open_engines(onnx: Path, names: Sequence[str] | None) -> Iterator[dict[str, 
         The engines by a short name, in order.
 
     Raises:
-        UserError: If one that is named can't be opened. Without names it is left out, with a
-            warning.
+        UserError: If one that is named can't be opened, or the encoder's file itself. Without names
+            an engine is left out, with a warning.
     """
     engines: dict[str, Encoder] = {}
     with contextlib.ExitStack() as stack:
@@ -37,7 +38,7 @@ def open_engines(onnx: Path, names: Sequence[str] | None) -> Iterator[dict[str, 
             try:
                 encoder = open_engine(name, onnx)
             except UserError as error:
-                if names:
+                if names or name == f"onnx:{CPU}":  # which runs every file that is right
                     raise
                 warn(f"left out – {name}: {error}")
                 continue

@@ -190,6 +190,8 @@ def test_names_that_are_no_text_are_told(picture: Path, tmp_path: Path, capfd) -
 def test_reasons_are_one_line() -> None:
     assert reason(ValueError("first.\nsecond")) == "first"
     assert reason(ValueError("")) == "ValueError"
+    coded = "[ONNXRuntimeError] : 7 : INVALID_PROTOBUF : Protobuf parsing failed."
+    assert reason(ValueError(coded)) == "Protobuf parsing failed"
 
 
 class Session:

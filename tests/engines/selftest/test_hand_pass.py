@@ -218,6 +218,9 @@ def test_the_palm_network_s_plan_is_tested_with_the_encoder_s(
     shutil.copy(f"{plan}.json", f"{beside}.json")
     wrong = examined()["palm network, plan"]
     assert wrong.ok is False and "holds an encoder and not the palm network" in wrong.advice
+    onnx.rename(onnx.with_suffix(".gone"))
+    assert "not compared: --encoder doesn't work" in examined()["plan: right"].found
+    onnx.with_suffix(".gone").rename(onnx)
     beside.unlink()
     missing = examined()["palm network, plan"]
     assert missing.ok is None and f"there is no {beside.name} beside the plan" in missing.found
