@@ -8,6 +8,7 @@ import sys
 import threading
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -160,7 +161,7 @@ def test_8_bits_are_exact_on_every_provider(name: str, picture: Path, monkeypatc
     asked: list[str] = []
 
     class Noting(Runtime):
-        def InferenceSession(self, path: str, options, **_: object) -> SimpleNamespace:
+        def InferenceSession(self, path: str, options, providers, enable_fallback: int) -> Any:
             asked.append(options.get_session_config_entry("session.x64quantprecision"))
             return SimpleNamespace(get_providers=lambda: [PROVIDERS[name].name])
 
