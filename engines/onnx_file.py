@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engines.errors import UserError, short_reason
+from engines.errors import UserError, first_line, short_reason
 from engines.files import explain_errors, write_file
 from engines.hand_networks import PALM, ROLE_KEY, Shapes
 from engines.spec import (
@@ -88,7 +88,8 @@ def load_network(path: Path) -> tuple[onnx.ModelProto, EncoderSpec | None, str]:
         weights = _weights(model)
     except Exception as error:  # protobuf's, onnx's and numpy's own unrelated types
         raise _no_onnx(path, error) from None
-    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    # In a damaged file a text may be bytes.
+    metadata = {str(entry.key): str(entry.value) for entry in model.metadata_props}
     if metadata.get(ROLE_KEY) == PALM.role:
         _check_shapes(path, model, PALM.inputs, PALM.outputs, CONVERT)
         return model, None, hashlib.sha256(data).hexdigest()
@@ -103,7 +104,8 @@ def load_network(path: Path) -> tuple[onnx.ModelProto, EncoderSpec | None, str]:
     if fingerprint(spec, weights) != mark:
         raise UserError(
             f"{path} was edited after it was exported: its weights or its spec aren't those of its "
-            f"fingerprint, {mark[:12]}, which galleries and calibrations go by. {EXPORT}"
+            f"fingerprint, {first_line(mark, longest=12)}, which galleries and calibrations go by. "
+            f"{EXPORT}"
         )
     return model, spec, mark
 
@@ -146,7 +148,7 @@ def check_weights(path: Path) -> None:
 def _weights(model: onnx.ModelProto) -> dict[str, np.ndarray]:
     from onnx import numpy_helper
 
-    return {weight.name: numpy_helper.to_array(weight) for weight in model.graph.initializer}
+    return {str(w.name): numpy_helper.to_array(w) for w in model.graph.initializer}
 
 
 def _no_onnx(path: Path, error: Exception) -> UserError:
@@ -183,6 +185,6 @@ def _shape(value: onnx.ValueInfoProto) -> tuple[int | None, ...]:
 def _format_shapes(shapes: Stated) -> str:
     """Such as "landmarks (N, 21, 3), crop (N, 3, 224, 224)"."""
     return ", ".join(
-        f"{name} ({', '.join('N' if size is None else str(size) for size in shape)})"
+        f"{first_line(str(name))} ({', '.join('N' if size is None else str(size) for size in shape)})"
         for name, shape in shapes.items()
     )

@@ -18,7 +18,7 @@ from engines.hand_networks import PALM
 from engines.onnx_file import load_network
 from engines.onnx_runtime.encoder import OnnxEncoder
 from engines.onnx_runtime.network import OnnxNetwork
-from engines.spec import SPEC_KEY, EncoderSpec
+from engines.spec import FINGERPRINT_KEY, SPEC_KEY, EncoderSpec
 from engines.tensorrt import sidecar
 from engines.tensorrt.plan_check import Machine, check_plan
 from engines.tensorrt.runtimes import InstalledRuntime
@@ -160,6 +160,8 @@ EDITS = st.one_of(
     st.tuples(st.just("kind"), st.integers(0, 2), st.integers(0, 30)),
     st.tuples(st.just("axis"), st.integers(0, 2), st.sampled_from([0, 1, 9, -1, 10**9])),
     st.tuples(st.just("elem"), st.integers(0, 2), st.integers(0, 22)),
+    st.tuples(st.just("name"), st.none(), st.sampled_from(["", "crop", "a\nb", "\x1b[31m"])),
+    st.tuples(st.just("mark"), st.none(), st.sampled_from(["", "a\nb", "\x1b[31m", "é" * 99])),
     st.tuples(st.just("opset"), st.none(), st.sampled_from([-3, 0, 1, 13, 99])),
     st.tuples(st.just("spec"), st.sampled_from(sorted(fields_of(PICTURE))), VALUES),
 )
@@ -186,6 +188,11 @@ def edit(model: onnx.ModelProto, kind: str, where, what) -> None:
             tensor.shape.dim[1].dim_value = what
         else:
             tensor.elem_type = what
+    elif kind == "name":
+        graph.node[-1].output[0] = graph.output[0].name = what
+    elif kind == "mark":
+        [entry] = [entry for entry in model.metadata_props if entry.key == FINGERPRINT_KEY]
+        entry.value = what
     elif kind == "opset":
         model.opset_import[0].version = what
     else:
