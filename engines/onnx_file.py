@@ -184,7 +184,8 @@ def _shape(value: onnx.ValueInfoProto) -> tuple[int | None, ...]:
 
 def _format_shapes(shapes: Stated) -> str:
     """Such as "landmarks (N, 21, 3), crop (N, 3, 224, 224)"."""
-    return ", ".join(
-        f"{first_line(str(name))} ({', '.join('N' if size is None else str(size) for size in shape)})"
+    sizes = {
+        name: ", ".join("N" if size is None else str(size) for size in shape)
         for name, shape in shapes.items()
-    )
+    }
+    return ", ".join(f"{first_line(str(name))} ({size})" for name, size in sizes.items())
