@@ -24,6 +24,7 @@ from engines.files import explain_errors, write_file
 GALLERY_SIZE = 10
 FARS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3)  # false-accept rates to step through
 MANY = 5  # pictures of a gesture from which on the second threshold holds
+MOST = 1e30  # no number of a calibration is as large
 VERSION = 2  # of the file's format; version 1 knows one threshold only
 
 
@@ -142,6 +143,26 @@ def save(calibration: Calibration, path: Path) -> None:
         write_file(path, json.dumps(dataclasses.asdict(calibration), indent=2) + "\n")
 
 
+def _check(read: Calibration) -> None:
+    """Raises ValueError, or TypeError, where a file's values are none that `fitting.fit` gives."""
+    rates, *curves = read.curve_far, read.curve_threshold, read.curve_threshold_five
+    numbers = (
+        *(read.threshold, read.threshold_five, read.min_margin, *read.weights),
+        *(number for curve in (rates, *curves) for number in curve),
+        *([] if read.far is None else [read.far]),
+    )
+    if not all(type(number) in (int, float) and abs(number) < MOST for number in numbers):
+        raise ValueError("a number is missing")
+    if len(read.weights) != 3 or any(len(curve) != len(rates) for curve in curves):
+        raise ValueError("its lists have other lengths than they should")
+    if list(rates) != sorted(rates) or any(not 0 < rate < 1 for rate in rates):
+        raise ValueError("its false-accept rates aren't ascending between 0 and 1")
+    if read.far is not None and not (rates and rates[0] <= read.far <= rates[-1]):
+        raise ValueError("its false-accept rate isn't one of its curve")
+    if not all(isinstance(text, str) for text in (read.fingerprint, read.fitted_on, read.detector)):
+        raise ValueError("a text is missing")
+
+
 def load(path: Path, fingerprint: str) -> Calibration:
     """Read a calibration. Raises UserError for a damaged file, or one of another encoder."""
     try:
@@ -156,20 +177,15 @@ def load(path: Path, fingerprint: str) -> Calibration:
         elif version != VERSION:
             raise ValueError(f"version {version}; this program reads versions 1 and {VERSION}")
         calibration = Calibration(**values)
-        numbers = (
-            calibration.threshold,
-            calibration.threshold_five,
-            calibration.min_margin,
-            *calibration.weights,
-        )
-        curve = (
-            calibration.curve_far,
-            calibration.curve_threshold,
-            calibration.curve_threshold_five,
-        )
-        if not np.isfinite(np.array([*numbers, *np.ravel(curve)], float)).all():
-            raise ValueError("a number is missing")
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        _check(calibration)
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise UserError(
             f"The calibration {path} can't be read ({short_reason(error)}). Fit it again with: "
             "python run.py calibrate DIR --encoder ENCODER"

@@ -8,7 +8,14 @@ from typing import Protocol
 import numpy as np
 
 from engines.errors import UserError
-from engines.hand_networks import HAND, PALM, PALM_PLAN, HandNetwork, HandOutputs, PalmNetwork
+from engines.hand_networks import (
+    HAND,
+    PALM,
+    HandNetwork,
+    HandOutputs,
+    PalmNetwork,
+    find_palm_plan,
+)
 from engines.say import warn, warn_once
 from engines.spec import EncoderInputs, EncoderSpec
 
@@ -104,7 +111,8 @@ def open_encoder(name: str = "default", engine: str = "auto") -> Encoder:
     path = encoder_path(name)
     kind, value = engine_kind(engine)
     if kind == "auto":
-        return _open_plan_beside(path) or _open_onnx(path)
+        encoder = _open_onnx(path)
+        return _open_plan_beside(path, encoder.fingerprint) or encoder
     if kind == "onnx":
         return _open_onnx(path, value)
     if kind == "plan":
@@ -125,15 +133,15 @@ def _open_onnx(path: Path, provider: str = "cpu") -> Encoder:
     return OnnxEncoder(path, provider)
 
 
-def _open_plan_beside(path: Path) -> Encoder | None:
-    """The plan beside an ONNX file, opened; None where there is none that runs here."""
+def _open_plan_beside(path: Path, fingerprint: str) -> Encoder | None:
+    """The plan beside an encoder's ONNX file, opened; None where there is none that runs here."""
     plan = path.with_suffix(".plan")
     if not plan.is_file():
         return None
     from engines.tensorrt.encoder import open_plan
 
     try:
-        return open_plan(plan, _open_onnx(path).fingerprint)
+        return open_plan(plan, fingerprint)
     except UserError as error:
         warn(f"{error} The encoder runs on ONNX Runtime instead.")
         return None
@@ -162,8 +170,9 @@ def open_hand_networks(encoder: Encoder | None) -> tuple[PalmNetwork, HandNetwor
     provider = value if kind == "onnx" else "cpu"
     if encoder is None or not encoder.spec.one_pass:
         return OnnxNetwork(PALM_FILE, PALM, provider), OnnxHandNetwork(HAND_FILE, provider)
-    palm = _open_palm_plan(Path(value).with_name(PALM_PLAN)) if kind == "plan" else None
-    return palm or OnnxNetwork(PALM_FILE, PALM, provider), encoder
+    palm = OnnxNetwork(PALM_FILE, PALM, provider)
+    plan = _open_palm_plan(find_palm_plan(Path(value))) if kind == "plan" else None
+    return plan or palm, encoder
 
 
 def _open_palm_plan(plan: Path) -> PalmNetwork | None:

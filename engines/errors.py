@@ -14,7 +14,7 @@ class UserError(Exception):
 
 
 def first_line(text: str, otherwise: str = "no reason given", longest: int = 300) -> str:
-    """The first line of a library's message, without its full stop.
+    """The first line of a library's message, without its full stop; what isn't printable escaped.
 
     Args:
         text: the message.
@@ -22,7 +22,8 @@ def first_line(text: str, otherwise: str = "no reason given", longest: int = 300
         longest: number of characters to keep.
     """
     lines = text.strip().splitlines()
-    return (lines[0] if lines else otherwise)[:longest].rstrip(". ")
+    line = (lines[0] if lines else otherwise)[:longest].rstrip(". ")
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
 
 
 def short_reason(error: BaseException) -> str:

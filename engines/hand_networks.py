@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -45,7 +46,7 @@ class NetworkSpec:
 # boxes: x, y of the centre, width, height, then x, y of seven joints, in pixels from the anchor's
 # centre; scores: logits.
 PALM = NetworkSpec("palm", "picture", 192, {"boxes": (2016, 18), "scores": (2016,)})
-PALM_PLAN = f"{PALM.role}.plan"  # beside the plan of a one-pass encoder
+PALM_PLAN = f"{PALM.role}.plan"  # once that of all one-pass encoders' plans in a folder
 # landmarks: pixels of the crop, z on a scale of its own; presence and right: 0…1, the crop shows a
 # hand, and it is a right one; world_landmarks: metres, in the crop's orientation.
 HAND = NetworkSpec(
@@ -54,6 +55,22 @@ HAND = NetworkSpec(
     224,
     {"landmarks": (21, 3), "presence": (), "right": (), "world_landmarks": (21, 3)},
 )
+
+
+def palm_plan(plan: Path) -> Path:
+    """Where the palm network's plan goes that runs beside an encoder's: e.plan → e.palm.plan."""
+    return plan.with_suffix(f".{PALM_PLAN}")
+
+
+def find_palm_plan(plan: Path) -> Path:
+    """The palm network's plan beside an encoder's: its own, or the folder's where only that is."""
+    own, shared = palm_plan(plan), plan.with_name(PALM_PLAN)
+    return shared if shared.is_file() and not own.is_file() else own
+
+
+def is_palm_plan(plan: Path) -> bool:
+    """Whether a plan's name says that it is the palm network's."""
+    return f".{plan.name}".endswith(f".{PALM_PLAN}")
 
 
 @dataclass(frozen=True)

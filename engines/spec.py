@@ -9,13 +9,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from engines.errors import UserError
+from engines.errors import UserError, short_reason
 from engines.hand_networks import HAND, Shapes
 
 SPEC_KEY = "gesture_encoder_spec"
@@ -23,6 +23,39 @@ FINGERPRINT_KEY = "gesture_encoder_fingerprint"
 INPUTS = ("crop", "landmarks", "world_landmarks", "turn")
 NO_POINTS = (np.zeros((0, 21, 3), np.float32),) * 2  # for encoders that read neither landmarks
 SIMILARITIES = ("cosine", "weighted_l1", "euclidean")
+MOST_FEATURES, MOST_PIXELS, MOST = 65536, 4096, 1e30  # more than that is damage
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and not any("\ud800" <= char <= "\udfff" for char in value)
+
+
+def _is_number(value: object, least: float = -MOST, most: float = MOST) -> bool:
+    """Whether it is a finite number in a range. JSON's true and NaN aren't."""
+    return type(value) in (int, float) and least <= value <= most  # type: ignore[operator]
+
+
+def _is_count(value: object, most: int) -> bool:
+    return type(value) is int and 1 <= value <= most
+
+
+def _are_numbers(values: object, count: int | None = None, least: float = -MOST) -> bool:
+    return (
+        isinstance(values, tuple)
+        and count in (None, len(values))
+        and all(_is_number(value, least) for value in values)
+    )
+
+
+CHECKS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "name": ("text", _is_text),
+    "dim": (f"1 to {MOST_FEATURES}", lambda value: _is_count(value, MOST_FEATURES)),
+    "crop_size": (f"1 to {MOST_PIXELS} pixels", lambda value: _is_count(value, MOST_PIXELS)),
+    "crop_mean": ("three numbers", lambda values: _are_numbers(values, 3)),
+    "crop_std": ("three numbers above 0", lambda values: _are_numbers(values, 3, 1 / MOST)),
+    "similarity_weights": ("numbers", _are_numbers),
+    "similarity_bias": ("a number", _is_number),
+}
 
 
 @dataclass(frozen=True)
@@ -64,13 +97,20 @@ class EncoderSpec:
     version: int = 1
 
     def __post_init__(self) -> None:
-        unknown = set(self.inputs) - set(INPUTS)
-        if unknown or not self.inputs:
-            raise UserError(f"An encoder's inputs are some of {INPUTS}; got {self.inputs}.")
+        for name, (wanted, check) in CHECKS.items():
+            if not check(value := getattr(self, name)):
+                raise UserError(f"An encoder's {name} is {wanted}; got {repr(value)[:80]}.")
+        known = set(self.inputs) <= set(INPUTS) and isinstance(self.inputs, tuple)
+        if not known or not self.inputs or len(set(self.inputs)) < len(self.inputs):
+            raise UserError(
+                f"An encoder's inputs are some of {INPUTS}; got {repr(self.inputs)[:80]}."
+            )
         if self.one_pass and set(self.inputs) != {"crop", "turn"}:
             raise UserError(f"A one-pass encoder takes crop and turn; got {self.inputs}.")
         if self.similarity not in SIMILARITIES:
-            raise UserError(f"A similarity is one of {SIMILARITIES}; got {self.similarity!r}.")
+            raise UserError(
+                f"A similarity is one of {SIMILARITIES}; got {repr(self.similarity)[:80]}."
+            )
         if self.similarity == "weighted_l1" and len(self.similarity_weights) != self.dim:
             raise UserError(
                 f"weighted_l1 needs {self.dim} weights, one per feature; "
@@ -91,18 +131,19 @@ class EncoderSpec:
         """Parse a spec. Raises UserError where the text isn't one of version 1."""
         try:
             fields = json.loads(text)
-            if fields.get("version") != 1:
+            version = fields.get("version")
+            if type(version) is not int or version != 1:
                 raise UserError(
-                    f"The encoder's spec has version {fields.get('version')}; this program reads "
+                    f"The encoder's spec has version {repr(version)[:80]}; this program reads "
                     "version 1. Update the program or export the encoder again."
                 )
             values: dict[str, Any] = {
                 k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()
             }
             return EncoderSpec(**values)
-        except (TypeError, ValueError, AttributeError) as error:
+        except (TypeError, ValueError, AttributeError, RecursionError) as error:
             raise UserError(
-                f"The encoder's spec can't be read ({error}). Export it again."
+                f"The encoder's spec can't be read ({short_reason(error)}). Export it again."
             ) from None
 
 

@@ -16,6 +16,7 @@ from calibration.int8.quantize import cosines
 from calibration.metrics import Figure
 from calibration.threshold import GALLERY_SIZE
 from engines.encoder import Encoder
+from engines.onnx_file import read_whole
 from engines.selftest.bench import bench
 from engines.selftest.outputs import differences
 from engines.similarity import similarity
@@ -148,5 +149,5 @@ def latencies(before: Encoder, after: Encoder, hands: HandCrops) -> dict[str, di
 
 
 def sizes(before: Path, after: Path) -> dict[str, int]:
-    """Bytes of both files."""
-    return {"float_bytes": before.stat().st_size, "int8_bytes": after.stat().st_size}
+    """Bytes of both encoders."""
+    return {"float_bytes": len(read_whole(before)), "int8_bytes": len(read_whole(after))}

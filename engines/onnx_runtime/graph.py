@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -45,9 +44,12 @@ class OnnxGraph:
         self._turn = lock or contextlib.nullcontext()
         # Always on the CPU first: a fault found here is the file's, not the provider's.
         self._session = open_on_cpu(path, remedy)
-        self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
-        self.inputs = {value.name: tuple(value.shape) for value in self._session.get_inputs()}
-        self.outputs = {value.name: tuple(value.shape) for value in self._session.get_outputs()}
+        try:
+            self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
+            self.inputs = {value.name: tuple(value.shape) for value in self._session.get_inputs()}
+            self.outputs = {value.name: tuple(value.shape) for value in self._session.get_outputs()}
+        except UnicodeDecodeError:  # ONNX Runtime hands on whatever bytes are there
+            raise UserError(f"{path} is damaged: a name in it isn't text. {remedy}") from None
 
     def accelerate(self, inputs: Shapes) -> None:
         """Move to the provider. Raises UserError where it can't be used here.
@@ -66,17 +68,16 @@ class OnnxGraph:
             outputs: those that are wanted.
 
         Raises:
-            UserError: if ONNX Runtime fails.
+            UserError: if ONNX Runtime fails, or an output has another shape.
         """
-        run = functools.partial(self._run_once, list(outputs))
+        run = functools.partial(self._run_once, outputs)
         return run_in_batches(run, inputs, outputs, self._most)
 
-    def _run_once(
-        self, outputs: Sequence[str], inputs: dict[str, np.ndarray]
-    ) -> dict[str, np.ndarray]:
+    def _run_once(self, outputs: Shapes, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        count = len(next(iter(inputs.values())))
         try:
             with self._turn:
-                values = self._session.run(outputs, inputs)
+                values = self._session.run(list(outputs), inputs)
         except Exception as error:  # out of memory, or the GPU is gone
             raise UserError(
                 f"ONNX Runtime's {self._provider} provider failed while it ran "
@@ -84,4 +85,10 @@ class OnnxGraph:
                 if self._provider != CPU
                 else f"ONNX Runtime can't run {self._what} ({reason(error)}). {self._remedy}"
             ) from None
+        for (name, shape), value in zip(outputs.items(), values, strict=True):
+            if value.shape != (count, *shape) or value.dtype != np.float32:
+                raise UserError(
+                    f"ONNX Runtime makes {value.dtype} {value.shape} of {name} with {self._what}, "
+                    f"where float32 {(count, *shape)} is expected. {self._remedy}"
+                )
         return dict(zip(outputs, values, strict=True))

@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import io
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,8 @@ from engines.onnx_runtime.providers import (
     unusable_error,
 )
 
-ERRORS, NOTHING = 3, 4  # least severity that ONNX Runtime logs to stderr
+CODE = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : ")  # what its messages begin with
+FATAL = 4  # least severity that ONNX Runtime logs to stderr; its exceptions tell of the others
 
 
 def load_onnxruntime() -> Any:
@@ -36,7 +38,7 @@ def load_onnxruntime() -> Any:
     import onnxruntime
 
     onnxruntime.disable_telemetry_events()
-    onnxruntime.set_default_logger_severity(ERRORS)
+    onnxruntime.set_default_logger_severity(FATAL)
     return onnxruntime
 
 
@@ -50,10 +52,6 @@ def cpu_session(graph: Path | bytes) -> Any:
     """Open an ONNX file, or its bytes, on the CPU. ONNX Runtime's own exceptions pass through."""
     module = load_onnxruntime()
     options = _options(module)
-    if not multiplies_8_bits():
-        # x86 without VNNI adds two 8-bit products in 16 bits, which overflows: quantised encoders
-        # would give wrong embeddings. This is exact, but slower. It has no effect on Arm.
-        options.add_session_config_entry("session.x64quantprecision", "1")
     source = graph if isinstance(graph, bytes) else str(graph)
     return module.InferenceSession(
         source, options, providers=[PROVIDERS[CPU].name], enable_fallback=0
@@ -100,7 +98,6 @@ def accelerated_session(path: Path, name: str, inputs: Shapes) -> Any:
     chain = [name, *(("cuda",) if name == "tensorrt" else ()), CPU]
     if name in ("cuda", "tensorrt"):
         _load_libraries(module, name)
-    module.set_default_logger_severity(NOTHING)  # the errors below say what went wrong
     try:
         session = module.InferenceSession(
             str(path),
@@ -110,8 +107,6 @@ def accelerated_session(path: Path, name: str, inputs: Shapes) -> Any:
         )
     except Exception as error:
         raise unusable_error(name, _missing_library(module, name) or reason(error)) from None
-    finally:
-        module.set_default_logger_severity(ERRORS)
     if provider.name not in session.get_providers():
         why = _missing_library(module, name) or "ONNX Runtime doesn't say why"
         raise unusable_error(name, why)
@@ -119,12 +114,12 @@ def accelerated_session(path: Path, name: str, inputs: Shapes) -> Any:
 
 
 def reason(error: Exception) -> str:
-    """`short_reason` without what ONNX Runtime appends: GPU, host name, source file and line."""
-    return short_reason(error).split(" ; ")[0]
+    """`short_reason` without what ONNX Runtime adds: a code; GPU, host name, source file, line."""
+    return CODE.sub("", short_reason(error)).split(" ; ")[0]
 
 
 def _options(module: Any) -> Any:
-    """Session options: one thread, no spinning.
+    """Session options: one thread, no spinning, exact sums of 8-bit products.
 
     MediaPipe runs beside it, and a few hands per frame gain nothing from more threads. Measured on
     two virtual cores of an AMD EPYC, one of them busy: a frame (hand found and embedded) takes
@@ -135,6 +130,11 @@ def _options(module: Any) -> Any:
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if not multiplies_8_bits():
+        # x86 without VNNI adds two 8-bit products in 16 bits, which overflows: quantised encoders
+        # would give wrong embeddings. This is exact, but slower. It has no effect on Arm. Other
+        # providers leave layers that they can't run to the CPU.
+        options.add_session_config_entry("session.x64quantprecision", "1")
     return options
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from engines.encoder import PALM_FILE, Encoder, engine_kind, open_encoder
 from engines.errors import UserError, at_end
-from engines.hand_networks import PALM, PALM_PLAN, PalmNetwork
+from engines.hand_networks import PALM, PalmNetwork, find_palm_plan, is_palm_plan
 from engines.onnx_runtime.network import OnnxNetwork
+from engines.onnx_runtime.providers import CPU
 from engines.onnx_runtime.session import list_providers
 from engines.say import warn
 
@@ -28,8 +29,8 @@ def open_engines(onnx: Path, names: Sequence[str] | None) -> Iterator[dict[str, 
         The engines by a short name, in order.
 
     Raises:
-        UserError: If one that is named can't be opened. Without names it is left out, with a
-            warning.
+        UserError: If one that is named can't be opened, or the encoder's file itself. Without names
+            an engine is left out, with a warning.
     """
     engines: dict[str, Encoder] = {}
     with contextlib.ExitStack() as stack:
@@ -37,7 +38,7 @@ def open_engines(onnx: Path, names: Sequence[str] | None) -> Iterator[dict[str, 
             try:
                 encoder = open_engine(name, onnx)
             except UserError as error:
-                if names:
+                if names or name == f"onnx:{CPU}":  # which runs every file that is right
                     raise
                 warn(f"left out – {name}: {error}")
                 continue
@@ -77,7 +78,7 @@ def _open_palm(kind: str, value: str) -> PalmNetwork:
     if kind == "plan":
         from engines.tensorrt.encoder import open_palm_plan
 
-        return open_palm_plan(Path(value).with_name(PALM_PLAN), PALM_FILE)
+        return open_palm_plan(find_palm_plan(Path(value)), PALM_FILE)
     return OnnxNetwork(PALM_FILE, PALM, value)
 
 
@@ -85,6 +86,7 @@ def find_engines(onnx: Path) -> list[str]:
     """ONNX Runtime's providers, and the files of engines that lie beside the encoder's."""
     stem = onnx.with_suffix("").name
     plans = sorted({*onnx.parent.glob(f"{stem}.plan"), *onnx.parent.glob(f"{stem}-*.plan")})
+    plans = [plan for plan in plans if not is_palm_plan(plan)]
     quantised = onnx.with_name(f"{stem}-int8.onnx")
     files = [*([quantised] if quantised.is_file() else []), *plans]
     return [*(f"onnx:{name}" for name in list_providers()), *map(str, files)]

@@ -128,7 +128,8 @@ def try_plan(
     same = baseline is not None and _same_network(beside, baseline)
     if not same:
         advice = "name its own ONNX file with --encoder FILE.onnx"
-        yield Finding(f"{what}: right", None, "not compared: --encoder is another encoder", advice)
+        why = "--encoder is another encoder" if baseline else "--encoder doesn't work"
+        yield Finding(f"{what}: right", None, f"not compared: {why}", advice)
     if gpu is None:
         yield Finding(what, None, NO_GPU)
     elif baseline is not None and same:

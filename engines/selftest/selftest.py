@@ -15,7 +15,7 @@ from pathlib import Path
 from engines.encoder import PALM_FILE
 from engines.errors import UserError
 from engines.finding import Finding
-from engines.hand_networks import PALM_PLAN
+from engines.hand_networks import find_palm_plan
 from engines.onnx_runtime.encoder import OnnxEncoder
 from engines.onnx_runtime.providers import CPU
 from engines.onnx_runtime.session import list_providers
@@ -61,7 +61,7 @@ def examine_encoder(
     baselines = {precision: made[0] for precision in LIMITS}
     if int8 is not None:
         engine, limits = f"ONNX Runtime, {CPU}, int8", LIMITS["int8"]
-        yield from try_engine(engine, partial(OnnxEncoder, int8), made[0], limits, effort)
+        yield from try_engine(engine, partial(open_network, int8), made[0], limits, effort)
         with suppress(UserError):  # a finding above says so
             baselines["int8"] = _int8_baseline(int8, made[0], effort)
     yield from _try_builds(baselines, onnx, int8, gpu, folder, effort)
@@ -152,4 +152,4 @@ def examine_plan(
         palm: list[Baseline] = []
         yield from try_cpu(PALM_FILE, draw, effort, palm)
         if palm:
-            yield from try_plan(plan.with_name(PALM_PLAN), palm[0], draw, gpu, effort)
+            yield from try_plan(find_palm_plan(plan), palm[0], draw, gpu, effort)

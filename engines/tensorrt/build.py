@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from engines.errors import UserError
 from engines.files import explain_errors, replace_file, write_file
-from engines.hand_networks import PALM_PLAN
-from engines.onnx_file import is_quantised, load_network
+from engines.hand_networks import is_palm_plan
+from engines.onnx_file import is_quantised, load_network, read_whole
 from engines.say import tell
 from engines.tensorrt.compile import compile_plan
 from engines.tensorrt.gpu import compute_capability
@@ -72,7 +72,7 @@ def build(onnx_path: Path, engine: Path, options: BuildOptions) -> Sidecar:
     runtime, targets, batches = options.runtime or "", options.targets, options.batches
     trt = load(runtime)
     model, spec, mark = load_network(onnx_path)
-    if spec is not None and engine.name == PALM_PLAN:
+    if spec is not None and is_palm_plan(engine):
         raise UserError(
             f"{engine} is where the palm network's plan goes: give the encoder's another name."
         )
@@ -103,7 +103,7 @@ def build(onnx_path: Path, engine: Path, options: BuildOptions) -> Sidecar:
         targets=targets,
         precision=options.precision,
         portable=options.portable,
-        onnx_sha256=hashlib.sha256(onnx_path.read_bytes()).hexdigest(),
+        onnx_sha256=hashlib.sha256(read_whole(onnx_path)).hexdigest(),
         fingerprint=mark,
         spec=spec,
         batches=batches,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import platform
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +19,15 @@ from engines.errors import UserError
 from engines.files import explain_errors, write_file
 from engines.hand_networks import PALM, Shapes
 from engines.spec import EncoderSpec, input_shapes, output_shapes
-from engines.tensorrt.runtimes import BUILDERS
+from engines.tensorrt.runtimes import BUILDERS, CUDAS
 
 FORMAT = 1
 PRECISIONS = ("fp32", "fp16", "int8")
+MOST_ROWS = 65536  # in a batch; more is damage
+VERSION = r"\d[\w.+-]{0,40}"
+SYSTEM = r"[\w .-]{0,80}"
+TARGET = r"sm\d{2,3}[a-z]?"
+HASH = r"[\w-]{1,128}"
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ class Sidecar:
         targets: GPUs that it runs on, such as "sm89".
         precision: "fp32", "fp16" or "int8".
         portable: whether newer releases of the runtime, and the lean one, run it as well.
-        onnx_sha256: of the ONNX file that it was built from (hex).
+        onnx_sha256: of the ONNX file that it was built from (hex), see `read_whole`.
         fingerprint: the encoder's; of the palm network, the SHA-256 of its ONNX file (hex).
         spec: the encoder's; None for the palm network.
         batches: ascending numbers of hands, or of pictures for the palm network, each with an
@@ -120,10 +126,11 @@ def load(plan: Path) -> Sidecar:
             fields = json.loads(path.read_text(encoding="utf-8"))
         if fields["format"] != FORMAT:
             raise UserError(
-                f"{path} has format {fields['format']}; this program reads {FORMAT}. {again}"
+                f"{path} has format {repr(fields['format'])[:80]}; this program reads {FORMAT}. "
+                f"{again}"
             )
         return _parse(fields)
-    except (TypeError, ValueError, KeyError, AttributeError):
+    except (TypeError, ValueError, KeyError, AttributeError, RecursionError):
         raise UserError(f"{path} doesn't say what a plan was built for. {again}") from None
 
 
@@ -136,24 +143,25 @@ def _parse(fields: dict[str, Any]) -> Sidecar:
     except UserError as error:
         raise ValueError from error
     sidecar = Sidecar(**values)
+    # These are printed, some of them within commands to be copied into a shell.
+    hashes = (sidecar.onnx_sha256, sidecar.fingerprint, sidecar.plan_sha256)
     texts = (
-        sidecar.runtime_version,
-        sidecar.system,
-        sidecar.onnx_sha256,
-        sidecar.fingerprint,
-        sidecar.plan_sha256,
-        *sidecar.targets,
+        (VERSION, (sidecar.runtime_version,)),
+        (SYSTEM, (sidecar.system,)),
+        (TARGET, sidecar.targets),
+        (HASH, hashes),
     )
     sound = (
         sidecar.role == role
         and sidecar.runtime in BUILDERS
         and sidecar.precision in PRECISIONS
-        and all(isinstance(text, str) for text in texts)
-        and (sidecar.cuda is None or isinstance(sidecar.cuda, str))
+        and all(re.fullmatch(pattern, text) for pattern, group in texts for text in group)
+        and sidecar.cuda in (None, *CUDAS)
         and type(sidecar.portable) is bool
         and bool(sidecar.targets and sidecar.batches)
         and all(type(number) is int and number > 0 for number in sidecar.batches)
         and list(sidecar.batches) == sorted(set(sidecar.batches))
+        and sidecar.batches[-1] <= MOST_ROWS
         and type(sidecar.plan_bytes) is int
     )
     if not sound:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from engines.errors import UserError
 from engines.files import explain_errors, write_file
-from engines.onnx_file import load_encoder
+from engines.onnx_file import is_quantised, load_encoder, read_whole
 from engines.spec import FINGERPRINT_KEY
 from engines.tensorrt.sidecar import load, sidecar_path
 from engines.triton.config import NAME, ServedEncoder, format_config
@@ -83,14 +83,20 @@ def check_place(folder: Path, name: str) -> list[int]:
     if not re.fullmatch(NAME, name):
         raise UserError(
             "A model's name in Triton has letters, digits and _ . -, the first a letter, a digit "
-            f"or _; got {name!r}."
+            f"or _, all of them ASCII; got {name!r}. Choose one with --model NAME."
         )
     return _versions(folder / name)
 
 
 def _read_source(source: Path, batches: tuple[int, ...]) -> ServedEncoder:
     if source.suffix == ".onnx":
-        _, spec, mark = load_encoder(source)
+        model, spec, mark = load_encoder(source)
+        if is_quantised(model):
+            raise UserError(
+                f"{source} is in 8 bits, which Triton's ONNX Runtime adds up exactly only on "
+                "processors that have an instruction for it: serve the float encoder that it was "
+                "made of, or an INT8 plan, --engine FILE.plan --precision int8."
+            )
         if not batches or batches[0] < 1:
             raise UserError(f"Batches are numbers of hands, 1 or more; got {batches}.")
         return ServedEncoder("onnx", spec, mark, batches)
@@ -128,7 +134,7 @@ def _versions(model: Path) -> list[int]:
     if not ours:
         raise UserError(
             f"{model} holds something that this program didn't write; give the model another "
-            "name, or remove that folder."
+            "name with --model, or remove that folder."
         )
     return [int(path.name) for path in model.iterdir() if path.name.isdecimal()]
 
@@ -173,6 +179,8 @@ def _replace(model: Path, version: int, text: str, source: Path, kind: str) -> N
 def _copy(source: Path, kind: str, version: Path) -> None:
     """Make a version's folder with its files."""
     version.mkdir()
-    shutil.copyfile(source, version / f"model.{kind}")
-    if kind == "plan":
+    if kind == "onnx":
+        (version / "model.onnx").write_bytes(read_whole(source))
+    else:
+        shutil.copyfile(source, version / "model.plan")
         shutil.copyfile(sidecar_path(source), sidecar_path(version / "model.plan"))

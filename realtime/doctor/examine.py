@@ -16,6 +16,7 @@ from calibration.threshold import calibration_path, load
 from engines.encoder import Encoder, encoder_path, open_encoder
 from engines.errors import UserError
 from engines.finding import Finding, run_check
+from engines.onnx_file import check_weights
 from engines.selftest.machine import examine_machine, find_gpu
 from realtime.drawn.hand import draw_hand
 from realtime.drawn.pose import HandPose, joints
@@ -130,6 +131,7 @@ def _display() -> Finding:
 
 def _encoder(name: str, engine: str) -> Finding:
     with closing(open_encoder(name, engine)) as encoder:
+        check_weights(encoder_path(name))
         path = calibration_path(encoder_path(name))
         what = encoder.spec.name
         if not path.is_file():

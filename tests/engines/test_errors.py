@@ -48,3 +48,7 @@ def test_a_clean_up_error_hides_no_other() -> None:
     with pytest.raises(UserError, match="closing failed"), at_end(fail):
         done.append("no error")
     assert done == ["cleaned up", "cleaned up", "no error", "cleaned up"]
+
+
+def test_what_is_not_printable_is_escaped() -> None:
+    assert first_line("a\x1b[31m\x00\t\ud800 é手 \\") == r"a\x1b[31m\x00\t\ud800 é手 \\"[:-1]

@@ -38,7 +38,7 @@ def options(parser: argparse.ArgumentParser) -> None:
         "--engine",
         type=Path,
         metavar="FILE.plan",
-        help="where the plan goes; that of the palm network goes beside it",
+        help="where the plan goes; that of the palm network goes beside it, FILE.palm.plan",
     )
     add(
         "--triton",
@@ -46,6 +46,7 @@ def options(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="a repository of Triton Inference Server: add the plan, or the ONNX file",
     )
+    add("--model", metavar="NAME", help="with --triton: what it is called there (as the file)")
     add(
         "--precision",
         default="fp16",
@@ -98,14 +99,17 @@ def run(arguments: argparse.Namespace) -> None:
     plan: Path | None = arguments.engine
     if plan is None and arguments.triton is None:
         raise UserError("build makes --engine FILE.plan, a model in --triton DIR, or both.")
+    if arguments.model and arguments.triton is None:
+        raise UserError("--model names a model in a repository: name that with --triton DIR.")
     if plan is None:
         if arguments.pictures:
             raise UserError("--pictures are for a plan: name one with --engine FILE.plan.")
+        _check_model(arguments, arguments.onnx.stem if arguments.onnx else arguments.name)
         onnx = _encoder(arguments, arguments.triton.parent / f"{arguments.name}.onnx")
         _serve(arguments, onnx)
         return
     from engines.encoder import PALM_FILE
-    from engines.hand_networks import PALM_PLAN
+    from engines.hand_networks import palm_plan
     from engines.tensorrt.build import BuildOptions, build, resolve_options
 
     if plan.suffix != ".plan":
@@ -127,9 +131,7 @@ def run(arguments: argparse.Namespace) -> None:
             "leave --engine out, and it gets the ONNX file."
         )
     if arguments.triton:
-        from engines.triton.repository import check_place
-
-        check_place(arguments.triton, plan.stem)
+        _check_model(arguments, plan.stem)
     if arguments.pictures:
         onnx = _quantize(arguments, plan)
     else:
@@ -137,7 +139,7 @@ def run(arguments: argparse.Namespace) -> None:
     made = build(onnx, plan, wanted)
     _tell_built(plan, made)
     if made.spec is not None and made.spec.one_pass:
-        beside = plan.with_name(PALM_PLAN)
+        beside = palm_plan(plan)
         # The palm network isn't quantised: it runs seldom, and only in float was it checked.
         precision = "fp16" if wanted.precision == "int8" else wanted.precision
         _tell_built(beside, build(PALM_FILE, beside, replace(wanted, precision=precision)))
@@ -187,11 +189,19 @@ def _quantize(arguments: argparse.Namespace, plan: Path) -> Path:
     return made
 
 
+def _check_model(arguments: argparse.Namespace, otherwise: str) -> None:
+    """Check the model's name before the work is done. Raises UserError."""
+    from engines.triton.repository import check_place
+
+    check_place(arguments.triton, arguments.model or otherwise)
+
+
 def _serve(arguments: argparse.Namespace, source: Path) -> None:
     from engines.say import tell
     from engines.triton.repository import write_repository
 
-    model = write_repository(arguments.triton, source.stem, source, arguments.batch)
+    name = arguments.model or source.stem
+    model = write_repository(arguments.triton, name, source, arguments.batch)
     tell(
         f"{model}: a model for Triton. Start the server on {arguments.triton}, then: python run.py "
         f"--engine triton://localhost:8001/{model.name}"

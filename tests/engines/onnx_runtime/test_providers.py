@@ -8,6 +8,7 @@ import sys
 import threading
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -147,14 +148,8 @@ class Runtime:
     __version__, __file__ = "1.31.1", "/nowhere/onnxruntime/__init__.py"
     SessionOptions = onnxruntime.SessionOptions
 
-    def __init__(self) -> None:
-        self.severities: list[int] = []
-
     def get_available_providers(self) -> list[str]:
         return ["CUDAExecutionProvider", "CPUExecutionProvider"]
-
-    def set_default_logger_severity(self, severity: int) -> None:
-        self.severities.append(severity)
 
     def preload_dlls(self) -> None:
         print("Failed to load libcudnn.so.9")  # as the real one does
@@ -171,8 +166,7 @@ class Runtime:
 
 
 def test_a_gpu_that_does_not_answer_is_told(monkeypatch, capfd) -> None:
-    module = Runtime()
-    monkeypatch.setattr(onnx_session, "load_onnxruntime", lambda: module)
+    monkeypatch.setattr(onnx_session, "load_onnxruntime", Runtime)
     with pytest.raises(UserError) as caught:
         onnx_session.accelerated_session(Path("e.onnx"), "cuda", input_shapes(PICTURE))
     assert str(caught.value) == (
@@ -181,12 +175,46 @@ def test_a_gpu_that_does_not_answer_is_told(monkeypatch, capfd) -> None:
         "--engine onnx"
     )
     assert capfd.readouterr() == ("", "")
-    assert module.severities == [4, 3]  # its log is quiet only meanwhile
+
+
+@pytest.mark.parametrize("name", ["cpu", "cuda"])
+def test_8_bits_are_exact_on_every_provider(name: str, picture: Path, monkeypatch) -> None:
+    """What a provider can't run is left to the CPU, which may lack the instruction for it."""
+    asked: list[str] = []
+
+    class Noting(Runtime):
+        def InferenceSession(self, path: str, options, providers, enable_fallback: int) -> Any:
+            asked.append(options.get_session_config_entry("session.x64quantprecision"))
+            return SimpleNamespace(get_providers=lambda: [PROVIDERS[name].name])
+
+    monkeypatch.setattr(onnx_session, "load_onnxruntime", Noting)
+    monkeypatch.setattr(onnx_session, "multiplies_8_bits", lambda: False)
+    if name == "cpu":
+        onnx_session.cpu_session(picture)
+    else:
+        onnx_session.accelerated_session(picture, name, input_shapes(PICTURE))
+    assert asked == ["1"]
+
+
+def test_names_that_are_no_text_are_told(picture: Path, tmp_path: Path, capfd) -> None:
+    """ONNX Runtime hands on bytes that no UTF-8 has, and writes to stderr itself."""
+    data = picture.read_bytes()
+    assert data.count(b"picture-1") == 1
+    path = tmp_path / "bad.onnx"
+    path.write_bytes(data.replace(b"picture-1", b"pictur\xff-1"))
+    with pytest.raises(UserError, match="bad.onnx is damaged: a name in it isn't text"):
+        OnnxEncoder(path)
+    path.write_bytes(data.replace(b"Concat", b"Cancot"))
+    with pytest.raises(UserError, match="bad.onnx can't be opened as an ONNX file"):
+        OnnxEncoder(path)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_reasons_are_one_line() -> None:
     assert reason(ValueError("first.\nsecond")) == "first"
     assert reason(ValueError("")) == "ValueError"
+    coded = "[ONNXRuntimeError] : 7 : INVALID_PROTOBUF : Protobuf parsing failed."
+    assert reason(ValueError(coded)) == "Protobuf parsing failed"
 
 
 class Session:

@@ -265,3 +265,10 @@ def test_what_does_not_open_is_left_out_unless_it_was_named(folder: Path, monkey
     assert "e.plan needs an NVIDIA GPU." in said.err and "e-int8.onnx" in said.out
     with pytest.raises(UserError, match=r"e.plan needs an NVIDIA GPU"):
         bench_command.run(command(*encoder, "--engines", f"onnx,{folder / 'e.plan'}"))
+
+
+def test_a_file_that_does_not_open_is_told_once(folder: Path, capsys) -> None:
+    (folder / "e.onnx").write_bytes(b"rubbish")
+    with pytest.raises(UserError, match="e.onnx can't be opened as an ONNX file"):
+        bench_command.run(command("--encoder", str(folder / "e.onnx"), "--rounds", "2"))
+    assert capsys.readouterr().err == ""

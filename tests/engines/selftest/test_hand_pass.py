@@ -191,7 +191,7 @@ def plan(onnx: Path) -> Path:
         pytest.skip("needs TensorRT for RTX: pip install tensorrt-rtx-cu13")
     options = BuildOptions("tensorrt-rtx", "fp16", (1, 2), ("sm89",))
     build(onnx, onnx.with_suffix(".plan"), options)
-    build(PALM_FILE, onnx.with_name("palm.plan"), options)
+    build(PALM_FILE, onnx.with_suffix(".palm.plan"), options)
     return onnx.with_suffix(".plan")
 
 
@@ -212,15 +212,18 @@ def test_the_palm_network_s_plan_is_tested_with_the_encoder_s(
 
     found = examined()
     assert found["plan: right"].ok and found["palm network, plan: right"].ok
-    assert palm_plans == ["palm.plan"]
-    beside = plan.with_name("palm.plan")
+    assert palm_plans == [f"{plan.stem}.palm.plan"]
+    beside = plan.with_suffix(".palm.plan")
     shutil.copy(plan, beside)
     shutil.copy(f"{plan}.json", f"{beside}.json")
     wrong = examined()["palm network, plan"]
     assert wrong.ok is False and "holds an encoder and not the palm network" in wrong.advice
+    onnx.rename(onnx.with_suffix(".gone"))
+    assert "not compared: --encoder doesn't work" in examined()["plan: right"].found
+    onnx.with_suffix(".gone").rename(onnx)
     beside.unlink()
     missing = examined()["palm network, plan"]
-    assert missing.ok is None and "there is no palm.plan beside the plan" in missing.found
+    assert missing.ok is None and f"there is no {beside.name} beside the plan" in missing.found
     assert missing.advice == f"python run.py build --onnx models/palm.onnx --engine {beside}"
     shutil.copy(PALM_FILE, beside)
     build(PALM_FILE, plan, BuildOptions("tensorrt-rtx", "fp16", (1,), ("sm89",)))

@@ -23,7 +23,7 @@ from engines.errors import UserError
 from engines.finding import Finding
 from engines.onnx_file import save_encoder
 from engines.onnx_runtime.encoder import OnnxEncoder
-from engines.selftest import bug_report, machine, trials
+from engines.selftest import bug_report, machine
 from engines.selftest import plans as selftest_plans
 from engines.selftest.machine import Gpu, examine_machine, find_gpu
 from engines.selftest.outputs import all_outputs
@@ -68,7 +68,6 @@ def arguments(folder: Path, *words: str) -> argparse.Namespace:
 @rtx
 def test_the_default_encoder_without_a_gpu(tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.setattr(machine, "find_gpu", lambda: None)
-    monkeypatch.setattr(trials, "FRAME_MS", 1e6)  # whatever else this machine does
     report = tmp_path / "report.json"
     assert selftest_command.self_test(DEFAULT, "default", None, report, EFFORT)
     found = {f["what"]: f for f in json.loads(report.read_text("utf-8"))["findings"]}

@@ -68,7 +68,7 @@ def plans(tmp_path_factory) -> dict[str, Path]:
         assert len(lines) == 4
         for first, last, made_plan in (
             (*lines[:2], plan),
-            (*lines[2:], folder / "palm.plan"),
+            (*lines[2:], folder / f"{precision}.palm.plan"),
         ):
             assert f"for sm89, sm120 with {WHAT}, {precision}, 1 to " in first
             assert last.startswith(f"{made_plan}: ") and "for sm89, sm120." in last
@@ -103,12 +103,12 @@ def test_real_plans_with_their_sidecars(plans) -> None:
     assert plans["fp16"].stat().st_size < 0.7 * plans["fp32"].stat().st_size
     for precision, plan in plans.items():
         assert sorted(p.name for p in plan.parent.iterdir()) == [
+            f"{precision}.palm.plan",
+            f"{precision}.palm.plan.json",
             f"{precision}.plan",
             f"{precision}.plan.json",
-            "palm.plan",
-            "palm.plan.json",
         ]
-        palm, beside = load(plan.with_name("palm.plan")), load(plan)
+        palm, beside = load(plan.with_suffix(".palm.plan")), load(plan)
         assert palm.spec is None and palm.precision == precision
         assert (palm.batches, palm.targets) == (beside.batches, beside.targets)
         assert palm.onnx_sha256 == hashlib.sha256(PALM_FILE.read_bytes()).hexdigest()

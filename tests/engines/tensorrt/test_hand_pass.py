@@ -11,12 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engines import encoder as encoders
 from engines.encoder import HAND_FILE, PALM_FILE, open_encoder, open_hand_networks
 from engines.errors import UserError
 from engines.hand_networks import PALM
 from engines.onnx_file import save_encoder
 from engines.onnx_runtime.encoder import OnnxEncoder
 from engines.onnx_runtime.network import OnnxHandNetwork, OnnxNetwork
+from engines.tensorrt import encoder as tensorrt_encoder
 from engines.tensorrt.encoder import TensorRTEncoder, TensorRTPalm, open_palm_plan, open_plan
 from engines.tensorrt.sidecar import load, save, sidecar_path
 from tests.engines.one_pass import SPEC, one_pass_model, save_one_pass
@@ -27,7 +29,7 @@ from tests.engines.test_engines import PICTURE, hands, picture_model
 
 @pytest.fixture
 def folder(gpu: Gpu, tmp_path: Path, monkeypatch) -> Path:
-    """e.onnx, a one-pass encoder, with e.plan and palm.plan."""
+    """e.onnx, a one-pass encoder, with e.plan and, as it was built once, palm.plan."""
     save_one_pass(tmp_path / "e.onnx")
     play(tmp_path / "e.onnx", tmp_path / "e.plan", gpu, monkeypatch)
     play(PALM_FILE, tmp_path / "palm.plan", gpu, monkeypatch)
@@ -139,6 +141,42 @@ def test_the_palm_network_runs_where_the_encoder_does(
     assert gpu.device == {}
 
 
+def test_the_plan_s_own_palm_plan_goes_first(folder: Path, gpu: Gpu, monkeypatch, capsys) -> None:
+    own = play(PALM_FILE, folder / "e.palm.plan", gpu, monkeypatch)
+    opened: list[Path] = []
+
+    def note(path: Path, onnx: Path) -> TensorRTPalm:
+        opened.append(path)
+        return open_palm_plan(path, onnx)
+
+    monkeypatch.setattr(tensorrt_encoder, "open_palm_plan", note)
+    encoder = open_encoder(str(folder / "e.onnx"))
+    for wanted in (own, folder / "palm.plan"):
+        open_hand_networks(encoder)[0].close()
+        assert opened.pop() == wanted
+        own.unlink(missing_ok=True)
+    encoder.close()
+    assert gpu.device == {} and capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("data", [None, b"", b"rubbish"])
+def test_a_fault_of_the_onnx_file_beside_a_plan_is_told_once(data, folder: Path, capsys) -> None:
+    path = folder / "e.onnx"
+    path.write_bytes(path.read_bytes()[:-9] if data is None else data)
+    with pytest.raises(UserError, match="e.onnx can't be opened as an ONNX file"):
+        open_encoder(str(path))
+    assert capsys.readouterr().err == ""
+
+
+def test_a_fault_of_the_palm_network_s_file_is_told_once(folder: Path, monkeypatch, capsys) -> None:
+    encoder = open_encoder(str(folder / "e.onnx"))
+    monkeypatch.setattr(encoders, "PALM_FILE", folder / "none.onnx")
+    with pytest.raises(UserError, match="none.onnx can't be opened as an ONNX file"):
+        open_hand_networks(encoder)
+    assert capsys.readouterr().err == ""
+    encoder.close()
+
+
 def test_without_its_plan_the_palm_network_runs_on_the_cpu_and_says_so_once(
     folder: Path, capsys
 ) -> None:
@@ -149,7 +187,7 @@ def test_without_its_plan_the_palm_network_runs_on_the_cpu_and_says_so_once(
         assert isinstance(palm, OnnxNetwork) and network is encoder
         palm.close()
     [said] = capsys.readouterr().err.splitlines()
-    command = f"python run.py build --onnx models/palm.onnx --engine {folder / 'palm.plan'}"
+    command = f"python run.py build --onnx models/palm.onnx --engine {folder / 'e.palm.plan'}"
     assert command in said
     assert said.endswith("The palm network runs on ONNX Runtime's CPU instead.")
     shutil.copy(folder / "e.plan", folder / "palm.plan")  # beside the sidecar of the one before

@@ -8,19 +8,25 @@ import hashlib
 import os
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 
+from calibration.int8.graph import FloatGraph
+from calibration.int8.qdq import insert_qdq
 from engines import files as atomic
 from engines.errors import UserError
-from engines.onnx_file import save_encoder
+from engines.onnx_file import load_encoder, save_encoder
+from engines.onnx_runtime.encoder import OnnxEncoder
 from engines.spec import FINGERPRINT_KEY, SPEC_KEY, EncoderSpec
 from engines.tensorrt import sidecar
 from engines.triton import repository as triton_repository
 from engines.triton.config import ServedEncoder, format_config
 from engines.triton.repository import write_repository
+from tests.calibration.int8.int8_files import SPEC as SMALL
+from tests.calibration.int8.int8_files import small_model
 from tests.engines.tensorrt.test_sidecar import CLASSIC, PLAN, RTX
-from tests.engines.test_engines import DISTANCE, PICTURE, distance_model, picture_model
+from tests.engines.test_engines import DISTANCE, PICTURE, distance_model, hands, picture_model
 from tests.engines.triton.server import model_config_pb2, read_config, text_format
 
 
@@ -167,7 +173,7 @@ def test_no_room_leaves_what_was_there(step, new, encoder, tmp_path, monkeypatch
         raise OSError(errno.ENOSPC, "No space left on device")
 
     owner, name = {
-        "copy": (triton_repository.shutil, "copyfile"),
+        "copy": (Path, "write_bytes"),
         "rename": (Path, "rename"),
         "config": (atomic.os, "replace"),
     }[step]
@@ -234,6 +240,50 @@ def test_sources_that_are_none_are_told(encoder: Path, plan: Path, tmp_path: Pat
     assert hashlib.sha256(PLAN).hexdigest() == RTX.plan_sha256
     sidecar.save(RTX, plan)
     assert "TensorRT for RTX, and Triton runs the plans of the classic one" in told(plan)
+
+
+def test_weights_in_files_of_their_own_are_served_as_one_file(
+    encoder: Path, tmp_path: Path
+) -> None:
+    """Triton opens what is in its repository, and nothing beside it."""
+    expected = OnnxEncoder(encoder).encode(hands(3))
+    apart = tmp_path / "apart.onnx"
+    onnx.save(
+        onnx.load(encoder), apart, save_as_external_data=True, location="w.data", size_threshold=0
+    )
+    model = write_repository(tmp_path / "fleet", "hands", apart)
+    assert sorted(files(model)) == ["1/model.onnx", "config.pbtxt"]
+    served = OnnxEncoder(model / "1/model.onnx")
+    assert np.array_equal(served.encode(hands(3)), expected)
+    assert served.fingerprint == said(model)[FINGERPRINT_KEY]
+    (tmp_path / "w.data").unlink()
+    with pytest.raises(UserError, match="apart.onnx keeps weights in another file, which can't be"):
+        write_repository(tmp_path / "fleet", "others", apart)
+    assert not (tmp_path / "fleet/others").exists()
+
+
+def test_an_encoder_in_8_bits_is_refused(tmp_path: Path) -> None:
+    """Triton can't be told to add 8-bit products exactly, as engines.onnx_runtime.session does."""
+    save_encoder(small_model(), SMALL, tmp_path / "small.onnx")
+    model, spec, _ = load_encoder(tmp_path / "small.onnx")
+    graph = FloatGraph(model, "it")
+    made = insert_qdq(model, graph, graph.layers, dict.fromkeys(graph.tensors(), (-6.0, 6.0)))
+    save_encoder(made, spec, tmp_path / "int8.onnx")
+    with pytest.raises(UserError, match="int8.onnx is in 8 bits, .* serve the float encoder"):
+        write_repository(tmp_path / "fleet", "hands", tmp_path / "int8.onnx")
+    assert not (tmp_path / "fleet").exists()
+    write_repository(tmp_path / "fleet", "hands", tmp_path / "small.onnx")
+
+
+def test_an_edited_encoder_is_refused(encoder: Path, tmp_path: Path) -> None:
+    model = onnx.load(encoder)
+    weights = onnx.numpy_helper.to_array(model.graph.initializer[0])
+    name = model.graph.initializer[0].name
+    model.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(weights[::-1].copy(), name))
+    onnx.save(model, tmp_path / "edited.onnx")
+    with pytest.raises(UserError, match="edited.onnx was edited after it was exported"):
+        write_repository(tmp_path / "fleet", "hands", tmp_path / "edited.onnx")
+    assert not (tmp_path / "fleet").exists()
 
 
 def test_a_file_in_the_repository_s_place_is_told(encoder: Path, tmp_path: Path) -> None:

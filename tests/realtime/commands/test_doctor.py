@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
+import onnx
 import pytest
 
+from calibration.threshold import calibration_path
+from engines.encoder import ENCODERS
 from tests.cli import environment, fault, fine, run_py, said
 
 MEDIAPIPE = ("--detector", "mediapipe", "--hand-model")
@@ -50,6 +54,21 @@ def test_doctor_finds_what_is_wrong(tmp_path: Path, hand_model_path: Path) -> No
     [at] = [i for i, row in enumerate(rows) if "  encoder: " in row]
     assert rows[at].startswith("wrong  ") and "doesn't work" in rows[at]
     assert "→" in rows[at + 1] and "broken.onnx" in rows[at + 1]
+
+
+def test_an_edited_encoder_is_told(tmp_path: Path) -> None:
+    """Its fingerprint, and so its calibration, is still that of the encoder that it was."""
+    model = onnx.load(ENCODERS["landmarks"])
+    weights = max(model.graph.initializer, key=lambda weight: len(weight.raw_data))
+    weights.raw_data = weights.raw_data[::-1]
+    onnx.save(model, tmp_path / "e.onnx")
+    shutil.copy(calibration_path(ENCODERS["landmarks"]), tmp_path / "e.calibration.json")
+    for words in (("--encoder", "e.onnx"), ("engine", "e.onnx")):
+        run = run_py("doctor", *words, cwd=tmp_path)
+        assert run.returncode == 1 and "marked wrong" in said(run)[-1]
+        rows = run.stdout.splitlines()
+        [at] = [i for i, row in enumerate(rows) if "  encoder: " in row]
+        assert rows[at].startswith("wrong  ") and "e.onnx was edited after" in rows[at + 1]
 
 
 @pytest.mark.parametrize("engine", ["mine.plan", "models/default.onnx"])

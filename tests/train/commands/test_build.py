@@ -35,6 +35,29 @@ def test_an_onnx_file_goes_into_a_repository_without_tensorrt(capsys, monkeypatc
     assert said.out == "" and "python run.py --engine triton://localhost:8001/e" in said.err
 
 
+@pytest.mark.parametrize("file", ["hände.onnx", "my hands.onnx", ".hidden.onnx", "-x.onnx"])
+def test_a_model_is_named_where_the_file_s_name_is_none_for_triton(file: str, capsys) -> None:
+    Path(onnx_file).rename(file)
+    words = ["build", f"--onnx={file}", "--triton", "fleet"]
+    assert run.main(words) == 1
+    [said] = capsys.readouterr().err.splitlines()
+    assert repr(file.removesuffix(".onnx")) in said
+    assert said.endswith("Choose one with --model NAME.") and not Path("fleet").exists()
+    assert run.main([*words, "--model", "hands"]) == 0
+    assert Path("fleet/hands/1/model.onnx").read_bytes() == Path(file).read_bytes()
+    assert "triton://localhost:8001/hands" in capsys.readouterr().err
+
+
+def test_a_model_s_name_is_checked_before_a_checkpoint_is_exported(here: Path, capsys) -> None:
+    Path("mine.pt").touch()
+    words = ["build", "--checkpoint", "mine.pt", "--triton", "fleet", "--model", "my hands"]
+    assert run.main(words) == 1
+    assert "got 'my hands'" in capsys.readouterr().err
+    assert run.main(["build", "--onnx", onnx_file, "--engine", "e.plan", "--model", "hands"]) == 1
+    assert "--model names a model in a repository" in capsys.readouterr().err
+    assert sorted(p.name for p in here.iterdir()) == [onnx_file, "mine.pt"]
+
+
 def test_neither_a_plan_nor_a_repository(here: Path, capsys) -> None:
     assert run.main(["build", "--onnx", onnx_file]) == 1
     assert "build makes --engine FILE.plan, a model in --triton DIR" in capsys.readouterr().err

@@ -42,9 +42,9 @@ def test_a_checkpoint_becomes_a_plan(tmp_path: Path, monkeypatch, capsys) -> Non
     assert run.main([*BUILD, "--name", "mine-1"]) == 0
     _, spec, mark = load_encoder(Path("e.onnx"))
     assert spec.name == "mine-1" and load(Path("e.plan")).fingerprint == mark
-    names = ["e.onnx", "e.plan", "e.plan.json", "palm.plan", "palm.plan.json", "small.pt"]
+    names = ["e.onnx", "e.palm.plan", "e.palm.plan.json", "e.plan", "e.plan.json", "small.pt"]
     assert sorted(p.name for p in tmp_path.iterdir()) == names
-    assert [load(Path(f"{name}.plan")).role for name in ("e", "palm")] == ["hand pass", "palm"]
+    assert [load(Path(f"{name}.plan")).role for name in ("e", "e.palm")] == ["hand pass", "palm"]
     assert capsys.readouterr().out == ""
 
     # Another encoder's file isn't written over: a gallery may belong to it.

@@ -13,8 +13,9 @@ import pytest
 import run
 from engines.encoder import PALM_FILE
 from engines.errors import UserError
-from engines.hand_networks import PALM
+from engines.hand_networks import PALM, find_palm_plan
 from engines.onnx_file import load_encoder, load_network, save_encoder
+from engines.selftest.candidates import find_engines
 from engines.tensorrt import build as tensorrt_build
 from engines.tensorrt.build import BuildOptions
 from engines.tensorrt.plan_check import Machine, check_plan, rebuild_command
@@ -51,9 +52,9 @@ def built(folder: Path, *words: str) -> list[str]:
 @rtx
 def test_both_plans_are_really_built(folder: Path) -> None:
     lines = built(folder, "--onnx", "e.onnx", "--engine", "e.plan", "--batch", "1,2")
-    assert [line.split(":")[0] for line in lines if " MB in " in line] == ["e.plan", "palm.plan"]
+    assert [line.split(":")[0] for line in lines if " MB in " in line] == ["e.plan", "e.palm.plan"]
     assert "1 to 2 hands" in lines[0] and "1 to 2 pictures" in lines[2]
-    encoder, palm = load(folder / "e.plan"), load(folder / "palm.plan")
+    encoder, palm = load(folder / "e.plan"), load(folder / "e.palm.plan")
     assert (encoder.role, palm.role) == ("hand pass", "palm")
     assert palm.onnx_sha256 == palm.fingerprint
     assert palm.fingerprint == hashlib.sha256(PALM_FILE.read_bytes()).hexdigest()
@@ -61,7 +62,7 @@ def test_both_plans_are_really_built(folder: Path) -> None:
         assert sidecar.batches == (1, 2) and sidecar.targets == ("sm89", "sm120")
         assert sidecar.precision == "fp16"
     here = Machine(find_installed(), "sm120", palm.fingerprint)
-    plan = folder / "palm.plan"
+    plan = folder / "e.palm.plan"
     assert check_plan(palm, plan, plan.read_bytes(), here) == RTX
 
 
@@ -83,15 +84,30 @@ def test_the_palm_network_by_itself_and_again(folder: Path) -> None:
 @rtx
 def test_an_encoder_with_two_inputs_gets_no_palm_plan(folder: Path) -> None:
     built(folder, "--onnx", "two.onnx", "--engine", "two.plan", "--batch", "1")
-    assert load(folder / "two.plan").role == "encoder" and not (folder / "palm.plan").exists()
+    assert load(folder / "two.plan").role == "encoder" and len(list(folder.glob("*.plan"))) == 1
 
 
 @rtx
-def test_an_encoder_does_not_take_the_palm_network_s_place(folder: Path) -> None:
-    words = ("--onnx", "e.onnx", "--engine", "palm.plan", "--runtime", RTX, "--target", "sm89")
+@pytest.mark.parametrize("name", ["palm.plan", "e.palm.plan"])
+def test_an_encoder_does_not_take_the_palm_network_s_place(name: str, folder: Path) -> None:
+    words = ("--onnx", "e.onnx", "--engine", name, "--runtime", RTX, "--target", "sm89")
     text = fault(main_py("build", *words, cwd=folder))
-    assert "palm.plan is where the palm network's plan goes: give the encoder's another" in text
+    assert f"{name} is where the palm network's plan goes: give the encoder's another" in text
     assert not list(folder.glob("*.plan*"))
+
+
+@rtx
+def test_each_plan_in_a_folder_has_its_own_palm_plan(folder: Path) -> None:
+    for precision in ("fp32", "fp16"):
+        built(
+            folder, "--onnx", "e.onnx", "--engine", f"e-{precision}.plan", "--precision", precision
+        )
+    for precision in ("fp32", "fp16"):
+        palm = find_palm_plan(folder / f"e-{precision}.plan")
+        assert palm.name == f"e-{precision}.palm.plan"
+        assert (load(palm).role, load(palm).precision) == ("palm", precision)
+    plans = [name for name in find_engines(folder / "e.onnx") if name.endswith(".plan")]
+    assert [Path(name).name for name in plans] == ["e-fp16.plan", "e-fp32.plan"]
 
 
 def test_beside_an_encoder_in_8_bits_the_palm_network_is_in_fp16(folder, monkeypatch) -> None:
@@ -109,7 +125,7 @@ def test_beside_an_encoder_in_8_bits_the_palm_network_is_in_fp16(folder, monkeyp
         made.clear()
         words = ["--onnx", "e.onnx", "--engine", "e.plan", "--precision", precision]
         assert run.main(["build", *words]) == 0
-        assert made == [("e.onnx", "e.plan", precision), ("palm.onnx", "palm.plan", beside)]
+        assert made == [("e.onnx", "e.plan", precision), ("palm.onnx", "e.palm.plan", beside)]
 
 
 def test_only_encoders_are_served_by_triton(folder: Path) -> None:
