@@ -13,12 +13,12 @@ import numpy as np
 
 from engines.errors import UserError
 from engines.say import progress
+from realtime.folders import is_picture, list_pictures
 from realtime.hands.detector import Detector
 from realtime.measuring.agreement import Agreement, agreement
 from realtime.measuring.appearances import Trial, choose_trials, try_all
 from realtime.measuring.scenes import SCENES, play
 from realtime.measuring.side_by_side import Show, leaf_through, watch
-from realtime.picture_files import is_picture, list_pictures
 from realtime.sources.demo import FPS
 from realtime.sources.source import PICTURE_FPS
 from realtime.sources.video import Video
