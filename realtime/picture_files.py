@@ -176,7 +176,8 @@ def _decode_heic(data: bytes, name: str, grey: bool) -> np.ndarray | None:
 
     try:
         with silence_native_stderr():
-            image = np.asarray(open_heif(io.BytesIO(data), bgr_mode=True))
+            file = open_heif(io.BytesIO(data), bgr_mode=True)
+            image = np.array(file)[:, : file.size[0]]  # a copy: a view doesn't keep the memory
     except Exception as error:  # libheif's errors come as several types
         raise UserError(
             f"{name} can't be read as a HEIC picture ({short_reason(error)}): it is damaged. Save "
