@@ -158,9 +158,9 @@ def _load_folder(data: Path, out: Path, counts: tuple[int, int]) -> Faces:
     about = (
         f"A folder per person of {plain(readable(data.name))}, {len(people)} people with "
         f"{len(pictures)} pictures. {len(test)} random people are tested on, the others trained "
-        f"on. Pairs were drawn and written in LFW's form: {_describe_list(training)} in {LIST_NAMES[0]}, "
-        f"{_describe_list(tested)} in {LIST_NAMES[1]}. Validation holds out people before pairs "
-        f"are drawn, so that no pair is lost: {len(small) + len(large)} people for {large_split}, "
+        f"on. Pairs were drawn and written in LFW's form: {_describe_list(training)} in "
+        f"{LIST_NAMES[0]}, {_describe_list(tested)} in {LIST_NAMES[1]}. Validation holds out "
+        f"people before pairs are drawn, so that no pair is lost: {len(small) + len(large)} people for {large_split}, "
         f"{len(small)} for {small_split}."
     )
     return Faces(tasks, load_pair_pictures(tested, SIZE), tested.pairs, False, about)
