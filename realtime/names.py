@@ -16,6 +16,8 @@ def readable(name: str) -> str:
 
     The system gives such bytes as lone surrogates, which can't be printed or written.
     """
+    if name.isascii():
+        return name
     if any("\ud800" <= char <= "\udfff" for char in name):
         name = "/".join(map(_text, name.split("/")))
     return unicodedata.normalize("NFC", name)

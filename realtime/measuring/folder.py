@@ -20,7 +20,7 @@ from calibration.episodes import LabelledEmbeddings
 from calibration.showings import APART_S
 from engines.cpu import cores
 from engines.encoder import Encoder
-from engines.errors import UserError
+from engines.errors import UserError, no_arrays
 from engines.files import explain_errors, replace_file
 from engines.say import console, warn
 from realtime.folders import list_pictures
@@ -261,7 +261,7 @@ def load_embeddings(
             embeddings, mark = file["embedding"], str(file["fingerprint"])
     except Exception as error:  # zipfile, zlib and numpy raise a dozen types on damage
         raise UserError(
-            f"{path} isn't what `run.py embed` writes ({error}). Make it with: "
+            f"{path} isn't what `run.py embed` writes ({no_arrays(error)}). Make it with: "
             "python run.py embed DIR --out FILE.npz"
         ) from None
     if mark != encoder.fingerprint:

@@ -160,8 +160,8 @@ def _load_folder(data: Path, out: Path, counts: tuple[int, int]) -> Faces:
         f"{len(pictures)} pictures. {len(test)} random people are tested on, the others trained "
         f"on. Pairs were drawn and written in LFW's form: {_describe_list(training)} in "
         f"{LIST_NAMES[0]}, {_describe_list(tested)} in {LIST_NAMES[1]}. Validation holds out "
-        f"people before pairs are drawn, so that no pair is lost: {len(small) + len(large)} people for {large_split}, "
-        f"{len(small)} for {small_split}."
+        f"people before pairs are drawn, so that no pair is lost: {len(small) + len(large)} people "
+        f"for {large_split}, {len(small)} for {small_split}."
     )
     return Faces(tasks, load_pair_pictures(tested, SIZE), tested.pairs, False, about)
 

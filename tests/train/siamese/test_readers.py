@@ -278,3 +278,13 @@ def test_the_real_faces_and_letters() -> None:
     assert rows.labels[0] == "D" and rows.images[0, 0, :3].tolist() == [107, 118, 127]
     hands = load_sign_mnist(real_data("asl_28/asl_letters_28x28.npz"))
     assert len(np.unique(hands.labels)) == 24 and set(hands.subjects) == {"jack", "tom"}
+
+
+def test_an_npz_of_python_objects_is_told_as_that(tmp_path: Path) -> None:
+    path = tmp_path / "asl.npz"
+    labels = np.array(["A", "B"], object)
+    numbers = np.arange(2)
+    images = np.zeros((2, 28, 28), np.uint8)
+    np.savez(path, image=images, label=labels, subject=labels, frame=numbers)
+    with pytest.raises(UserError, match=r"Python objects.*array.astype\(str\)"):
+        load_sign_mnist(path)

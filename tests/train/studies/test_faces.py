@@ -82,8 +82,8 @@ def test_people_with_one_picture_are_left_out(
     with_more = load_faces(more, tmp_path / "more", PAIRS)
     assert np.array_equal(with_more.test.images, found.test.images)
     assert said == [
-        f"30 of 46 classes in {more} have fewer than two pictures, which a pair takes, and are left "
-        "out: s100, s101, s102, s103, s104 and 25 more."
+        f"30 of 46 classes in {more} have fewer than two pictures, which a pair takes, and are "
+        "left out: s100, s101, s102, s103, s104 and 25 more."
     ]
 
 
