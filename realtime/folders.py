@@ -30,6 +30,7 @@ HOUSEKEEPING = {"__macosx", "__pycache__", "@eadir", "#recycle", "@recycle", "$r
 HOUSEKEEPING |= {"recycler", "system volume information", "lost+found", "thumbnails", "trash"}
 HOUSEKEEPING |= {"thumbs.db", "desktop.ini"}
 HIDDEN = "hidden or kept by a program"
+FILE, FOLDER = "file", "folder"
 
 
 @dataclass
@@ -80,18 +81,16 @@ def list_folder(folder: Path, recursive: bool = True) -> Listing:
             found.folders.append(name)
         for entry in here:
             path = f"{name}/{entry.name}" if name else entry.name
+            kind = _kind(entry)
             if is_housekeeping(entry.name):
-                if entry.is_dir() or _is_own_picture(entry.name):
+                if kind == FOLDER or _is_own_picture(entry.name):
                     found.skip(path, HIDDEN)
-            elif entry.is_dir():
-                if recursive:
-                    (links if entry.is_symlink() else waiting).append(path)
-            elif entry.is_file():
+            elif kind == FILE:
                 found.files.append(path)
-            elif not entry.is_symlink():
-                found.skip(path, "no regular file")
-            else:
-                found.skip(path, "link that leads nowhere")
+            elif kind != FOLDER:
+                found.skip(path, kind)
+            elif recursive:
+                (links if entry.is_symlink() else waiting).append(path)
     found.files.sort(key=_parts)
     found.folders.sort(key=_parts)
     return found
@@ -195,6 +194,18 @@ def describe_skipped(found: Listing) -> str:
     return ", ".join(
         f"{len(names)} × {why} ({enumerate_names(names)})" for why, names in found.skipped.items()
     )
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    """FILE, FOLDER, or what it is instead."""
+    try:
+        if entry.is_dir():
+            return FOLDER
+        if entry.is_file():
+            return FILE
+    except OSError:  # a link to itself
+        return "link that leads nowhere"
+    return "link that leads nowhere" if entry.is_symlink() else "no regular file"
 
 
 def _is_own_picture(name: str) -> bool:
