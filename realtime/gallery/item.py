@@ -30,6 +30,7 @@ from realtime.gallery.record import (
     picture_name,
 )
 from realtime.gallery.reference import Reference, View
+from realtime.quiet import silence_native_stderr
 
 ID = r"\d{8}-\d{6}-\d{6}-[0-9a-f]{8}"
 JSON = re.compile(rf"({ID})(?:\.item)?\.json", re.ASCII)
@@ -129,7 +130,8 @@ def decode_picture(view: ViewRecord, png: bytes) -> np.ndarray:
         raise DamagedReference("its picture has another size")
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        picture = cv2.imdecode(np.frombuffer(png, np.uint8), flags)
+        with silence_native_stderr():
+            picture = cv2.imdecode(np.frombuffer(png, np.uint8), flags)
     except cv2.error:
         picture = None
     if picture is None or picture.shape != (view.size, view.size, 3):

@@ -15,6 +15,7 @@ import numpy as np
 from engines.bundles import Bundle, join
 from engines.errors import UserError, no_arrays
 from realtime.names import join_spellings, readable
+from realtime.picture_files import decode
 
 VERSION = 2  # of the file format
 MARGIN = 1.25  # width of a stored crop over the encoder's: training turns and shifts within it
@@ -102,10 +103,16 @@ class Prepared(Bundle):
         return len(self.labels)
 
     def crop(self, i: int) -> np.ndarray:
-        """Decode crop i: uint8 (STORED_SIZE, STORED_SIZE, 3) RGB, with the margin."""
+        """Decode crop i: uint8 (STORED_SIZE, STORED_SIZE, 3) RGB, with the margin.
+
+        Raises:
+            UserError: The crop is damaged.
+        """
         data = self.webp[self.offsets[i] : self.offsets[i + 1]]
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR)
-        assert image is not None  # the checksum of the .npz covers these bytes
+        name = f"The crop of {self.sets[i]}/{self.paths[i]}"
+        image = decode(data.tobytes(), name).image
+        if image.shape != (STORED_SIZE, STORED_SIZE, 3):
+            raise UserError(f"{name} is {image.shape[1]} px wide, not {STORED_SIZE}. {REMEDY}")
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
     def where(self, mask: np.ndarray) -> Prepared:
