@@ -12,15 +12,13 @@ LISTED = 5  # names in a sentence; the others are counted
 
 
 def readable(name: str) -> str:
-    """A file's name as text, in NFC; bytes that aren't UTF-8 are read as Latin-1.
+    """A file's name as text; bytes that aren't UTF-8 are read as Latin-1.
 
     The system gives such bytes as lone surrogates, which can't be printed or written.
     """
-    if name.isascii():
+    if name.isascii() or not any("\ud800" <= char <= "\udfff" for char in name):
         return name
-    if any("\ud800" <= char <= "\udfff" for char in name):
-        name = "/".join(map(_text, name.split("/")))
-    return unicodedata.normalize("NFC", name)
+    return "/".join(map(_text, name.split("/")))
 
 
 def spelling_key(name: str) -> str:
@@ -44,7 +42,9 @@ def join_spellings(names: Sequence[str], what: str) -> list[str]:
         spellings.setdefault(spelling_key(name), []).append(name)
     for several in spellings.values():
         if len(several) > 1:
-            quoted = ", ".join(repr(readable(name)) for name in several)
+            texts = [readable(name) for name in several]
+            alike = len(set(map(_trimmed, texts))) < len(set(map(str.strip, texts)))
+            quoted = ", ".join(map(ascii if alike else repr, texts))  # NFC and NFD look the same
             warn_once(f"Taken for one {what}, {_trimmed(several[0])!r}: the folders {quoted}.")
     chosen = {name: _trimmed(names[0]) for names in spellings.values() for name in names}
     return [chosen[name] for name in names]
@@ -58,7 +58,8 @@ def enumerate_names(names: Iterable[str]) -> str:
 
 
 def _trimmed(name: str) -> str:
-    return "/".join(part.strip() or part for part in readable(name).split("/"))
+    text = unicodedata.normalize("NFC", readable(name))
+    return "/".join(part.strip() or part for part in text.split("/"))
 
 
 def _text(name: str) -> str:

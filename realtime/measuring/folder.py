@@ -135,24 +135,31 @@ def list_labelled(folder: Path, only: Sequence[str] | None = None) -> list[Path]
         raise UserError(f"{folder}: {OUTSIDE}")
     if loose:
         warn(
-            f"{len(loose)} pictures of {folder} lie outside any label's folder and are left out: "
-            f"{enumerate_names(loose)}."
+            f"Left out of {folder}, outside any label's folder: {len(loose)} × picture "
+            f"({enumerate_names(loose)})."
         )
+    wanted = _keys_of(only, [path.parent.name for path in paths], folder)
+    return [path for path in paths if wanted is None or spelling_key(path.parent.name) in wanted]
+
+
+def _keys_of(only: Sequence[str] | None, labels: Sequence[str], place: Path) -> set[str] | None:
+    """The spelling keys of the labels asked for, None for all; warns of those that aren't there.
+
+    Raises UserError where none is.
+    """
     if only is None:
-        return paths
-    labels = dict.fromkeys(path.parent.name for path in paths)
+        return None
     there = {spelling_key(label) for label in labels}
     missing = [label for label in only if spelling_key(label) not in there]
-    shown = f"{folder} shows {enumerate_names(sorted(labels))}"
+    shown = f"{place} shows {enumerate_names(sorted(set(labels)))}"
     if len(missing) == len(only):
         raise UserError(
-            f"There are no pictures (jpg, png, …) in or below {folder} in folders named "
+            f"There are no pictures (jpg, png, …) in or below {place} in folders named "
             f"{', '.join(only)}: {shown}."
         )
     if missing:
         warn(f"No picture shows {', '.join(missing)}, which --labels names: {shown}.")
-    wanted = {spelling_key(label) for label in only}
-    return [path for path in paths if spelling_key(path.parent.name) in wanted]
+    return {spelling_key(label) for label in only}
 
 
 def relative_names(paths: Sequence[Path], folder: Path) -> list[str]:
@@ -270,9 +277,9 @@ def load_embeddings(
             f"DIR --out {path.name} --encoder …"
         )
     found &= np.array(["/" in name for name in names], bool)  # in a label's folder
-    if only is not None:
-        wanted = {spelling_key(label) for label in only}
-        labels = [PurePosixPath(name).parent.name for name in names]
+    labels = [PurePosixPath(name).parent.name for name in names]
+    wanted = _keys_of(only, [label for label in labels if label], path)
+    if wanted is not None:
         found &= np.array([spelling_key(label) in wanted for label in labels], bool)
     return _label(names, found, embeddings, fps)
 

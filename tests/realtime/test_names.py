@@ -25,7 +25,7 @@ def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     [
         (b"A", "A"),
         ("Zoë".encode(), "Zoë"),
-        ("Zoe\u0308".encode(), "Zoë"),
+        ("Zoe\u0308".encode(), "Zoe\u0308"),
         (b"Zo\xeb", "Zoë"),
         (b"Zo\xeb/\xc3\xab/x", "Zoë/ë/x"),  # each part for itself
     ],
@@ -54,7 +54,10 @@ def test_spellings_are_joined_to_the_most_frequent_one(said: list[str]) -> None:
     joined = ["Fist"] * 4 + ["Zoë", "Zoë", "B", "STRASSE", "STRASSE"]
     assert join_spellings(given_names, "label") == joined
     assert said[0] == "Taken for one label, 'Fist': the folders 'Fist', 'Fist ', 'fist'."
+    assert said[2] == "Taken for one label, 'Zoë': the folders 'Zoe\u0308', 'zoë'."
     assert len(said) == 3
+    join_spellings(["Zoë", "Zoe\u0308"], "person")  # they look the same
+    assert said[3] == r"Taken for one person, 'Zoë': the folders 'Zoe\u0308', 'Zo\xeb'."
 
 
 def test_names_of_one_spelling_stay_as_they_are(said: list[str]) -> None:

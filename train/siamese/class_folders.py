@@ -112,7 +112,11 @@ def _list_classes(files: Files) -> dict[str, list[str]]:
     there = [PurePosixPath(name) for name in files.folders]
     empty = [each.name for each in there if each.parent == home and each not in found]
     if empty:
-        warn(f"{len(empty)} classes in {files.path} hold no pictures: {enumerate_names(empty)}.")
+        count = len(folders) + len(empty)
+        warn(
+            f"{len(empty)} of {count} classes in {files.path} hold no pictures and are left out: "
+            f"{enumerate_names(empty)}."
+        )
     labels = join_spellings([folder.name for folder in folders], "class")
     classes: dict[str, list[str]] = {}
     for label, folder in zip(labels, folders, strict=True):
