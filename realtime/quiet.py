@@ -51,7 +51,9 @@ def silence_native_stderr() -> Iterator[None]:
 
 
 def _divert() -> int:
-    """Lead descriptor 2 nowhere. Returns a copy of it, or -1 where it was closed."""
+    """Lead descriptor 2 nowhere. Returns a copy of it, or -1 where it isn't stderr."""
+    if sys.__stderr__ is None:  # closed when Python started: by now it may be any file's
+        return -1
     if sys.stderr is not None:
         with contextlib.suppress(OSError, ValueError):
             sys.stderr.flush()
