@@ -14,7 +14,7 @@ import numpy as np
 
 from engines.errors import UserError, short_reason
 from engines.files import explain_errors, write_file
-from realtime.picture_header import HEAD, format_of, size_of, turned
+from realtime.picture_header import HEAD, claims_too_much, format_of, size_of, turned
 from realtime.quiet import silence_native_stderr
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")  # that pictures are written with
@@ -144,6 +144,8 @@ def reads_heic() -> bool:
 
 def _decode(data: bytes, size: tuple[int, int] | None, grey: bool) -> np.ndarray | None:
     """Decode with OpenCV; None where it can't."""
+    if claims_too_much(data):
+        return None
     flags = cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR
     kind = format_of(data[:HEAD])
     if kind == "JPEG" and size is not None:
@@ -165,8 +167,8 @@ def _decode(data: bytes, size: tuple[int, int] | None, grey: bool) -> np.ndarray
     return image
 
 
-def _decode_heic(data: bytes, name: str, grey: bool) -> np.ndarray | None:
-    """Decode with libheif, which turns pictures upright itself; None where it can't."""
+def _decode_heic(data: bytes, name: str, grey: bool) -> np.ndarray:
+    """Decode with libheif, which turns pictures upright itself. Raises UserError."""
     if not reads_heic():
         raise UserError(
             f"{name} is a HEIC picture, which takes one more package: pip install pi-heif. Or save "

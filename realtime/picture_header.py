@@ -10,6 +10,7 @@ import re
 import struct
 
 HEAD = 64  # bytes that are enough to tell the format
+MOST_MISSING = 1 << 26  # bytes of a chunk in a file that was cut off
 STARTS = {  # the first bytes of formats that OpenCV decodes
     "JPEG": (b"\xff\xd8\xff",),
     "PNG": (b"\x89PNG\r\n\x1a\n",),
@@ -54,6 +55,21 @@ def size_of(data: bytes) -> tuple[int, int] | None:
         return read(data) if read else None
     except (struct.error, IndexError):  # it ends too early
         return None
+
+
+def claims_too_much(data: bytes) -> bool:
+    """Whether a PNG file's chunk claims far more bytes than there are: OpenCV allocates them.
+
+    Args:
+        data: The file.
+    """
+    at = len(STARTS["PNG"][0])
+    while data.startswith(STARTS["PNG"]) and at + 8 <= len(data):
+        length = int.from_bytes(data[at : at + 4], "big")
+        if length > max(len(data) - at, MOST_MISSING):
+            return True
+        at += 12 + length
+    return False
 
 
 def turned(data: bytes) -> tuple[int, int | None]:

@@ -30,6 +30,7 @@ from realtime.gallery.record import (
     picture_name,
 )
 from realtime.gallery.reference import Reference, View
+from realtime.picture_header import claims_too_much
 from realtime.quiet import silence_native_stderr
 
 ID = r"\d{8}-\d{6}-\d{6}-[0-9a-f]{8}"
@@ -128,6 +129,8 @@ def decode_picture(view: ViewRecord, png: bytes) -> np.ndarray:
     # Read before decoding: a small file can ask for gigabytes of pixels.
     if len(png) < 24 or struct.unpack(">II", png[16:24]) != (view.size, view.size):
         raise DamagedReference("its picture has another size")
+    if claims_too_much(png):
+        raise DamagedReference("its picture can't be decoded")
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         with silence_native_stderr():

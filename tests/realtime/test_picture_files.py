@@ -146,6 +146,14 @@ def test_what_would_take_gigabytes_is_refused_before_it_is_decoded() -> None:
         decode(bytes(data), "a")
 
 
+def test_a_chunk_that_claims_gigabytes_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = bytearray(png_with(encoded(corners(), ".png"), (b"tEXt", b"a\0b")))
+    data[33:37] = struct.pack(">I", 1 << 31)
+    monkeypatch.setattr(picture_files.cv2, "imdecode", lambda *_: pytest.fail("it allocates them"))
+    with pytest.raises(UserError, match="a can't be read as a picture"):
+        decode(bytes(data), "a")
+
+
 @pytest.mark.parametrize("data", [noisy_jpeg(), noisy_png()], ids=["libjpeg", "libpng"])
 def test_libraries_say_nothing_of_small_faults(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a").write_bytes(data)
