@@ -73,7 +73,9 @@ def find_material(source: str, most: int) -> list[Film | Album]:
         paths = list_pictures(path, recursive=True) if path.is_dir() else [path]
         count = min(most, len(paths))
         if count < 1:
-            raise UserError(f"{source} holds no pictures, or --pictures asks for none.")
+            raise UserError(
+                f"--pictures asks for none of the pictures in {source}; it takes 1 or more."
+            )
         return [
             Album(path.resolve().name, tuple(paths[i * len(paths) // count] for i in range(count)))
         ]
