@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from engines.errors import UserError
+from realtime.quiet import part_stderr
 
 VERSION = "0.1.0"
 PROGRAM = f"one-shot-gestures {VERSION}"
@@ -53,6 +54,7 @@ def main(argv: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):  # names are Unicode, a redirected stream may not be
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    part_stderr()
     # SIGTERM ends as cleanly as Ctrl-C, which works even where a script's `&` had it ignored.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)

@@ -1,12 +1,16 @@
-"""What this machine's processor is called, and what it can do with 8-bit numbers."""
+"""What this machine's processor is called, how much of it is ours, and what it can do."""
 
 from __future__ import annotations
 
 import contextlib
+import math
+import os
 import platform
 from pathlib import Path
 
 INFO = Path("/proc/cpuinfo")
+OWN_GROUPS = Path("/proc/self/cgroup")
+GROUPS = Path("/sys/fs/cgroup")
 
 
 def processor_name() -> str:
@@ -30,3 +34,46 @@ def multiplies_8_bits() -> bool | None:
     except OSError:
         return None
     return bool({"avx_vnni", "avx512_vnni", "asimddp"} & set(flags))
+
+
+def cores() -> int:
+    """How many cores this process may keep busy, at least 1.
+
+    A container or a batch system gives a process fewer than the machine has: by its affinity, or by
+    a share of processor time (Linux control groups, either version).
+    """
+    try:
+        count = len(os.sched_getaffinity(0))  # type: ignore[attr-defined,unused-ignore]
+    except (AttributeError, OSError):  # not Linux
+        count = os.cpu_count() or 1
+    return max(math.ceil(min(count, _time_share())), 1)
+
+
+def _time_share() -> float:
+    """Cores' worth of processor time that control groups allow; infinite where they don't say."""
+    share = math.inf
+    try:
+        groups = OWN_GROUPS.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:  # not Linux
+        return share
+    for line in groups:
+        controllers, _, own = line.partition(":")[2].partition(":")
+        if controllers not in ("", "cpu", "cpu,cpuacct", "cpuacct,cpu"):
+            continue
+        root = GROUPS / controllers
+        # Within a container, its own group may be mounted as the root: what isn't there is passed.
+        group = root / own.strip("/")
+        for folder in [group, *group.parents][: len(group.parts) - len(root.parts) + 1]:
+            share = min(share, _quota(folder))
+    return share
+
+
+def _quota(group: Path) -> float:
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = (group / "cpu.max").read_text().split()  # "max 100000" is no number
+        return int(quota) / int(period)
+    with contextlib.suppress(OSError, ValueError):
+        quota = (group / "cpu.cfs_quota_us").read_text()
+        period = (group / "cpu.cfs_period_us").read_text()
+        return int(quota) / int(period) if int(quota) > 0 else math.inf
+    return math.inf

@@ -48,3 +48,18 @@ def at_end(clean_up: Callable[[], object]) -> Iterator[None]:
             clean_up()
         raise
     clean_up()
+
+
+def no_arrays(error: BaseException) -> str:
+    """Why NumPy can't read an .npz, without its advice to load it unsafely.
+
+    Args:
+        error: What it raised.
+    """
+    text = str(error)
+    if "Object arrays" in text:
+        return (
+            "it holds Python objects, which are never loaded, since they can run code: save texts "
+            "as array.astype(str), numbers as an array of one type"
+        )
+    return "it is no .npz" if "pickle" in text else text

@@ -53,8 +53,10 @@ def replace_file(path: Path) -> Iterator[BinaryIO]:
 
 def write_file(path: Path, data: bytes | str) -> None:
     """Write a file, whole or not at all; text as UTF-8. Raises OSError, see `replace_path`."""
+    if isinstance(data, str):  # a file's name in it may hold bytes that no text has
+        data = data.encode("utf-8", "backslashreplace")
     with replace_file(path) as file:
-        file.write(data.encode() if isinstance(data, str) else data)
+        file.write(data)
 
 
 def sync_folder(folder: Path) -> None:

@@ -58,6 +58,7 @@ HOMES = {
     "matplotlib": {"train/reports/plots.py"},
     "markdown_it": {"train/reports/report.py"},
     "optuna": {"train/studies/face_sweep.py"},
+    "pi_heif": {"realtime/picture_files.py"},
     "sklearn": {"train/siamese/verification.py"},
 }
 TRAINING = {"torch", "lightning", "pytorch_metric_learning"}

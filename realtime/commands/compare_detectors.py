@@ -72,12 +72,12 @@ def run(arguments: argparse.Namespace) -> None:
     from engines.say import tell
     from realtime.hands.opening import open_detector
     from realtime.measuring.detectors import compare, find_material
-    from realtime.picture_files import is_picture
+    from realtime.picture_files import SUFFIXES
     from realtime.views.contact_sheet import ContactSheet
 
     check_writable(arguments.json)
     check_writable(arguments.sheet)
-    if arguments.sheet and not is_picture(arguments.sheet):
+    if arguments.sheet and arguments.sheet.suffix.lower() not in SUFFIXES:
         raise UserError(f"--sheet takes the name of a picture, as FILE.jpg; got {arguments.sheet}.")
     material = [find_material(source, arguments.pictures) for source in arguments.sources]
     sheet, made = ContactSheet(), []

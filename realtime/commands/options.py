@@ -176,5 +176,8 @@ def counts(text: str) -> list[int]:
 
 
 def names(text: str) -> list[str]:
-    """An option's comma-separated value."""
-    return text.split(",")
+    """An option's comma-separated names, without blanks around them."""
+    found = [name.strip() for name in text.split(",") if name.strip()]
+    if not found:
+        raise argparse.ArgumentTypeError(f"it takes names, such as A,B; got {text!r}")
+    return list(dict.fromkeys(found))

@@ -30,6 +30,8 @@ from realtime.gallery.record import (
     picture_name,
 )
 from realtime.gallery.reference import Reference, View
+from realtime.picture_header import claims_too_much
+from realtime.quiet import silence_native_stderr
 
 ID = r"\d{8}-\d{6}-\d{6}-[0-9a-f]{8}"
 JSON = re.compile(rf"({ID})(?:\.item)?\.json", re.ASCII)
@@ -127,9 +129,12 @@ def decode_picture(view: ViewRecord, png: bytes) -> np.ndarray:
     # Read before decoding: a small file can ask for gigabytes of pixels.
     if len(png) < 24 or struct.unpack(">II", png[16:24]) != (view.size, view.size):
         raise DamagedReference("its picture has another size")
+    if claims_too_much(png):
+        raise DamagedReference("its picture can't be decoded")
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        picture = cv2.imdecode(np.frombuffer(png, np.uint8), flags)
+        with silence_native_stderr():
+            picture = cv2.imdecode(np.frombuffer(png, np.uint8), flags)
     except cv2.error:
         picture = None
     if picture is None or picture.shape != (view.size, view.size, 3):

@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Collection
 
 from engines.errors import UserError
+from realtime.names import readable
 
 LONGEST_BYTES = 100  # of a folder name in UTF-8; file systems stop at 255, some at 143
 # Windows takes these for devices, whatever follows the first dot.
@@ -32,8 +33,7 @@ def check_label(label: str) -> str:
 
 def label_of_folder(name: str) -> str:
     """What a folder without gesture.json is called. Raises UserError where that is no label."""
-    # Names that aren't UTF-8 come from the file system with surrogates in them.
-    return check_label(name.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
+    return check_label(readable(name))
 
 
 def safe_name(label: str) -> str:

@@ -10,10 +10,12 @@ import cv2
 import numpy as np
 
 from realtime.hands.geometry import upright_square
+from realtime.picture_files import shrink
 from realtime.types import Detection, Frame, Hand
 
 STILL_LOOKS = 3  # detections of a single picture; see HandDetector.detections
 BORDERS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the longer side: hands that fill a picture need one
+MOST_PADDED = 3072  # px a side of what is looked at, with its border
 
 
 class Detector(Protocol):
@@ -66,19 +68,35 @@ def detect_all(
 ) -> list[Detection]:
     """As `detect_picture`, with all hands that are found at once."""
     for border in borders:
-        pad = round(border * max(image.shape[:2]))
-        padded = cv2.copyMakeBorder(image, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
+        # A large picture is looked at smaller: with a border it could take gigabytes, and OpenCV
+        # aborts the process where a side has 32767 pixels or more.
+        most = round(MOST_PADDED / (1 + 2 * border))
+        small = shrink(image, most)
+        pad = round(border * max(small.shape[:2]))
+        padded = cv2.copyMakeBorder(small, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
         found = detector.detections(padded)
         if found:
-            return [_without_border(each, pad) for each in found]
+            scale = max(image.shape[:2]) / max(small.shape[:2])
+            return [_in_picture(each, pad, scale) for each in found]
     return []
 
 
-def _without_border(detection: Detection, pad: int) -> Detection:
-    """A detection in a picture with a border of `pad` pixels → in the picture itself."""
+def scaled(detection: Detection, scale: float) -> Detection:
+    """A detection in a picture → in the same picture with `scale` times as many pixels a side."""
+    if scale == 1:
+        return detection
+    look = detection.look
+    if look is not None:
+        x, y, width = (scale * each for each in (look.square.x, look.square.y, look.square.width))
+        look = replace(look, square=replace(look.square, x=x, y=y, width=width))
+    return replace(detection, landmarks=detection.landmarks * np.float32(scale), look=look)
+
+
+def _in_picture(detection: Detection, pad: int, scale: float) -> Detection:
+    """A detection in a smaller picture with a border of `pad` pixels → in the picture itself."""
     look = detection.look
     if look is not None:
         square = replace(look.square, x=look.square.x - pad, y=look.square.y - pad)
         look = replace(look, square=square)
     landmarks = detection.landmarks - np.array([pad, pad, 0], np.float32)
-    return replace(detection, landmarks=landmarks, look=look)
+    return scaled(replace(detection, landmarks=landmarks, look=look), scale)

@@ -14,6 +14,7 @@ from realtime.types import Square
 # knuckle and first joint. Without fingertips, bending a finger doesn't zoom the crop.
 PALM_JOINTS = (0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18)
 LARGEST_PART = 8  # crop areas; copying a larger part takes longer than it saves
+MOST_WARPED = 1 << 14  # px a side; OpenCV's warps abort the process from 32767 on
 CROP_SCALE = 2.0  # crop width over the longer side of the palm joints' box
 SHIFT_UP = 0.1  # of the height of that box: fingers need more room than the wrist
 
@@ -70,6 +71,8 @@ def cut(image: np.ndarray, square: Square, size: int, mirror: bool) -> np.ndarra
     left, top, right, bottom = _reach(image, square)
     part = image[top:bottom, left:right]
     if part.shape[0] * part.shape[1] > LARGEST_PART * size * size or not part.size:
+        image, step = thin(image)
+        matrix[:, :2] *= step
         crop = cv2.warpAffine(image, matrix, (size, size), borderMode=cv2.BORDER_REPLICATE)
         return cv2.cvtColor(crop, cv2.COLOR_BGR2RGB)
     # OpenCV warps four channels in less than half the time that three take.
@@ -77,6 +80,12 @@ def cut(image: np.ndarray, square: Square, size: int, mirror: bool) -> np.ndarra
     matrix = np.column_stack([matrix[:, :2], matrix @ (left, top, 1)])
     crop = cv2.warpAffine(part, matrix, (size, size), borderMode=cv2.BORDER_REPLICATE)
     return cv2.cvtColor(crop, cv2.COLOR_RGBA2RGB)
+
+
+def thin(image: np.ndarray) -> tuple[np.ndarray, int]:
+    """Every n-th pixel of an image that is too large for OpenCV's warps, and n; 1 for others."""
+    step = -(-max(image.shape[:2]) // MOST_WARPED)
+    return (image if step == 1 else np.ascontiguousarray(image[::step, ::step])), step
 
 
 def _reach(image: np.ndarray, square: Square) -> tuple[int, int, int, int]:

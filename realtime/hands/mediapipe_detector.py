@@ -14,8 +14,8 @@ from realtime.drawn.hand import draw_hand
 from realtime.drawn.pose import HandPose, joints
 from realtime.hands.cutting import cut_hands
 from realtime.hands.detector import STILL_LOOKS
-from realtime.hands.quiet import silence_native_stderr
 from realtime.hands.tracks import Tracker
+from realtime.quiet import silence_native_stderr
 from realtime.types import Detection, Frame, Hand
 
 STEP_MS = 33  # between looks; timestamps must strictly increase

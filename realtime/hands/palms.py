@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from engines.hand_networks import PALM
+from realtime.hands.geometry import thin
 from realtime.types import Square
 
 GRIDS = ((24, 2), (12, 6))  # cells along each side of a map, anchors in each cell
@@ -73,7 +74,10 @@ def letterbox(image: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
     scale = PALM.size / side
     # MediaPipe maps corners to corners and then reads at whole numbers, half a pixel off the
     # pixels' centres. The networks are used to it.
-    matrix = np.array([[scale, 0, -corner[0] * scale], [0, scale, -corner[1] * scale]])
+    image, step = thin(image)
+    matrix = np.array(
+        [[step * scale, 0, -corner[0] * scale], [0, step * scale, -corner[1] * scale]]
+    )
     small = cv2.warpAffine(image, matrix, (PALM.size, PALM.size), flags=cv2.INTER_LINEAR)
     return cv2.dnn.blobFromImage(small, 1 / 255, swapRB=True), side, corner
 

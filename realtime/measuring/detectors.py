@@ -13,12 +13,12 @@ import numpy as np
 
 from engines.errors import UserError
 from engines.say import progress
+from realtime.folders import is_picture, list_pictures
 from realtime.hands.detector import Detector
 from realtime.measuring.agreement import Agreement, agreement
 from realtime.measuring.appearances import Trial, choose_trials, try_all
 from realtime.measuring.scenes import SCENES, play
 from realtime.measuring.side_by_side import Show, leaf_through, watch
-from realtime.picture_files import is_picture, list_pictures
 from realtime.sources.demo import FPS
 from realtime.sources.source import PICTURE_FPS
 from realtime.sources.video import Video
@@ -73,7 +73,9 @@ def find_material(source: str, most: int) -> list[Film | Album]:
         paths = list_pictures(path, recursive=True) if path.is_dir() else [path]
         count = min(most, len(paths))
         if count < 1:
-            raise UserError(f"{source} holds no pictures, or --pictures asks for none.")
+            raise UserError(
+                f"--pictures asks for none of the pictures in {source}; it takes 1 or more."
+            )
         return [
             Album(path.resolve().name, tuple(paths[i * len(paths) // count] for i in range(count)))
         ]

@@ -26,6 +26,7 @@ from realtime.measuring.folder import (
     load_embeddings,
     subjects_and_labels,
 )
+from realtime.names import join_spellings, readable
 
 FARS = (0.01, 0.05)
 DRAWS = 60  # of references per person, for a calibration
@@ -116,6 +117,7 @@ def evaluate(
         mirror_hands=mirror_hands,
         only=only,
         shown=shown,
+        labelled=True,
     )
     hands, pool = embed(folder), embed(references) if references else None
     subjects, labels = subjects_and_labels(hands.paths)
@@ -127,11 +129,8 @@ def evaluate(
         modes: dict[str, Callable[..., Scores]] = {"within a person": within}
         modes["across people"] = across
         if pool is not None:
-            modes = {
-                "across people": functools.partial(
-                    across, references=label_embeddings(pool, i, fps)
-                )
-            }
+            queries, others = spelt_alike([queries, label_embeddings(pool, i, fps)])
+            modes = {"across people": functools.partial(across, references=others)}
         own = calibration if one is encoder else None
         for mode, episodes in modes.items():
             found = [(mode, *each) for each in figures(queries, episodes, alike, own)]
@@ -154,6 +153,14 @@ def evaluate(
         subjects=len(np.unique(subjects)),
         labels=len(np.unique(labels)),
     )
+
+
+def spelt_alike(parts: Sequence[LabelledEmbeddings]) -> list[LabelledEmbeddings]:
+    """The same, with one spelling of each label over all parts."""
+    labels = np.array(join_spellings([each for part in parts for each in part.labels], "label"))
+    ends = np.cumsum([len(part) for part in parts])[:-1]
+    each = zip(parts, np.split(labels, ends), strict=True)
+    return [dataclasses.replace(part, labels=its) for part, its in each]
 
 
 def figures(
@@ -274,7 +281,7 @@ def calibrate(
         if source.suffix == ".npz":
             part = load_embeddings(source, encoder, only, fps)
         elif source.is_dir():
-            hands = embed_folder(source, [encoder], open_detector, only=only)
+            hands = embed_folder(source, [encoder], open_detector, only=only, labelled=True)
             part = label_embeddings(hands, 0, fps)
         else:
             raise UserError(f"calibrate takes folders of pictures, or .npz of embed; got {source}.")
@@ -282,7 +289,7 @@ def calibrate(
         part = dataclasses.replace(part, subjects=subjects)
         sets.append(fitting.open_set(part, alike, DRAWS))
         people, pictures = people + len(np.unique(subjects)), pictures + len(part)
-    names = ", ".join(source.stem for source in sources)
+    names = ", ".join(readable(source.stem) for source in sources)
     what = f"{pictures} pictures of {people} people from {names}"
     labels = f"labels {', '.join(only)}" if only is not None else ""
     scores = fitting.join_sets(sets)

@@ -6,10 +6,10 @@ subject.
 
 from __future__ import annotations
 
-import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -18,17 +18,25 @@ from rich.progress import track
 
 from calibration.episodes import LabelledEmbeddings
 from calibration.showings import APART_S
+from engines.cpu import cores
 from engines.encoder import Encoder
-from engines.errors import UserError
+from engines.errors import UserError, no_arrays
 from engines.files import explain_errors, replace_file
 from engines.say import console, warn
+from realtime.folders import list_pictures
 from realtime.hands.cutting import cut_hand, encoder_inputs
-from realtime.hands.detector import Detector, detect_picture
+from realtime.hands.detector import Detector, detect_picture, scaled
 from realtime.hands.geometry import bounding_box
-from realtime.picture_files import list_pictures, read_picture
+from realtime.names import enumerate_names, join_spellings, readable, spelling_key
+from realtime.picture_files import load_picture
 from realtime.types import Detection
 
 NO_HAND = "no hand is found in it, even with a border"
+OUTSIDE = (
+    "Pictures are expected as <subject>/<label>/<image>; some lie outside any label's folder. Name "
+    "the folder that holds the subjects."
+)
+MOST_WORKERS = 16  # each has a detector, which takes 70 MB
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,7 @@ def embed_folder(
     mirror_hands: bool = True,
     only: Sequence[str] | None = None,
     shown: str = "right",
+    labelled: bool = False,
 ) -> PictureHands:
     """Find the largest hand in every picture below a folder and embed it with each encoder.
 
@@ -71,18 +80,17 @@ def embed_folder(
         encoders: The encoders.
         open_detector: Opens a detector of single pictures.
         mirror_hands: Whether hands are cut as the one that `shown` names.
-        only: Names of the pictures' folders to use; None uses all.
+        only: Labels of the pictures to use; None uses all.
         shown: "left" or "right".
+        labelled: Whether pictures outside any label's folder are left out.
 
     Raises:
         UserError: There are no pictures.
     """
-    paths = list_pictures(folder, recursive=True)
-    if only is not None:
-        paths = [path for path in paths if path.parent.name in only]
-    if not paths:
-        among = f" in folders named {', '.join(only)}" if only is not None else ""
-        raise UserError(f"There are no pictures (jpg, png, …) in or below {folder}{among}.")
+    if labelled or only is not None:
+        paths = list_labelled(folder, only)
+    else:
+        paths = list_pictures(folder, recursive=True)
     count = len(paths)
     landmarks = np.full((count, 21, 3), np.nan, np.float32)
     world = np.full((count, 21, 3), np.nan, np.float32)
@@ -96,20 +104,85 @@ def embed_folder(
             if seen != NO_HAND:
                 warn(seen)
             continue
-        image, detection = seen
-        landmarks[i], world[i] = detection.landmarks, detection.world_landmarks
-        boxes[i], sides[i] = bounding_box(detection.landmarks), detection.side
+        in_file = scaled(seen.detection, seen.scale)
+        landmarks[i], world[i] = in_file.landmarks, in_file.world_landmarks
+        boxes[i], sides[i] = bounding_box(in_file.landmarks), in_file.side
         for encoder, rows in zip(encoders, embeddings, strict=True):
             size = encoder.spec.crop_size
-            hand = cut_hand(image, detection, size, mirror_hands, shown=shown)
+            hand = cut_hand(seen.image, seen.detection, size, mirror_hands, shown=shown)
             rows[i] = encoder.encode(encoder_inputs([hand]))[0]
-    names = [path.relative_to(folder).as_posix() for path in paths]
-    return PictureHands(names, sides != "", sides, landmarks, world, boxes, embeddings)
+    return PictureHands(
+        relative_names(paths, folder), sides != "", sides, landmarks, world, boxes, embeddings
+    )
 
 
-def scan(
-    paths: Sequence[Path], open_detector: Callable[[], Detector]
-) -> Iterator[tuple[np.ndarray, Detection] | str]:
+def list_labelled(folder: Path, only: Sequence[str] | None = None) -> list[Path]:
+    """List the pictures below a folder that lie in a label's folder, sorted by path.
+
+    Warns of those that don't, and of labels asked for that no picture shows.
+
+    Args:
+        folder: The folder.
+        only: Labels to list, in any spelling; None lists all.
+
+    Raises:
+        UserError: There are none.
+    """
+    found = list_pictures(folder, recursive=True)
+    paths = [path for path in found if path.parent != folder]
+    loose = [path.name for path in found if path.parent == folder]
+    if not paths:
+        raise UserError(f"{folder}: {OUTSIDE}")
+    if loose:
+        warn(
+            f"Left out of {folder}, outside any label's folder: {len(loose)} × picture "
+            f"({enumerate_names(loose)})."
+        )
+    wanted = _keys_of(only, [path.parent.name for path in paths], folder)
+    return [path for path in paths if wanted is None or spelling_key(path.parent.name) in wanted]
+
+
+def _keys_of(only: Sequence[str] | None, labels: Sequence[str], place: Path) -> set[str] | None:
+    """The spelling keys of the labels asked for, None for all; warns of those that aren't there.
+
+    Raises UserError where none is.
+    """
+    if only is None:
+        return None
+    there = {spelling_key(label) for label in labels}
+    missing = [label for label in only if spelling_key(label) not in there]
+    shown = f"{place} shows {enumerate_names(sorted(set(labels)))}"
+    if len(missing) == len(only):
+        raise UserError(
+            f"There are no pictures (jpg, png, …) in or below {place} in folders named "
+            f"{', '.join(only)}: {shown}."
+        )
+    if missing:
+        warn(f"No picture shows {', '.join(missing)}, which --labels names: {shown}.")
+    return {spelling_key(label) for label in only}
+
+
+def relative_names(paths: Sequence[Path], folder: Path) -> list[str]:
+    """The paths of pictures below a folder as text, with "/"."""
+    return [readable(path.relative_to(folder).as_posix()) for path in paths]
+
+
+@dataclass(frozen=True)
+class SeenHand:
+    """The largest hand of a picture.
+
+    Attributes:
+        image: The picture as it was looked at, uint8 (H, W, 3) BGR.
+        detection: The hand, in its pixels.
+        scale: Pixels of the file along one of its pixels.
+    """
+
+    image: np.ndarray
+    detection: Detection
+    scale: float
+
+
+def scan(paths: Sequence[Path], open_detector: Callable[[], Detector]) -> Iterator[SeenHand | str]:
     """Find the largest hand of each picture, in order, with one detector per core.
 
     Args:
@@ -117,28 +190,32 @@ def scan(
         open_detector: Opens a detector of single pictures.
 
     Yields:
-        The picture, uint8 (H, W, 3) BGR, and its hand; or, as text, NO_HAND or why the picture
-        can't be read.
+        The hand; or, as text, NO_HAND or why the picture can't be read.
     """
     local = threading.local()
     detectors = []
 
-    def look(path: Path) -> tuple[np.ndarray, Detection] | str:
+    def look(path: Path) -> SeenHand | str:
         if not hasattr(local, "detector"):
             local.detector = open_detector()
             detectors.append(local.detector)
         try:
-            image = read_picture(path)
+            picture = load_picture(path)
         except UserError as error:
             return str(error)
-        detection = detect_picture(local.detector, image)
-        return NO_HAND if detection is None else (image, detection)
+        detection = detect_picture(local.detector, picture.image)
+        return NO_HAND if detection is None else SeenHand(picture.image, detection, picture.scale)
 
-    workers = max(os.cpu_count() or 1, 1)
+    workers = min(cores(), MOST_WORKERS)
     with ThreadPoolExecutor(workers) as pool:
         try:
-            for start in range(0, len(paths), 64):  # limits the pictures in memory
-                yield from pool.map(look, paths[start : start + 64])
+            waiting: deque[Future[SeenHand | str]] = deque()
+            for path in paths:
+                waiting.append(pool.submit(look, path))
+                if len(waiting) > 2 * workers:  # limits the pictures in memory
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
             for detector in detectors:
@@ -191,7 +268,7 @@ def load_embeddings(
             embeddings, mark = file["embedding"], str(file["fingerprint"])
     except Exception as error:  # zipfile, zlib and numpy raise a dozen types on damage
         raise UserError(
-            f"{path} isn't what `run.py embed` writes ({error}). Make it with: "
+            f"{path} isn't what `run.py embed` writes ({no_arrays(error)}). Make it with: "
             "python run.py embed DIR --out FILE.npz"
         ) from None
     if mark != encoder.fingerprint:
@@ -199,8 +276,11 @@ def load_embeddings(
             f"{path} was embedded by another encoder. Make it again with: python run.py embed "
             f"DIR --out {path.name} --encoder …"
         )
-    if only is not None:
-        found &= np.isin(subjects_and_labels(names)[1], only)
+    found &= np.array(["/" in name for name in names], bool)  # in a label's folder
+    labels = [PurePosixPath(name).parent.name for name in names]
+    wanted = _keys_of(only, [label for label in labels if label], path)
+    if wanted is not None:
+        found &= np.array([spelling_key(label) in wanted for label in labels], bool)
     return _label(names, found, embeddings, fps)
 
 
@@ -220,25 +300,25 @@ def label_embeddings(
 def _label(
     paths: list[str], found: np.ndarray, embeddings: np.ndarray, fps: float | None
 ) -> LabelledEmbeddings:
-    subjects, labels = subjects_and_labels(paths)
+    subjects, labels = subjects_and_labels([paths[row] for row in np.flatnonzero(found)])
     times = None if fps is None else picture_times(paths, fps)[found]
-    return LabelledEmbeddings(embeddings[found], labels[found], subjects[found], times)
+    return LabelledEmbeddings(embeddings[found], labels, subjects, times)
 
 
 def subjects_and_labels(paths: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Split relative paths <subject…>/<label>/<image> into subjects and labels, str (N,) each.
+
+    Names that differ only in how they are spelt become one, with a warning.
 
     Raises:
         UserError: A picture lies outside a label's folder.
     """
     parents = [PurePosixPath(path).parent for path in paths]
     if any(parent.name == "" for parent in parents):
-        raise UserError(
-            "Pictures are expected as <subject>/<label>/<image>; some lie outside any label's "
-            "folder. Name the folder that holds the subjects."
-        )
-    subjects = [parent.parent.as_posix() for parent in parents]
-    return np.array(subjects), np.array([parent.name for parent in parents])
+        raise UserError(OUTSIDE)
+    subjects = join_spellings([parent.parent.as_posix() for parent in parents], "person")
+    labels = join_spellings([parent.name for parent in parents], "label")
+    return np.array(subjects, str), np.array(labels, str)
 
 
 def picture_times(paths: Sequence[str], fps: float) -> np.ndarray:

@@ -17,9 +17,11 @@ from typing import Any
 
 from engines.errors import UserError
 from engines.files import explain_errors
+from realtime.folders import list_pictures
 from realtime.live.burst import Shot
 from realtime.live.enrol import enrol
-from realtime.picture_files import list_pictures, read_picture
+from realtime.names import spelling_key
+from realtime.picture_files import read_picture
 from realtime.recognition.recognizer import Recognizer
 from realtime.settings import Settings
 from realtime.sources.open import source_of
@@ -146,9 +148,11 @@ def _middles(settings: Settings, recorded: dict[str, Segment]) -> Iterator[tuple
 
 
 def _pictures(folder: Path, recorded: Collection[str]) -> Iterator[tuple[str, Frame]]:
+    labels = {spelling_key(label): label for label in recorded}
     for path in list_pictures(folder, recursive=True):
-        if path.parent.name in recorded:
-            yield path.parent.name, Frame(read_picture(path), 0, 0.0)
+        label = labels.get(spelling_key(path.parent.name))
+        if label is not None:
+            yield label, Frame(read_picture(path), 0, 0.0)
 
 
 def _enrol(recognizer: Recognizer, label: str, frame: Frame) -> None:

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from engines.errors import UserError
-from realtime.picture_files import is_picture, list_pictures
+from realtime.folders import head_of, is_picture, list_pictures
+from realtime.picture_header import format_of
 from realtime.settings import Settings
 from realtime.sources.camera import Camera, camera_choices, is_device
 from realtime.sources.demo import Demo
@@ -50,15 +51,11 @@ def open_source(
         return Camera(camera, size=size, fps=fps, mirrored=mirrored, max_wait_s=max_wait_s)
     path = Path(camera)
     if os.path.isdir(camera):
-        pictures = list_pictures(path)
-        if not pictures:
-            raise UserError(
-                f"The folder {path} holds no picture (those in its folders don't count). {TAKES}"
-            )
+        pictures = list_pictures(path, advice=TAKES)
         return PictureSource(path.name or camera, pictures, mirrored)
     if not os.path.isfile(camera):
         raise UserError(f"There is nothing named {camera!r}. {TAKES}")
-    if is_picture(path):
+    if is_picture(path) and format_of(head_of(path)) != "GIF":  # that plays as a video
         return PictureSource(path.name, [path], mirrored)
     return Video(path, mirrored, realtime)
 

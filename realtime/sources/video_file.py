@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from engines.errors import UserError, short_reason
-from realtime.hands.quiet import silence_native_stderr
+from realtime.quiet import silence_native_stderr
 
 TEXT = {"ansi", "bintext", "idf", "xbin"}  # FFmpeg "plays" any text as a console recording
 COVERS = {"mjpeg", "png", "bmp", "gif", "webp", "tiff"}  # beside another codec they are covers

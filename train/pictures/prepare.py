@@ -27,8 +27,14 @@ from engines.files import explain_errors, replace_file
 from engines.say import console, tell
 from realtime.hands.detector import Detector
 from realtime.hands.geometry import canonical_world, crop_landmarks, cut, upright_square
-from realtime.measuring.folder import NO_HAND, scan, subjects_and_labels
-from realtime.picture_files import list_pictures
+from realtime.measuring.folder import (
+    NO_HAND,
+    list_labelled,
+    relative_names,
+    scan,
+    subjects_and_labels,
+)
+from realtime.names import readable
 from realtime.types import Detection
 from train.pictures.prepared import (
     MARGIN,
@@ -137,21 +143,17 @@ def _collect_pictures(folders: Sequence[Path], seen_with: str) -> list[PictureFi
     pictures = []
     for folder in folders:
         whole = folder.resolve()
-        name = whole.name
+        name = readable(whole.name)
         if name in sets:
             raise UserError(
                 f"{sets[name]} and {folder} would both be the set {name!r}: a set is named after "
                 "its folder. Rename one of them."
             )
         sets[name] = folder
-        files = list_pictures(whole, recursive=True)
-        if not files:
-            raise UserError(f"There are no pictures (jpg, png, …) in or below {folder}.")
-        paths = [file.relative_to(whole).as_posix() for file in files]
-        try:
-            subjects, labels = subjects_and_labels(paths)
-        except UserError as error:
-            raise UserError(f"{folder}: {error}") from None
+        found = list_labelled(folder)
+        files = [whole / file.relative_to(folder) for file in found]
+        paths = relative_names(found, folder)
+        subjects, labels = subjects_and_labels(paths)
         rows = zip(files, paths, subjects.tolist(), labels.tolist(), strict=True)
         for file, path, subject, label in rows:
             state = file.stat()
@@ -196,7 +198,7 @@ def _find_hands(
                 short = f"{picture.set}/{picture.path}"
                 unreadable[picture.key] = result.replace(str(picture.file), short)
             else:
-                fresh[picture.key] = encode_hand(*result)
+                fresh[picture.key] = encode_hand(result.image, result.detection)
             if len(fresh) == shard_size:
                 _write_shard(fresh, shards)
                 hands.update(fresh)

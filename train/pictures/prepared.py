@@ -6,14 +6,16 @@ It holds no object arrays, so it loads without pickle. Needs no PyTorch.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from engines.bundles import Bundle, join
-from engines.errors import UserError
+from engines.errors import UserError, no_arrays
+from realtime.names import join_spellings, readable
+from realtime.picture_files import decode
 
 VERSION = 2  # of the file format
 MARGIN = 1.25  # width of a stored crop over the encoder's: training turns and shifts within it
@@ -101,10 +103,16 @@ class Prepared(Bundle):
         return len(self.labels)
 
     def crop(self, i: int) -> np.ndarray:
-        """Decode crop i: uint8 (STORED_SIZE, STORED_SIZE, 3) RGB, with the margin."""
+        """Decode crop i: uint8 (STORED_SIZE, STORED_SIZE, 3) RGB, with the margin.
+
+        Raises:
+            UserError: The crop is damaged.
+        """
         data = self.webp[self.offsets[i] : self.offsets[i + 1]]
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR)
-        assert image is not None  # the checksum of the .npz covers these bytes
+        name = f"The crop of {self.sets[i]}/{self.paths[i]}"
+        image = decode(data.tobytes(), name).image
+        if image.shape != (STORED_SIZE, STORED_SIZE, 3):
+            raise UserError(f"{name} is {image.shape[1]} px wide, not {STORED_SIZE}. {REMEDY}")
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
     def where(self, mask: np.ndarray) -> Prepared:
@@ -115,6 +123,8 @@ class Prepared(Bundle):
 
 def load_prepared(paths: Sequence[Path]) -> Prepared:
     """Load one or more files of `run.py prepare` as one.
+
+    Labels and people whose names differ only in how they are spelt become one, with a warning.
 
     Raises:
         UserError: A file is missing, damaged, something else, of another version or without hands;
@@ -131,7 +141,12 @@ def load_prepared(paths: Sequence[Path]) -> Prepared:
                 )
             home[name] = path
     sizes = np.concatenate([np.diff(part.offsets) for part in parts])
-    return join(parts, offsets=ends(sizes))
+    data = join(parts, offsets=ends(sizes))
+    return replace(
+        data,
+        labels=np.array(join_spellings(data.labels.tolist(), "label")),
+        subjects=np.array(join_spellings(data.subjects.tolist(), "person")),
+    )
 
 
 def _load(path: Path) -> Prepared:
@@ -143,24 +158,27 @@ def _load(path: Path) -> Prepared:
                     f"{path} was written by another version of this program (format {form[0]}, "
                     f"crops of {form[2]} px; expected {VERSION} and {STORED_SIZE}). {REMEDY}"
                 )
-            subjects = np.char.add(np.char.add(file["set"], "/"), file["subject"])
+            sets, people, labels, paths = (
+                np.array([readable(name) for name in file[part].tolist()], str)
+                for part in ("set", "subject", "label", "path")
+            )
             part = Prepared(
                 file["webp"],
                 file["offsets"],
                 file["landmarks"].astype(np.float32),
                 file["world_landmarks"].astype(np.float32),
                 file["angle"],
-                file["set"],
-                subjects,
-                file["label"],
-                file["path"],
+                sets,
+                np.char.add(np.char.add(sets, "/"), people),
+                labels,
+                paths,
             )
     except UserError:
         raise
     except Exception as error:  # zipfile, zlib and numpy raise a dozen types on damage
-        # NumPy takes other files for pickles and recommends loading them unsafely.
-        reason = "it is no .npz" if "pickle" in str(error) else error
-        raise UserError(f"{path} isn't what `run.py prepare` writes ({reason}). {REMEDY}") from None
+        raise UserError(
+            f"{path} isn't what `run.py prepare` writes ({no_arrays(error)}). {REMEDY}"
+        ) from None
     count = part.labels.size
     if not count:
         raise UserError(f"{path} holds no pictures. {REMEDY}")

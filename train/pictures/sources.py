@@ -16,8 +16,13 @@ from engines.spec import EncoderInputs
 from realtime.hands.cutting import cut_hand, encoder_inputs
 from realtime.hands.detector import Detector
 from realtime.hands.geometry import turns_of
-from realtime.measuring.folder import NO_HAND, scan, subjects_and_labels
-from realtime.picture_files import list_pictures
+from realtime.measuring.folder import (
+    NO_HAND,
+    list_labelled,
+    relative_names,
+    scan,
+    subjects_and_labels,
+)
 from train.pictures.augment import centre_crop
 from train.pictures.prepared import Prepared, load_prepared
 
@@ -80,10 +85,8 @@ def open_prepared(data: Prepared, crop_size: int) -> HandSource:
 
 
 def _open_folder(folder: Path, crop_size: int, open_detector: Callable[[], Detector]) -> HandSource:
-    paths = list_pictures(folder, recursive=True)
-    if not paths:
-        raise UserError(f"There are no pictures (jpg, png, …) in or below {folder}.")
-    names = [path.relative_to(folder).as_posix() for path in paths]
+    paths = list_labelled(folder)
+    names = relative_names(paths, folder)
     subjects, labels = subjects_and_labels(names)
 
     def fetch(rows: np.ndarray) -> HandCrops:
@@ -96,7 +99,7 @@ def _open_folder(folder: Path, crop_size: int, open_detector: Callable[[], Detec
                 if result != NO_HAND:
                     warn(result)
                 continue
-            hands.append(cut_hand(*result, crop_size, True))
+            hands.append(cut_hand(result.image, result.detection, crop_size, True))
             found.append(row)
         if not hands:
             raise UserError(

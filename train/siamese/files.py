@@ -2,50 +2,63 @@
 
 from __future__ import annotations
 
+import copy
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-import cv2
 import numpy as np
 
 from engines.errors import UserError
 from engines.files import explain_errors
-from realtime.picture_files import SUFFIXES, quiet_opencv
+from realtime.folders import Listing, choose_pictures, list_folder, list_zip, warn_skipped
+from realtime.picture_files import decode
+from realtime.picture_header import HEAD
 
-PICTURE_SUFFIXES = (*SUFFIXES, ".pgm")  # AT&T's faces are .pgm
+LARGEST = 1 << 30  # bytes of a file, unpacked
 
 
 @dataclass(frozen=True)
 class Files:
-    """The files of a folder or .zip, without hidden ones and macOS's companions (__MACOSX).
+    """The files of a folder or .zip, without those that other programs keep there.
 
     Attributes:
         path: The folder or .zip.
-        names: Its files at any depth, with "/", sorted.
-        folders: Its folders at any depth, with "/", sorted.
-        bytes_of: Reads a file by its name.
+        found: Its files and folders at any depth.
+        bytes_of: Reads a file by its name, or so many of its first bytes (-1: all).
     """
 
     path: Path
-    names: list[str]
-    folders: list[str]
-    bytes_of: Callable[[str], bytes]
+    found: Listing
+    bytes_of: Callable[[str, int], bytes]
+
+    @property
+    def names(self) -> list[str]:
+        """All files."""
+        return self.found.files
+
+    @property
+    def folders(self) -> list[str]:
+        """All folders."""
+        return self.found.folders
 
     def pictures(self) -> list[str]:
-        """Return the names of pictures, by their suffixes in any case."""
-        return [n for n in self.names if PurePosixPath(n).suffix.lower() in PICTURE_SUFFIXES]
+        """Return the names of pictures, and say once what is left out."""
+        found = copy.deepcopy(self.found)
+        pictures = choose_pictures(found, lambda name: self.read(name, HEAD))
+        warn_skipped(self.path, found)
+        return pictures
 
-    def read(self, name: str) -> bytes:
-        """Read a file.
+    def read(self, name: str, most: int = -1) -> bytes:
+        """Read a file, or so many of its first bytes.
 
         Raises:
             UserError: The file is damaged or can't be read.
         """
         try:
-            return self.bytes_of(name)
+            return self.bytes_of(name, most)
         except Exception as error:  # zipfile and zlib raise a dozen types on damage
             raise UserError(
                 f"{name} in {self.path} can't be read ({error}): it is damaged or locked. Get it "
@@ -58,18 +71,7 @@ class Files:
         Raises:
             UserError: The file can't be read as a picture.
         """
-        data = np.frombuffer(self.read(name), np.uint8)
-        quiet_opencv()
-        try:
-            image = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if data.size else None
-        except cv2.error:  # for instance, more pixels than OpenCV accepts
-            image = None
-        if image is None:
-            raise UserError(
-                f"{name} in {self.path} can't be read as a picture: it is damaged or something "
-                "else. Get it again, or delete it."
-            )
-        return image
+        return decode(self.read(name), f"{name} in {self.path}", grey=True).image
 
 
 @contextmanager
@@ -80,14 +82,14 @@ def open_files(path: Path) -> Iterator[Files]:
         UserError: The path is missing, or the file is no complete .zip.
     """
     if path.is_dir():
-        entries = sorted(path.rglob("*"))
-        names = [entry.relative_to(path).as_posix() for entry in entries if entry.is_file()]
-        folders = [entry.relative_to(path).as_posix() for entry in entries if entry.is_dir()]
 
-        def read(name: str) -> bytes:
-            return (path / name).read_bytes()
+        def read(name: str, most: int) -> bytes:
+            with (path / name).open("rb") as file:
+                return file.read(most)
 
-        yield Files(path, _drop_hidden(names), _drop_hidden(folders), read)
+        with explain_errors(f"The folder {path} can't be listed"):
+            found = list_folder(path)
+        yield Files(path, found, read)
         return
     with explain_errors(f"{path} can't be read"):
         try:
@@ -103,15 +105,11 @@ def open_files(path: Path) -> Iterator[Files]:
                 f"{path} is no whole .zip: it is damaged or something else. Get it again."
             ) from None
     with archive:
-        names = [name for name in archive.namelist() if not name.endswith("/")]
-        folders = [name.rstrip("/") for name in archive.namelist() if name.endswith("/")]
-        yield Files(path, _drop_hidden(names), _drop_hidden(folders), archive.read)
 
+        def read_entry(name: str, most: int) -> bytes:
+            if archive.getinfo(name).file_size > LARGEST:
+                raise ValueError("it is too large")
+            with archive.open(name) as file:
+                return file.read(most)
 
-def _drop_hidden(names: list[str]) -> list[str]:
-    """Return the names that aren't hidden, sorted."""
-    return sorted(n for n in names if not any(_is_hidden(part) for part in n.split("/")))
-
-
-def _is_hidden(part: str) -> bool:
-    return part.startswith(".") or part == "__MACOSX"
+        yield Files(path, list_zip(archive), read_entry)

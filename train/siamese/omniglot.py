@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from engines.errors import UserError
+from engines.say import warn
+from realtime.names import enumerate_names
 from train.siamese.files import Files, open_files
 from train.siamese.pictures import Pictures
 
@@ -23,6 +25,12 @@ RUNS = 20
 WAYS = 20  # characters of a run, and its queries
 DRAWING_NAME = re.compile(r"(.*?)([^/]+)/(character\d+)/(\d+)_(\d\d)\.png")
 ANSWER_LINE = re.compile(r"run\d\d/test/item(\d\d)\.png\s+run\d\d/training/class(\d\d)\.png")
+
+
+def find_part(data: Path, name: str) -> Path:
+    """A part of Omniglot in a folder: NAME.zip, or the folder NAME that it unpacks to."""
+    packed = data / f"{name}.zip"
+    return data / name if (data / name).is_dir() and not packed.exists() else packed
 
 
 @dataclass(frozen=True)
@@ -52,25 +60,31 @@ def load_part(zip_path: Path) -> Pictures:
             has fewer than 20 drawings.
     """
     with open_files(zip_path) as files:
-        names = [name for name in files.names if name.endswith(".png")]
-        found = {name: DRAWING_NAME.fullmatch(name) for name in names}
-        strays = [name for name, match in found.items() if match is None]
-        if strays or not names:
+        pictures = files.pictures()
+        matches = {name: DRAWING_NAME.fullmatch(name) for name in pictures}
+        found = {name: match for name, match in matches.items() if match is not None}
+        strays = [name for name in pictures if name not in found]
+        if not found:
             raise UserError(
                 f"{zip_path} isn't Omniglot's images_background.zip or images_evaluation.zip: "
                 "expected pictures like Greek/character01/0394_01.png, but it has "
                 f"{strays[0] if strays else 'none'}. Name the right file."
             )
-        parts = sorted({match[1] for match in found.values() if match})
+        if strays:
+            warn(
+                f"{len(strays)} of {len(pictures)} pictures in {zip_path} are no drawings of "
+                f"Omniglot's and are left out: {enumerate_names(strays)}."
+            )
+        parts = sorted({match[1] for match in found.values()})
         if len(parts) > 1:
             raise UserError(
                 f"{zip_path} holds several parts ({parts[0] or '.'}, {parts[1]}): background and "
                 "evaluation must be kept apart, so name one of them."
             )
-        fields = [(m[2], f"{m[2]}/{m[3]}", m[5]) for m in found.values() if m]
+        fields = [(m[2], f"{m[2]}/{m[3]}", m[5]) for m in found.values()]
         groups, labels, subjects = (np.array(column) for column in zip(*fields, strict=True))
         _check_drawers(zip_path, labels, subjects)
-        images = _read_ink(files, names)
+        images = _read_ink(files, list(found))
     return Pictures(images, labels, groups, subjects, subjects.astype(np.int64) - 1)
 
 

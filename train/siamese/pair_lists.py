@@ -17,13 +17,16 @@ import numpy as np
 
 from engines.errors import UserError
 from engines.files import explain_errors, write_file
+from realtime.folders import PICTURES
+from realtime.names import readable, spelling_key
 from train.siamese.class_folders import crop_square
 from train.siamese.files import open_files
 from train.siamese.pairs import Pairs
 from train.siamese.pictures import Pictures
 
+SUFFIX = "|".join(map(re.escape, sorted(PICTURES)))
 PICTURE_NAME = re.compile(
-    r"(?:.*/)?([^/]+)/(?:\1_([0-9]{4})|([1-9][0-9]*))\.(?i:jpg|jpeg|png|pgm|bmp)"
+    rf"(?:.*/)?([^/]+)/(?:\1_([0-9]{{4}})|([1-9][0-9]*))(?i:{SUFFIX})", re.DOTALL
 )
 NamedPair = tuple[str, int, str, int]  # (person, picture number, person, picture number)
 
@@ -78,11 +81,11 @@ def read_pair_list(path: Path, folder: Path) -> PairList:
     there = _find_pictures(folder)
     for line, pair in named:
         for person, number in _split_pair(pair):
-            if (person, number) not in there:
+            if (spelling_key(person), number) not in there:
                 raise UserError(
                     f"{path}, line {line}: picture {number} of {person} isn't in {folder}: "
-                    f"expected {person}/{person}_{number:04}.jpg or {person}/{number}.pgm (.png, "
-                    ".bmp). Add it, or delete the line."
+                    f"expected {person}/{person}_{number:04}.jpg or {person}/{number}.pgm (or "
+                    "another picture). Add it, or delete the line."
                 )
     pairs = Pairs(
         np.array([numbers[_split_pair(pair)[0]] for _, pair in named]),
@@ -91,7 +94,7 @@ def read_pair_list(path: Path, folder: Path) -> PairList:
     )
     people = np.array([person for person, _ in wanted])
     positions = np.array([number for _, number in wanted])
-    files = tuple(there[picture] for picture in wanted)
+    files = tuple(there[spelling_key(person), number] for person, number in wanted)
     return PairList(path, folder, files, people, positions, pairs)
 
 
@@ -190,7 +193,8 @@ def _read_named_pairs(path: Path) -> list[tuple[int, NamedPair]]:
 
 def _parse_pair(place: str, line: str) -> NamedPair:
     """Parse a line; `place` names it in errors."""
-    fields = [field.strip() for field in (line.split("\t") if "\t" in line else line.split())]
+    parts = line.split("\t") if "\t" in line else line.split()
+    fields = [readable(field.strip()) for field in parts]
     fitting = len(fields) == 3 or (len(fields) == 4 and fields[0] != fields[2])
     if len(fields) == 3:
         fields.insert(2, fields[0])
@@ -212,11 +216,11 @@ def _split_pair(pair: NamedPair) -> tuple[tuple[str, int], tuple[str, int]]:
 
 
 def _find_pictures(folder: Path) -> dict[tuple[str, int], str]:
-    """Return the file of each (person, number)."""
+    """Return the file of each (spelling key of the person, number)."""
     found: dict[tuple[str, int], str] = {}
     with open_files(folder) as files:
         for name in files.names:
             match = PICTURE_NAME.fullmatch(name)
             if match:
-                found.setdefault((match[1], int(match[2] or match[3])), name)
+                found.setdefault((spelling_key(match[1]), int(match[2] or match[3])), name)
     return found

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from engines.bundles import Bundle
-from engines.errors import UserError
+from engines.errors import UserError, no_arrays
 from engines.files import explain_errors, replace_file
 from train.siamese.class_index import ClassIndex, rank_within_class
 from train.siamese.pictures import Pictures
@@ -91,9 +91,9 @@ def load_pairs(path: Path) -> tuple[Pictures, Pairs]:
     except FileNotFoundError:
         raise UserError(f"There is no file of pairs {path}: check the path.") from None
     except Exception as error:  # zipfile, zlib and numpy raise a dozen types on damage
-        # NumPy takes other files for pickles and recommends loading them unsafely.
-        reason = "it is no .npz" if "pickle" in str(error) else error
-        raise UserError(f"{path} isn't a file of pairs ({reason}). Make it again.") from None
+        raise UserError(
+            f"{path} isn't a file of pairs ({no_arrays(error)}). Make it again."
+        ) from None
     count = len(same) if same.ndim == 1 else -1
     if (
         same.dtype != bool

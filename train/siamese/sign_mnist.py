@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engines.errors import UserError
+from engines.errors import UserError, no_arrays
 from engines.files import explain_errors
 from train.siamese.class_index import rank_within_class
 from train.siamese.pictures import Pictures
@@ -87,11 +87,9 @@ def _read_npz(path: Path) -> Pictures:
     except FileNotFoundError:
         raise
     except Exception as error:  # zipfile, zlib and numpy raise a dozen types on damage
-        # NumPy takes other files for pickles and recommends loading them unsafely.
-        reason = "it is no .npz" if "pickle" in str(error) else error
         raise UserError(
-            f"{path} isn't an .npz of 28 × 28 letters ({reason}): expected image, label, subject "
-            "and frame in it. Get it again."
+            f"{path} isn't an .npz of 28 × 28 letters ({no_arrays(error)}): expected image, label, "
+            "subject and frame in it. Get it again."
         ) from None
     count = len(images) if images.ndim == 3 else 0
     if (

@@ -13,6 +13,8 @@ import numpy as np
 
 from engines.errors import UserError
 from engines.files import explain_errors
+from realtime.folders import is_housekeeping
+from realtime.names import readable, spelling_key
 from train.reports.report import plain
 from train.siamese.batches import Task
 from train.siamese.class_folders import load_class_folders
@@ -95,7 +97,8 @@ def pictures_folder(data: Path) -> Path:
     for name in PICTURE_FOLDERS:
         if (data / name).exists():
             return data / name
-    for folder in [*sorted(path for path in data.iterdir() if path.is_dir()), data]:
+    inner = [path for path in data.iterdir() if path.is_dir() and not is_housekeeping(path.name)]
+    for folder in [*sorted(inner), data]:
         with open_files(folder) as files:
             if any(PICTURE_NAME.fullmatch(name) for name in files.pictures()):
                 return folder
@@ -153,12 +156,12 @@ def _load_folder(data: Path, out: Path, counts: tuple[int, int]) -> Faces:
     }
     large_split, small_split = map(_format_split, VALIDATION_SHARES)
     about = (
-        f"A folder per person of {plain(data.name)}, {len(people)} people with {len(pictures)} "
-        f"pictures. {len(test)} random people are tested on, the others trained on. Pairs were "
-        f"drawn and written in LFW's form: {_describe_list(training)} in {LIST_NAMES[0]}, "
-        f"{_describe_list(tested)} in {LIST_NAMES[1]}. Validation holds out people before pairs "
-        f"are drawn, so that no pair is lost: {len(small) + len(large)} people for {large_split}, "
-        f"{len(small)} for {small_split}."
+        f"A folder per person of {plain(readable(data.name))}, {len(people)} people with "
+        f"{len(pictures)} pictures. {len(test)} random people are tested on, the others trained "
+        f"on. Pairs were drawn and written in LFW's form: {_describe_list(training)} in "
+        f"{LIST_NAMES[0]}, {_describe_list(tested)} in {LIST_NAMES[1]}. Validation holds out "
+        f"people before pairs are drawn, so that no pair is lost: {len(small) + len(large)} people "
+        f"for {large_split}, {len(small)} for {small_split}."
     )
     return Faces(tasks, load_pair_pictures(tested, SIZE), tested.pairs, False, about)
 
@@ -201,10 +204,10 @@ def _check_numbered(data: Path, pictures: Pictures) -> None:
     with open_files(data) as files:
         names = files.pictures()
     matches = [(name, PICTURE_NAME.fullmatch(name)) for name in names]
-    numbers = {(match[1], int(match[2] or match[3])) for _, match in matches if match is not None}
+    numbers = {(spelling_key(m[1]), int(m[2] or m[3])) for _, m in matches if m is not None}
     wanted = zip(pictures.labels.tolist(), (pictures.order + 1).tolist(), strict=True)
     for person, number in wanted:
-        if (person, number) not in numbers:
+        if (spelling_key(person), number) not in numbers:
             odd = next((name for name, match in matches if match is None), names[0])
             raise UserError(
                 f"{data} has no picture {number} of {person} (but {PurePosixPath(odd)}): expected "

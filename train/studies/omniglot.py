@@ -28,7 +28,7 @@ from train.siamese.episodes import (
     share,
 )
 from train.siamese.networks import NETWORKS
-from train.siamese.omniglot import LakeRun, load_part, load_runs
+from train.siamese.omniglot import LakeRun, find_part, load_part, load_runs
 from train.siamese.pairs import draw_pairs
 from train.siamese.pictures import Pictures
 from train.siamese.recipes import SiameseRecipe
@@ -78,15 +78,15 @@ def study(study: Study) -> Report:
     """Run the study and write its report.
 
     Args:
-        study: Its data is the folder with Omniglot's zips.
+        study: Its data is the folder with Omniglot's zips, or what they unpack to.
 
     Raises:
         UserError: A file is missing or damaged, or a run's folder can't be used.
     """
     iterations, epochs, default_seeds, trials = SIZES[study.size]
-    background = load_part(study.data / "images_background.zip")
-    evaluation = load_part(study.data / "images_evaluation.zip")
-    lake = load_runs(study.data / "all_runs.zip")
+    background = load_part(find_part(study.data, "images_background"))
+    evaluation = load_part(find_part(study.data, "images_evaluation"))
+    lake = load_runs(find_part(study.data, "all_runs"))
     published = dataclasses.replace(
         recipes.KOCH,
         epochs=max(1, iterations // recipes.KOCH.steps),

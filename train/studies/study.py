@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from engines.errors import UserError
 from engines.files import write_file
+from realtime.names import readable
 from train.siamese.pairs import Pairs
 from train.siamese.pictures import Pictures
 from train.siamese.runs import Run
@@ -50,7 +51,7 @@ class Study:
     def command(self, name: str) -> str:
         """Return the command that repeats this study, with placeholders for folders."""
         seeds = "" if self.seeds is None else f" --seeds {self.seeds}"
-        data = f"$DATA/{self.data.name}"
+        data = f"$DATA/{readable(self.data.name)}"
         return f"python run.py study {name} --data {data} --size {self.size}{seeds} --out DIR"
 
 

@@ -356,7 +356,7 @@ def test_invented_hands_are_counted(folder: Path) -> None:
     ("words", "sentence"),
     [
         (["none.mp4"], "There is nothing named none.mp4: a video, a folder of pictures or demo"),
-        (["empty"], "empty holds no pictures"),
+        (["empty"], "There are no pictures (jpg, png, …) in or below empty."),
         (["hands", "--pictures", "0"], "--pictures asks for none"),
         (["hands", "--json", "no/file.json"], "no/file.json can't be written"),
         (["hands", "--sheet", "no/file.jpg"], "no/file.jpg can't be written"),

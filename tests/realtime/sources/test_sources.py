@@ -14,7 +14,8 @@ import pytest
 
 from engines.errors import UserError
 from realtime import picture_files as picture_file
-from realtime.picture_files import list_pictures, read_picture, write_picture
+from realtime.folders import list_pictures
+from realtime.picture_files import read_picture, write_picture
 from realtime.sources import pictures, video
 from realtime.sources.open import open_source
 from tests.realtime.sources.films import BITS, BLOCK, number_of, numbered

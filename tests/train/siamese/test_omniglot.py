@@ -9,7 +9,8 @@ import pytest
 
 from engines.errors import UserError
 from tests.train.siamese.files import drawing, encoded, picture, real_data, unpacked, zipped
-from train.siamese.omniglot import load_part, load_runs
+from train.siamese import omniglot
+from train.siamese.omniglot import find_part, load_part, load_runs
 
 CHARACTERS = ("Greek/character01", "Greek/character02", "Latin/character01")
 
@@ -70,9 +71,8 @@ FIRST = "images_background/Greek/character01/0000_01.png"
         ({FIRST: drawing(0, 28)}, f"{FIRST}.* 28 × 28 px.*105 × 105"),
         ({FIRST: encoded(255 * np.eye(105, dtype=np.uint8))}, f"{FIRST}.*bright on dark"),
         ({FIRST: b"no picture"}, f"{FIRST}.*can't be read"),
-        ({FIRST: b""}, f"{FIRST}.*can't be read"),
+        ({FIRST: b""}, f"{FIRST}.*empty file"),
         ({FIRST: None}, "Greek/character01 has 19 drawings"),
-        ({"images_background/readme.png": drawing(0)}, "readme.png"),
         ({"images_evaluation/Magi/character01/0001_01.png": drawing(0)}, "several parts"),
     ],
 )
@@ -80,6 +80,26 @@ def test_a_part_that_is_wrong_is_refused(tmp_path: Path, change: dict, says: str
     files = {name: data for name, data in (part() | change).items() if data is not None}
     with pytest.raises(UserError, match=says):
         load_part(zipped(tmp_path / "part.zip", files))
+
+
+@pytest.mark.parametrize("form", ["zip", "folder"])
+def test_a_part_is_read_as_it_was_unpacked_and_strays_are_named(
+    tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(omniglot, "warn", said.append)
+    strays = {"images_background/readme.png": drawing(0), "images_background/b.png": drawing(0)}
+    files = part() | strays
+    if form == "zip":
+        zipped(tmp_path / "images_background.zip", files)
+    else:
+        unpacked(tmp_path, files)
+    found = load_part(find_part(tmp_path, "images_background"))
+    plain = load_part(zipped(tmp_path / "plain.zip", part()))
+    assert np.array_equal(found.images, plain.images)
+    assert np.array_equal(found.labels, plain.labels)
+    (sentence,) = said
+    assert f"2 of {len(part()) + 2} pictures" in sentence and "readme.png" in sentence
 
 
 @pytest.mark.parametrize("load", [load_part, load_runs])

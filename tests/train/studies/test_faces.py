@@ -18,8 +18,9 @@ import optuna
 
 import run
 from engines.errors import UserError
-from tests.train.siamese.files import unpacked, zipped
-from tests.train.studies.face_files import folders, lfw_lists, lfw_pictures
+from tests.train.siamese.files import encoded, unpacked, zipped
+from tests.train.studies.face_files import face, folders, lfw_lists, lfw_pictures
+from train.siamese import class_folders
 from train.siamese.pairs import Pairs
 from train.siamese.pictures import Pictures
 from train.studies import face_runs, face_sweep, faces
@@ -69,6 +70,30 @@ def test_a_folder_per_person_gets_lists_as_lfw_has_them(gallery: Path, tmp_path:
     for name in LIST_NAMES:
         first, second = (tmp_path / out / name for out in ("out", "again"))
         assert first.read_bytes() == second.read_bytes()
+
+
+def test_people_with_one_picture_are_left_out(
+    tmp_path: Path, gallery: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(class_folders, "warn", said.append)
+    found = load_faces(gallery, tmp_path / "out", PAIRS)
+    more = zipped(tmp_path / "more.zip", folders(16, 5) | folders(30, 1, 100))
+    with_more = load_faces(more, tmp_path / "more", PAIRS)
+    assert np.array_equal(with_more.test.images, found.test.images)
+    assert said == [
+        f"30 of 46 classes in {more} have fewer than two pictures, which a pair takes, and are "
+        "left out: s100, s101, s102, s103, s104 and 25 more."
+    ]
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".tif", ".JPG"])
+def test_faces_are_read_whatever_their_format(tmp_path: Path, suffix: str) -> None:
+    files = {
+        name.replace(".pgm", suffix): encoded(face(n % 9, n), suffix)
+        for n, name in enumerate(folders(9, 3))
+    }
+    assert load_faces(unpacked(tmp_path / "faces", files), tmp_path / "out", PAIRS).people == 3
 
 
 @pytest.mark.parametrize("header", [True, False])

@@ -77,9 +77,9 @@ def test_what_a_gallery_can_lack(tmp_path: Path) -> None:
     few = unpacked(tmp_path / "few", folders(5, 3))
     with pytest.raises(UserError, match="holds 5 people: expected 6 or more"):
         gallery.study(Study(few, out, "minute"))
-    single = unpacked(tmp_path / "single", folders(6, 3) | folders(1, 1, 9))
-    with pytest.raises(UserError, match="The class s9 in .* has one picture"):
-        gallery.study(Study(single, out, "minute"))
+    singles = unpacked(tmp_path / "singles", folders(5, 3) | folders(4, 1, 9))
+    with pytest.raises(UserError, match="holds 5 people: expected 6 or more"):
+        gallery.study(Study(singles, out, "minute"))
     with pytest.raises(UserError, match="There is no .*nowhere"):
         gallery.study(Study(tmp_path / "nowhere", out, "minute"))
     assert not out.exists()
