@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import getpass
 import json
+import os
 import platform
 import re
 import sys
@@ -48,8 +50,7 @@ def collect_private(files: Sequence[Path]) -> PrivateText:
         *(file.absolute().parent for file in files),
         Path.cwd(),
         Path(sys.prefix),
-        Path(tempfile.gettempdir()),
-        Path.home(),
+        *_folders_of_the_user(),
     )
     for folder in folders:
         if folder != Path(folder.anchor):
@@ -58,12 +59,22 @@ def collect_private(files: Sequence[Path]) -> PrivateText:
     return PrivateText(ordered, frozenset(name for name in _names() if len(name) > 2) - {"root"})
 
 
+def _folders_of_the_user() -> list[Path]:
+    """Those for temporary files and the home, as far as there are any."""
+    folders = []
+    with contextlib.suppress(OSError):
+        folders.append(Path(tempfile.gettempdir()))
+    with contextlib.suppress(RuntimeError):
+        folders.append(Path.home())
+    return folders
+
+
 def _names() -> list[str]:
     try:
         user = getpass.getuser()
     except (OSError, KeyError, ImportError):  # the user has no name here
         user = ""
-    return [platform.node(), user, Path.home().name]
+    return [platform.node(), user, os.path.basename(os.path.expanduser("~"))]
 
 
 def scrub(value: Any, hidden: PrivateText) -> Any:

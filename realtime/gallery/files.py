@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from engines.errors import UserError
-from engines.files import TEMPORARY, sync_folder, write_file
+from engines.files import CANT_RENAME, TEMPORARY, move_file, sync_folder, write_file
 from realtime.gallery.item import (
     JSON,
     PICTURE,
@@ -118,7 +118,13 @@ def publish_gesture(folder: Path, label: str, files: Files) -> bool:
     try:
         write_label(temporary, label)
         write_item(temporary, files)
-        os.rename(temporary, folder)
+        try:
+            os.rename(temporary, folder)
+        except OSError as error:
+            if error.errno not in CANT_RENAME:
+                raise
+            _write_in_place(folder, label, files)
+            shutil.rmtree(temporary, ignore_errors=True)
     except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
         # An empty folder gives way to a rename, a gesture's never does.
@@ -127,6 +133,18 @@ def publish_gesture(folder: Path, label: str, files: Files) -> bool:
         raise
     sync_folder(folder.parent)
     return True
+
+
+def _write_in_place(folder: Path, label: str, files: Files) -> None:
+    """For file systems that rename no folder. The label first: a gesture without items is none."""
+    folder.mkdir()
+    try:
+        write_label(folder, label)
+        write_item(folder, files)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            remove_if_empty(folder, label)
+        raise
 
 
 def list_folders(gallery: Path) -> list[Path]:
@@ -221,7 +239,7 @@ def set_aside(gallery: Path, files: list[Path]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for file in files:
         with contextlib.suppress(FileNotFoundError):
-            os.replace(file, folder / file.name)
+            move_file(file, folder / file.name)
     return folder
 
 

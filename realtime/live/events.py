@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from typing import IO, Any
 
 from engines.files import explain_errors
+from engines.streams import visible
 from realtime.live.state import State
 from realtime.types import FrameResult, GestureEvent
 
@@ -73,6 +74,7 @@ class EventFile:
 
     def _write(self, line: Mapping[str, Any]) -> None:
         text = json.dumps(line, ensure_ascii=self._target == "-", allow_nan=False)
+        text = visible(text)  # its escapes are those of JSON, too
         with self._explain():
             self._file.write(text + "\n")
             self._file.flush()

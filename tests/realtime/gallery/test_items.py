@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -222,6 +223,8 @@ def test_a_gallery_of_before_is_used_and_never_rewritten(
     before.delete_reference(references[0].id)
     before.add(a_reference("Fist", 1, views=2), replace=True)
     assert (before.undo(), before.undo()) == ("Fist", "Fist")
+    shutil.rmtree(before.folder / ".trash")  # the one that was undone
+    before.add(a_reference("Fist", 1, views=2))
     before.delete("Victory")
     assert before.undo() == "Victory"
     assert before.labels() == {"Fist": 3, "Victory": 1, "ell": 1}
