@@ -218,8 +218,7 @@ class Gallery:
             record = self._reader.read(place, files.read_record)
             if record is not None:
                 records.append((place.label, record))
-                complete = functools.partial(files.complete_record, record)
-                load.append(functools.partial(self._reader.read, place, complete))
+                load.append(functools.partial(self._reader.read, place, files.read_views))
         name = cache_name(encoder, mirror_hands)
         path = self.folder / CACHE / name
         stored = read_cache(path, encoder)
