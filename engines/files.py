@@ -146,8 +146,10 @@ def cache_folder() -> Path:
     """Where files are kept that can be made anew. Raises UserError where the system names none."""
     import platformdirs
 
-    folder = Path(platformdirs.user_cache_dir("one-shot-gestures", appauthor=False))
-    if not folder.is_absolute():  # "~/.cache": neither HOME nor a user's entry says where home is
+    folder = Path()
+    with contextlib.suppress(RuntimeError):  # what newer releases say of a user without a home
+        folder = Path(platformdirs.user_cache_dir("one-shot-gestures", appauthor=False))
+    if not folder.is_absolute():  # older ones say "~/.cache"
         raise UserError(
             "There is no folder to keep files in, since this user has no home: set XDG_CACHE_HOME "
             "(or HOME) to a folder that you can write to."

@@ -30,6 +30,11 @@ def open_missing_streams() -> None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
 
 
+def has_stdout() -> bool:
+    """Whether anybody could read what is written to stdout."""
+    return sys.stdout is not None and getattr(sys.stdout, "name", "") != os.devnull
+
+
 def visible(text: str, keep: str = "") -> str:
     r"""The text with an escape such as \u001b for each character that would steer a terminal.
 

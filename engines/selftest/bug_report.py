@@ -46,26 +46,30 @@ def collect_private(files: Sequence[Path]) -> PrivateText:
         files: those named on the command line.
     """
     paths = {str(file): file.name for file in files}
-    folders = (
-        *(file.absolute().parent for file in files),
-        Path.cwd(),
-        Path(sys.prefix),
-        *_folders_of_the_user(),
-    )
-    for folder in folders:
+    for folder in _private_folders(files):
         if folder != Path(folder.anchor):
             paths |= {f"{folder}/": "/", f"{folder}\\": "/", str(folder): "~"}
     ordered = dict(sorted(paths.items(), key=lambda item: -len(item[0])))
     return PrivateText(ordered, frozenset(name for name in _names() if len(name) > 2) - {"root"})
 
 
-def _folders_of_the_user() -> list[Path]:
-    """Those for temporary files and the home, as far as there are any."""
+def _private_folders(files: Sequence[Path]) -> list[Path]:
+    """Of the files, the current one, Python's, the one for temporary files and the home.
+
+    Any of them may not exist: the home of a user without an entry, a current folder that was
+    removed, a temporary one on a read-only system.
+    """
+    asked = (
+        *(lambda file=file: file.absolute().parent for file in files),
+        Path.cwd,
+        lambda: Path(sys.prefix),
+        lambda: Path(tempfile.gettempdir()),
+        Path.home,
+    )
     folders = []
-    with contextlib.suppress(OSError):
-        folders.append(Path(tempfile.gettempdir()))
-    with contextlib.suppress(RuntimeError):
-        folders.append(Path.home())
+    for ask in asked:
+        with contextlib.suppress(OSError, RuntimeError):
+            folders.append(ask())
     return folders
 
 

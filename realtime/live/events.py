@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import IO, Any
 
+from engines.errors import UserError
 from engines.files import explain_errors
-from engines.streams import visible
+from engines.streams import has_stdout, visible
 from realtime.live.state import State
 from realtime.types import FrameResult, GestureEvent
 
@@ -37,6 +38,11 @@ class EventFile:
         self._file: IO[str]
         with self._explain("Name a file in a folder that you may write to."):
             if target == "-":
+                if not has_stdout():
+                    raise UserError(
+                        "--events - writes to stdout, which this program was started without: "
+                        "name a file instead."
+                    )
                 self._file = sys.stdout
             else:
                 # A path that isn't UTF-8 has lone surrogates: as \udc80 they are JSON.
