@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import secrets
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ CANT_RENAME = {
     *(errno.EXDEV, errno.EPERM, errno.EACCES, errno.EBUSY),
     *(errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP),
 }
+FAR_AWAY = 1 << 30  # bytes
 CHECK = "Check its path, its permissions and the free space."
 
 
@@ -128,6 +130,31 @@ def check_folder(path: Path) -> Path:
     if not path.is_dir():
         raise UserError(f"{path} is not a folder of pictures.")
     return path
+
+
+def lock_file(handle: int) -> bool:
+    """Keep other programs from locking an open file, until it is closed.
+
+    Returns:
+        False where another one, or this one, has it locked already. True too where the file
+        system knows no locks.
+    """
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            os.lseek(handle, FAR_AWAY, os.SEEK_SET)  # where it keeps nobody from reading
+            try:
+                msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+            finally:
+                os.lseek(handle, 0, os.SEEK_SET)
+        else:
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in (errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK)
+    return True
 
 
 @contextlib.contextmanager

@@ -13,7 +13,17 @@ from engines.errors import UserError, visible
 from engines.files import cache_folder, temporary_folder
 from engines.selftest.bug_report import collect_private
 from realtime.hands.quiet import silence_native_stderr
-from tests.cli import ROOT, RUN, environment, hand_picture, teach, write_png
+from tests.cli import (
+    ROOT,
+    RUN,
+    environment,
+    fault,
+    fine,
+    hand_picture,
+    main_py,
+    teach,
+    write_png,
+)
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="a shell closes the streams")
 # A process whose user id has no entry, and which has no HOME.
@@ -137,6 +147,48 @@ def test_a_current_folder_that_is_gone(tmp_path: Path) -> None:
         )
         assert "Traceback" not in run.stderr and "this is a fault" not in run.stdout
         gone.mkdir()
+
+
+def test_an_empty_gallery_says_where_it_is(tmp_path: Path) -> None:
+    """Whoever starts in another folder has recorded nothing there."""
+    image = write_png(tmp_path / "fist.png", hand_picture("Fist"))
+    run = main_py("live", "--camera", image, "--view", "none", cwd=tmp_path)
+    [line] = run.stderr.splitlines()
+    assert line.startswith(f"0 recorded gestures in gestures ({tmp_path / 'gestures'}), so every")
+    assert "--gallery DIR" in line and "record NAME" in line
+    teach(tmp_path / "gestures", "Fist")
+    run = main_py("live", "--camera", image, "--view", "none", cwd=tmp_path)
+    assert run.stderr.splitlines() == ["1 recorded gesture in gestures"]
+
+
+@POSIX
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_gallery_on_a_disk_that_is_not_there(tmp_path: Path, inside: bool) -> None:
+    image = write_png(tmp_path / "fist.png", hand_picture("Fist"))
+    disk, link = tmp_path / "disk", tmp_path / "link"
+    link.symlink_to(disk)
+    gallery = "link/mine" if inside else "link"
+    for words in (
+        ["gestures", "list"],
+        ["gestures", "undo"],
+        ["live", "--camera", image],
+        ["record", "x", "--image", image],
+    ):
+        sentence = fault(main_py(*words, "--gallery", gallery, cwd=tmp_path))
+        assert f"{disk}, which isn't there" in sentence and "--gallery" in sentence
+    disk.mkdir()
+    fine(main_py("record", "x", "--image", image, "--gallery", gallery, cwd=tmp_path))
+    assert len(list(disk.rglob("*.item.json"))) == 1
+
+
+@POSIX
+def test_a_link_in_a_gallery_is_left_out_with_a_word(tmp_path: Path) -> None:
+    gallery = teach(tmp_path / "gestures", "Fist")
+    (tmp_path / "other").mkdir()
+    (gallery / "Linked").symlink_to(tmp_path / "other")
+    run = fine(main_py("gestures", "list", cwd=tmp_path))
+    assert run.stdout == "Fist\t1 reference\t1 view\n"
+    assert run.stderr.count("Linked is a link and is left out") == 1
 
 
 def _read_only() -> bool:

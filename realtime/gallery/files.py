@@ -164,6 +164,19 @@ def list_folders(gallery: Path) -> list[Path]:
     return [gallery / name for name in sorted(names)]
 
 
+def list_links(gallery: Path) -> list[Path]:
+    """Links to folders, which are left out; none where there is no gallery."""
+    try:
+        with os.scandir(gallery) as entries:
+            return [
+                gallery / e.name
+                for e in entries
+                if not e.name.startswith(".") and e.is_symlink() and e.is_dir()
+            ]
+    except FileNotFoundError:
+        return []
+
+
 def list_items(folder: Path, label: str) -> list[Stored]:
     """Where a gesture's references lie, by their ids; none where the folder has gone."""
     return [Stored(label, folder, name) for name in sorted(filter(JSON.fullmatch, _names(folder)))]

@@ -49,6 +49,7 @@ class Gallery:
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
+        _check_links(self.folder)
         self._reader = GalleryReader(self.folder)
         self._vectors: dict[str, Vectors] = {}  # by fingerprint and cache name
         self.stamp()  # fails where nothing can be read
@@ -277,3 +278,13 @@ class Gallery:
             there = "it holds " + ", ".join(map(repr, labels)) if labels else "it is empty"
             raise UserError(f"{self.folder} has no gesture {label!r}: {there}.")
         return [folder for folder, its in self._reader.folders() if its == label]
+
+
+def _check_links(folder: Path) -> None:
+    """Raise UserError where a folder is, or lies behind, a link that leads nowhere."""
+    for path in (folder, *folder.parents):
+        if path.is_symlink() and not path.exists():
+            raise UserError(
+                f"The gallery {folder} can't be used: {path} is a link to {os.readlink(path)}, "
+                "which isn't there. Connect the disk that it is on, or name another --gallery."
+            )

@@ -31,6 +31,12 @@ class GalleryReader:
         """The gestures' folders with their labels; two may have the same one. Raises UserError."""
         with explain_errors(f"{self.folder} can't be read as a gallery"):
             folders = files.list_folders(self.folder)
+            links = files.list_links(self.folder)
+        for link in links:
+            self._warn(
+                f"{link} is a link and is left out: a gallery holds the folders themselves. Copy "
+                "it here, or name the gallery that it is in with --gallery."
+            )
         labelled = [(folder, self._label(folder)) for folder in folders]
         return [(folder, label) for folder, label in labelled if label is not None]
 

@@ -9,11 +9,12 @@ import sys
 import unicodedata
 from typing import Any
 
-from engines.say import warn_once
+from engines.say import warn
 from realtime.text.runs import EMOJI, is_ignorable, script_of
 
 BUNDLED = "freesansbold.ttf"  # in pygame's folder: Latin, Greek and Cyrillic, the same everywhere
 PLAIN = ("Latn", "Grek", "Cyrl")
+NAMES = {"Cjk": "Chinese", "Hangul": "Korean"}
 SUFFIXES = (".ttf", ".otf", ".ttc", ".otc")
 ODD = re.compile(r"mono|serif|italic|oblique|thin|light|black|condensed|narrow|math|symbol", re.I)
 # They have a box or nothing for each letter there is.
@@ -73,18 +74,22 @@ def bundled_font() -> str:
 
 
 def give_up(cluster: str) -> None:
-    """Take note that no font has a letter, and say so once for its script."""
-    _given_up.update(_kind(char) for char in cluster if not is_ignorable(char))
-    name = unicodedata.name(cluster[0], "")
-    if cluster[0] >= "\U0001f000":
-        what = "emoji"
-    elif script_of(cluster[0]) is not None:
-        what = f"{name.partition(' ')[0].partition('-')[0].capitalize()} letters"
+    """Take note that no font has a letter, and say so, once for its script."""
+    kinds = {_kind(char) for char in cluster if not is_ignorable(char)}
+    if kinds <= _given_up:
+        return
+    _given_up.update(kinds)
+    first = cluster[0]
+    name = unicodedata.name(first, "").partition(" ")[0].partition("-")[0].capitalize()
+    if first >= "\U0001f000":
+        what = f"emoji such as {first}"
+    elif script_of(first) is not None:
+        what = f"{NAMES.get(name, name)} letters such as {first}"
     else:
-        what = f"the character U+{ord(cluster[0]):04X}{f' ({name})' if name else ''}"
-    warn_once(
-        f"No font here has {what}, so pictures show their numbers instead: install a font that "
-        "has them, such as one of the Noto fonts."
+        what = f"the character U+{ord(first):04X}"
+    warn(
+        f"No font here has {what}, so pictures show numbers instead: install a font that has them, "
+        "such as one of the Noto fonts."
     )
 
 
