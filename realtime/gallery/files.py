@@ -149,32 +149,21 @@ def _write_in_place(folder: Path, label: str, files: Files) -> None:
         raise
 
 
-def list_folders(gallery: Path) -> list[Path]:
-    """The gestures' folders by name; none where there is no gallery."""
+def list_folders(gallery: Path, links: bool = False) -> list[Path]:
+    """The gestures' folders by name, or the links to folders; none where there is no gallery.
+
+    A link could lead out of the gallery, and a deleted gesture's files with it: it is no gesture.
+    """
     try:
         with os.scandir(gallery) as entries:
-            # A link could lead out of the gallery, and a deleted gesture's files with it.
             names = [
                 e.name
                 for e in entries
-                if not e.name.startswith(".") and e.is_dir(follow_symlinks=False)
+                if not e.name.startswith(".") and e.is_dir() and e.is_symlink() == links
             ]
     except FileNotFoundError:
         return []
     return [gallery / name for name in sorted(names)]
-
-
-def list_links(gallery: Path) -> list[Path]:
-    """Links to folders, which are left out; none where there is no gallery."""
-    try:
-        with os.scandir(gallery) as entries:
-            return [
-                gallery / e.name
-                for e in entries
-                if not e.name.startswith(".") and e.is_symlink() and e.is_dir()
-            ]
-    except FileNotFoundError:
-        return []
 
 
 def list_items(folder: Path, label: str) -> list[Stored]:

@@ -31,7 +31,7 @@ class GalleryReader:
         """The gestures' folders with their labels; two may have the same one. Raises UserError."""
         with explain_errors(f"{self.folder} can't be read as a gallery"):
             folders = files.list_folders(self.folder)
-            links = files.list_links(self.folder)
+            links = files.list_folders(self.folder, links=True)
         for link in links:
             self._warn(
                 f"{link} is a link and is left out: a gallery holds the folders themselves. Copy "
