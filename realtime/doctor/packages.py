@@ -8,7 +8,8 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -20,11 +21,8 @@ REQUIREMENTS = "requirements.txt"
 
 def examine_packages() -> Iterator[Finding]:
     """Check what is imported in any run of the live loop."""
-    yield run_check("numpy", lambda: _module("numpy"), REQUIREMENTS)
-    yield run_check("OpenCV", _opencv, REQUIREMENTS)
-    yield run_check("rich", lambda: _module("rich"), REQUIREMENTS)
-    yield run_check("platformdirs", lambda: _module("platformdirs"), REQUIREMENTS)
-    yield run_check("pygame", _pygame, REQUIREMENTS)
+    for what, check in CHECKS.values():
+        yield run_check(what, check, REQUIREMENTS)
 
 
 def check_release(package: str, wanted: str) -> Finding:
@@ -47,10 +45,10 @@ def installed_of(packages: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _module(name: str) -> Finding:
+def _module(name: str, package: str) -> Finding:
     module = importlib.import_module(name)
-    version = installed_of([name]).get(name) or getattr(module, "__version__", "of unknown release")
-    return Finding(name, True, str(version))
+    version = installed_of([package]).get(package) or getattr(module, "__version__", "not from pip")
+    return Finding(package, True, str(version))
 
 
 def _opencv() -> Finding:
@@ -85,3 +83,14 @@ def _from_one_of(what: str, version: str, packages: Sequence[str]) -> Finding:
 
 def _anew(packages: Sequence[str]) -> str:
     return f"pip uninstall -y {' '.join(packages)} && pip install -r {REQUIREMENTS}"
+
+
+# Of each package that requirements.txt names: what it is called here, and what checks it.
+CHECKS: dict[str, tuple[str, Callable[[], Finding]]] = {
+    "numpy": ("numpy", partial(_module, "numpy", "numpy")),
+    "opencv-python": ("OpenCV", _opencv),
+    "rich": ("rich", partial(_module, "rich", "rich")),
+    "platformdirs": ("platformdirs", partial(_module, "platformdirs", "platformdirs")),
+    "pygame-ce": ("pygame", _pygame),
+    "python-bidi": ("python-bidi", partial(_module, "bidi", "python-bidi")),
+}

@@ -3,6 +3,7 @@ type no capital letters on Linux, and abort the program where there is no displa
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 import time
@@ -181,8 +182,10 @@ class Window:
     def _save_snapshot(self) -> None:
         if self._result is None or self._state is None:
             return
-        name = f"{time.strftime('%Y%m%d-%H%M%S')}-{self._result.frame.index}.png"
-        path = Path("snapshots") / name
+        stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{self._result.frame.index}"
+        numbers = itertools.chain([""], (f"-{n}" for n in itertools.count(2)))
+        # The clock may be set back: an older snapshot stays.
+        path = next(p for n in numbers if not (p := Path("snapshots") / f"{stem}{n}.png").exists())
         try:
             path.parent.mkdir(exist_ok=True)
             write_picture(path, self._draw(self._result, self._state))

@@ -51,7 +51,7 @@ def test_modules_that_pip_knows_nothing_of(monkeypatch: pytest.MonkeyPatch) -> N
     """Of the system, or of conda."""
     known_to_pip(monkeypatch)
     found = list(examine_packages())
-    assert [each.ok for each in found] == [True] * 5
+    assert [each.ok for each in found] == [True] * len(found)
     assert finding("OpenCV").found == f"{cv2.__version__} (not from pip)"
     [runtime] = [each for each in examine_machine(None) if each.what == "ONNX Runtime"]
     assert runtime.ok and "not from pip" in runtime.found and "cpu" in runtime.found
