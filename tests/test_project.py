@@ -13,7 +13,7 @@ from packaging.markers import Marker
 from packaging.requirements import Requirement
 
 from engines.onnx_runtime.providers import PACKAGES as ONNX_RUNTIMES
-from realtime.doctor.examine import PACKAGES
+from realtime.doctor.packages import CHECKS
 from realtime.hands import package
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -69,7 +69,7 @@ def live_requirements() -> dict[str, Requirement]:
 
 def test_doctor_looks_for_what_is_required() -> None:
     required = live_requirements()
-    assert set(required) - set(ONNX_RUNTIMES) == {*PACKAGES, "mediapipe"}
+    assert set(required) - set(ONNX_RUNTIMES) == {*CHECKS, "mediapipe"}
     assert str(required["mediapipe"].specifier) == f"=={package.VERSION}"
 
 

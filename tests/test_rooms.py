@@ -19,6 +19,7 @@ SUB_ROOMS = {
     "calibration": ("int8",),
     "realtime": (
         "drawn",
+        "text",
         "hands",
         "sources",
         "gallery",
@@ -54,7 +55,8 @@ HOMES = {
     "tritonclient": {"engines/triton/encoder.py"},
     "mediapipe": {"realtime/hands/mediapipe_detector.py"},
     "av": {"realtime/sources/video_file.py"},
-    "pygame": {"realtime/views/window.py"},
+    "pygame": {"realtime/views/window.py", "realtime/text/fonts.py"},
+    "bidi": {"realtime/text/runs.py"},
     "matplotlib": {"train/reports/plots.py"},
     "markdown_it": {"train/reports/report.py"},
     "optuna": {"train/studies/face_sweep.py"},

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import stat
 import sys
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import IO, Any
 
-from engines.files import explain_errors
+from engines.errors import UserError, visible
+from engines.files import explain_errors, lock_file
 from realtime.live.state import State
 from realtime.types import FrameResult, GestureEvent
 
@@ -36,12 +39,14 @@ class EventFile:
         self._file: IO[str]
         with self._explain("Name a file in a folder that you may write to."):
             if target == "-":
+                if getattr(sys.stdout, "name", None) == os.devnull or sys.stdout is None:
+                    raise UserError(
+                        "--events - writes to stdout, which this program was started without: "
+                        "name a file instead."
+                    )
                 self._file = sys.stdout
             else:
-                # A path that isn't UTF-8 has lone surrogates: as \udc80 they are JSON.
-                self._file = open(  # noqa: SIM115
-                    target, "w", encoding="utf-8", errors="backslashreplace", newline="\n"
-                )
+                self._file = _open_alone(target)
         try:
             self._write({"type": "header", "version": FORMAT_VERSION, **header})
         except BaseException:
@@ -73,6 +78,7 @@ class EventFile:
 
     def _write(self, line: Mapping[str, Any]) -> None:
         text = json.dumps(line, ensure_ascii=self._target == "-", allow_nan=False)
+        text = visible(text)  # its escapes are those of JSON, too
         with self._explain():
             self._file.write(text + "\n")
             self._file.flush()
@@ -81,6 +87,26 @@ class EventFile:
         self, remedy: str = "Make room, or name another file."
     ) -> AbstractContextManager[None]:
         return explain_errors(f"--events can't write {self._target}", remedy)
+
+
+def _open_alone(target: str) -> IO[str]:
+    """Open a file that no other program writes events into. Raises UserError and OSError."""
+    # Not emptied before it is locked: another program's lines may be in it.
+    handle = os.open(target, os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+    # A path that isn't UTF-8 has lone surrogates: as \udc80 they are JSON.
+    file = os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="\n")
+    try:
+        if stat.S_ISREG(os.fstat(handle).st_mode):
+            if not lock_file(handle):
+                raise UserError(
+                    f"--events can't write {target}: another program writes its events there. "
+                    "Name another file."
+                )
+            os.ftruncate(handle, 0)
+    except BaseException:
+        file.close()
+        raise
+    return file
 
 
 def event_line(event: GestureEvent) -> dict[str, Any]:

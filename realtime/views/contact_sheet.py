@@ -10,8 +10,9 @@ import numpy as np
 
 from engines.files import explain_errors
 from realtime.picture_files import write_picture
+from realtime.text.draw import INK, PAPER, write
 from realtime.types import Detection, Hand
-from realtime.views.overlay import BONES, INK, PAPER, write
+from realtime.views.overlay import BONES
 
 WIDTH, CAPTION = 320, 20  # of a picture and of the line below it, px
 COLUMNS = 3  # tiles, of two pictures each, beside one another

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from engines.errors import UserError, at_end
 from engines.say import tell
+from realtime.gallery.gallery import Gallery
 from realtime.live import demo
 from realtime.live.command import Quit
 from realtime.live.events import EventFile
@@ -67,7 +68,7 @@ def run_live(settings: Settings, wanted: Wanted, program: str) -> None:
         view = _open_view(wanted.view, canvas)
         if view is not None:
             add(view)
-        tell(session.recognizer.gallery.describe())
+        tell(_describe(session.recognizer.gallery))
 
         def here() -> None:
             if isinstance(view, Window):
@@ -78,6 +79,17 @@ def run_live(settings: Settings, wanted: Wanted, program: str) -> None:
             stop=lambda: session.post(Quit()),
             here=here,
         )
+
+
+def _describe(gallery: Gallery) -> str:
+    """Which gallery is used; of an empty one, what to do, since it may lie in another folder."""
+    sentence = gallery.describe()
+    if gallery.labels():
+        return sentence
+    return (
+        f"{sentence} ({gallery.folder.absolute()}), so every hand stays unknown. Record one with r "
+        "in the window or with: python run.py record NAME. If yours are elsewhere: --gallery DIR"
+    )
 
 
 def _open_view(name: str | None, canvas: Canvas) -> Window | Terminal | None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import os
-import textwrap
 from collections.abc import Sequence
 
 import cv2
@@ -13,6 +11,7 @@ import numpy as np
 from realtime.hands.geometry import cut
 from realtime.live.burst import Progress, Shot
 from realtime.live.state import State
+from realtime.text.draw import INK, PAPER, shorten, text_width, wrap, write
 from realtime.types import FrameResult, Hand, Match, Square
 
 # Bones as pairs of joints, in MediaPipe's numbering.
@@ -20,7 +19,6 @@ BONES = [(0, 1), (0, 5), (0, 17), (5, 9), (9, 13), (13, 17)] + [
     (j, j + 1) for base in (1, 5, 9, 13, 17) for j in range(base, base + 3)
 ]
 KNOWN, UNKNOWN, SEEN = (96, 220, 96), (205, 205, 205), (60, 200, 255)  # BGR
-INK, PAPER = (245, 245, 245), (32, 28, 26)
 STRIP = 96  # height of the thumbnails' strip in pixels
 BAND = 94  # height in pixels of what is told while several views are recorded
 SMALLEST = 640  # a smaller picture is shown this wide, in pixels
@@ -87,40 +85,6 @@ def draw_prompt(canvas: np.ndarray, shots: Sequence[Shot], text: str) -> None:
     _draw_panel(picture, ("Name this gesture:", f"{text}_", "Enter saves it, Esc drops it"))
 
 
-def write(
-    canvas: np.ndarray, text: str, at: tuple[int, int], size: int, colour: tuple[int, int, int]
-) -> None:
-    """Unicode text in place, with a dark edge that keeps it legible; `at` is its lower left."""
-    ink = _ink(text, size)
-    for shift, tint in ((1, PAPER), (0, colour)):
-        left, top = at[0] + shift, at[1] + shift - size - ASCENT
-        x0, y0 = max(left, 0), max(top, 0)
-        area = canvas[y0 : max(top + ink.shape[0], 0), x0 : max(left + ink.shape[1], 0)]
-        part = ink[y0 - top :, x0 - left :][: area.shape[0], : area.shape[1], None]
-        area[:] = (area + part * (np.array(tint, np.float32) - area)).astype(np.uint8)
-
-
-ASCENT = 6  # pixels that marks above capitals may take
-
-
-@functools.lru_cache(maxsize=512)
-def _ink(text: str, size: int) -> np.ndarray:
-    """float32 (h, w) coverage 0…1. Kept, because drawing a line of text takes 2 ms."""
-    patch = np.zeros((2 * size + ASCENT, _width(text, size) + 4, 3), np.uint8)
-    cv2.putText(patch, text, (0, size + ASCENT), (255, 255, 255), _font(), size, 600)
-    return patch[:, :, 0].astype(np.float32) / 255
-
-
-@functools.cache
-def _font() -> cv2.FontFace:
-    return cv2.FontFace("sans")  # knows most scripts, unlike cv2's Hershey fonts
-
-
-@functools.lru_cache(maxsize=512)
-def _width(text: str, size: int) -> int:
-    return cv2.getTextSize((0, 0), text, (0, 0), _font(), size, 600)[2]
-
-
 def _selfie(image: np.ndarray, strip: np.ndarray) -> np.ndarray:
     """Copy a picture, mirrored and at least SMALLEST wide, above the strip of thumbnails.
 
@@ -169,7 +133,7 @@ def _draw_hand(
         title = f"{gesture}  {100 * match.probability:.0f} %"
     if gesture is None and match.label is not None:
         title = f"{match.label} …"
-    x = max(4, min(x, canvas.shape[1] - _width(title, 26) - 4))
+    x = max(4, min(x, canvas.shape[1] - text_width(title, 26) - 4))
     write(canvas, title, (x, max(y, 70)), 26, colour)
     write(canvas, f"{hand.side} hand", (x, max(y, 70) - 28), 15, INK)
 
@@ -185,7 +149,7 @@ def _draw_status(canvas: np.ndarray, state: State) -> None:
 
 
 def _draw_message(canvas: np.ndarray, message: str) -> None:
-    lines = textwrap.wrap(message, canvas.shape[1] // 9)  # 16 px letters are 9 wide
+    lines = wrap(message, 16, canvas.shape[1] - 16)
     low = canvas.shape[0] - 22 * len(lines) - 8
     _dim(canvas[low:], 0.45)
     for i, line in enumerate(lines):
@@ -193,7 +157,7 @@ def _draw_message(canvas: np.ndarray, message: str) -> None:
 
 
 def _draw_panel(canvas: np.ndarray, lines: Sequence[str]) -> None:
-    height, width = 34 * len(lines) + 24, max(_width(line, 20) for line in lines) + 48
+    height, width = 34 * len(lines) + 24, max(text_width(line, 20) for line in lines) + 48
     top, left = (canvas.shape[0] - height) // 2, max((canvas.shape[1] - width) // 2, 0)
     area = canvas[max(top, 0) : top + height, left : left + width]
     _dim(area, 0.3)
@@ -210,12 +174,12 @@ def _draw_progress(canvas: np.ndarray, progress: Progress) -> None:
     band = canvas[-BAND:]  # over the wrist: the fingers stay in view
     _dim(band, 0.3)
     middle, half = band.shape[1] // 2, band.shape[1] // 4
-    write(band, what, (middle - _width(what, 32) // 2, 40), 32, SEEN)
+    write(band, what, (middle - text_width(what, 32) // 2, 40), 32, SEEN)
     left, right = middle - half, middle + half
     now = left + round((right - left) * progress.share)
     cv2.rectangle(band, (left, 54), (right, 62), UNKNOWN, 1, 16)
     cv2.rectangle(band, (left, 54), (now, 62), KNOWN, -1)
-    write(band, views, (middle - _width(views, 16) // 2, 86), 16, INK)
+    write(band, views, (middle - text_width(views, 16) // 2, 86), 16, INK)
 
 
 def _cut_out(shot: Shot, size: int) -> np.ndarray:
@@ -226,7 +190,7 @@ def _cut_out(shot: Shot, size: int) -> np.ndarray:
 
 
 def _write_centred(canvas: np.ndarray, text: str, size: int) -> None:
-    x = (canvas.shape[1] - _width(text, size)) // 2
+    x = (canvas.shape[1] - text_width(text, size)) // 2
     write(canvas, text, (x, canvas.shape[0] // 2 + size // 3), size, INK)
 
 
@@ -253,10 +217,7 @@ def make_strip(
     for i, (label, picture) in enumerate(thumbnails):
         x = 6 + i * (THUMBNAIL + 10)
         strip[4 : 4 + THUMBNAIL, x : x + THUMBNAIL] = cv2.resize(picture, (THUMBNAIL, THUMBNAIL))
-        short = label
-        while _width(short, 13) > THUMBNAIL + 6 and len(short) > 1:
-            short = short[:-2] + "…"
-        write(strip, short, (x, STRIP - 8), 13, INK)
+        write(strip, shorten(label, 13, THUMBNAIL + 6), (x, STRIP - 8), 13, INK)
     if hidden:
         at = 6 + len(thumbnails) * (THUMBNAIL + 10)
         write(strip, f"+{hidden}", (at, STRIP // 2), 16, INK)

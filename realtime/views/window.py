@@ -3,6 +3,7 @@ type no capital letters on Linux, and abort the program where there is no displa
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 import time
@@ -20,6 +21,7 @@ from realtime.live.state import State
 from realtime.picture_files import write_picture
 from realtime.types import FrameResult
 from realtime.views.canvas import Canvas
+from realtime.views.keys import Keys
 from realtime.views.overlay import draw_help, draw_message, draw_prompt
 
 TITLE = "One-Shot Gestures"
@@ -86,6 +88,7 @@ class Window:
         self._text = ""  # the name typed so far
         self._sent: str | None = None  # the command that carries it
         self._help = False
+        self._keys = Keys()
         self._note, self._note_until_s = "", 0.0
 
     def show(self, result: FrameResult | None, state: State) -> None:
@@ -143,10 +146,10 @@ class Window:
         return wanted
 
     def _handle_key(self, event: Any) -> list[Command]:
-        key = event.unicode.lower()
-        if event.key == self._pygame.K_ESCAPE:
-            return [Quit()]
-        if key == "q":
+        pygame = self._pygame
+        held = event.mod & (pygame.KMOD_CTRL | pygame.KMOD_ALT | pygame.KMOD_META)
+        key = self._keys.read(event.unicode, event.scancode, bool(held))
+        if event.key == pygame.K_ESCAPE or key == "q":
             return [Quit()]
         if self._state is None or self._state.countdown is not None:
             return []  # nothing else while a hand is held up
@@ -179,8 +182,10 @@ class Window:
     def _save_snapshot(self) -> None:
         if self._result is None or self._state is None:
             return
-        name = f"{time.strftime('%Y%m%d-%H%M%S')}-{self._result.frame.index}.png"
-        path = Path("snapshots") / name
+        stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{self._result.frame.index}"
+        numbers = itertools.chain([""], (f"-{n}" for n in itertools.count(2)))
+        # The clock may be set back: an older snapshot stays.
+        path = next(p for n in numbers if not (p := Path("snapshots") / f"{stem}{n}.png").exists())
         try:
             path.parent.mkdir(exist_ok=True)
             write_picture(path, self._draw(self._result, self._state))

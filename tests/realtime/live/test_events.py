@@ -175,6 +175,38 @@ def test_an_old_file_is_replaced(tmp_path: Path) -> None:
     assert read(path) == [{"type": "header", "version": 1}]
 
 
+def test_two_programs_do_not_write_one_file(tmp_path: Path) -> None:
+    """The second one says so, and leaves the first one's lines alone; afterwards it may."""
+    path = tmp_path / "events.jsonl"
+    code = (
+        "import sys\n"
+        "from realtime.live.events import EventFile\n"
+        "kept = EventFile(sys.argv[1], {'program': 'other'})\n"
+        "print('written', flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(path)],
+        cwd=Path(__file__).resolve().parents[3],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout is not None and other.stdout.readline() == "written\n"
+        for _ in range(2):
+            with pytest.raises(UserError, match="another program writes its events there"):
+                EventFile(str(path), {"program": "mine"})
+        assert [line["program"] for line in read(path)] == ["other"]
+        other.communicate("")
+    with closing(EventFile(str(path), {"program": "mine"})):
+        assert [line["program"] for line in read(path)] == ["mine"]
+
+
+def test_files_that_are_no_files_take_several(tmp_path: Path) -> None:
+    with closing(EventFile(os.devnull, {})), closing(EventFile(os.devnull, {})):
+        pass
+
+
 def test_stdout_takes_lines_in_any_code_page_and_stays_open() -> None:
     code = (
         "import tests.realtime.live.test_events as t\n"

@@ -1,0 +1,1 @@
+"""Text in pictures, in any script: what runs it has, which fonts have its letters, its ink."""
