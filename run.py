@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from engines.errors import UserError
+from engines.streams import open_missing_streams, visible
 
 VERSION = "0.1.0"
 PROGRAM = f"one-shot-gestures {VERSION}"
@@ -50,6 +51,7 @@ def main(argv: list[str] | None = None) -> int:
     Raises:
         SystemExit: With status 0 after `--help`, 2 if the command line can't be understood.
     """
+    open_missing_streams()
     for stream in (sys.stdout, sys.stderr):  # names are Unicode, a redirected stream may not be
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
@@ -65,7 +67,7 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (UserError, ImportError) as error:
-        print(f"error: {_sentence(error)}", file=sys.stderr)
+        print(f"error: {visible(_sentence(error))}", file=sys.stderr)
         return 1
     return 0
 
@@ -109,7 +111,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message} (see {self.prog} --help)\n")
+        self.exit(2, f"error: {visible(message)} (see {self.prog} --help)\n")
 
 
 def _sentence(error: UserError | ImportError) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -12,6 +14,11 @@ from typing import BinaryIO
 from engines.errors import UserError, short_reason
 
 TEMPORARY = ".tmp-"  # prefix of the name of a file that isn't whole yet
+# What systems say of a rename that they can't do: to another layer, mount or folder, or at all.
+CANT_RENAME = {
+    *(errno.EXDEV, errno.EPERM, errno.EACCES, errno.EBUSY),
+    *(errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP),
+}
 CHECK = "Check its path, its permissions and the free space."
 
 
@@ -55,6 +62,25 @@ def write_file(path: Path, data: bytes | str) -> None:
     """Write a file, whole or not at all; text as UTF-8. Raises OSError, see `replace_path`."""
     with replace_file(path) as file:
         file.write(data.encode() if isinstance(data, str) else data)
+
+
+def move_file(source: Path, target: Path) -> None:
+    """Move a file to another folder, also where the file system can't rename from one to the other.
+
+    The source is removed last: the file is in one of the two places at any time. Raises OSError.
+    """
+    try:
+        os.replace(source, target)
+        return
+    except OSError as error:
+        if error.errno not in CANT_RENAME:
+            raise
+    write_file(target, source.read_bytes())
+    try:
+        source.unlink()
+    except OSError:  # it stays where it was
+        target.unlink(missing_ok=True)
+        raise
 
 
 def sync_folder(folder: Path) -> None:
@@ -102,3 +128,30 @@ def check_folder(path: Path) -> Path:
     if not path.is_dir():
         raise UserError(f"{path} is not a folder of pictures.")
     return path
+
+
+@contextlib.contextmanager
+def temporary_folder(prefix: str = "tmp") -> Iterator[Path]:
+    """A folder that is removed at the end. Raises UserError where none can be made."""
+    remedy = "Set TMPDIR to a folder that you can write to."
+    with contextlib.ExitStack() as stack:
+        with explain_errors("No folder for temporary files can be made", remedy):
+            folder = stack.enter_context(
+                tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True)
+            )
+        yield Path(folder)
+
+
+def cache_folder() -> Path:
+    """Where files are kept that can be made anew. Raises UserError where the system names none."""
+    import platformdirs
+
+    folder = Path()
+    with contextlib.suppress(RuntimeError):  # what newer releases say of a user without a home
+        folder = Path(platformdirs.user_cache_dir("one-shot-gestures", appauthor=False))
+    if not folder.is_absolute():  # older ones say "~/.cache"
+        raise UserError(
+            "There is no folder to keep files in, since this user has no home: set XDG_CACHE_HOME "
+            "(or HOME) to a folder that you can write to."
+        )
+    return folder

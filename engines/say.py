@@ -8,12 +8,24 @@ from rich.console import Console
 from rich.progress import Progress, ProgressColumn
 from rich.text import Text
 
+from engines.streams import visible
+
 console = Console(stderr=True, highlight=False)
+
+
+def how_many(count: int, thing: str) -> str:
+    """A number with its noun: "1 view", "2 views"."""
+    return f"{count} {thing}{'' if count == 1 else 's'}"
+
+
+def plain(text: str) -> Text:
+    """A text for rich: names in it may hold any character, and are no markup."""
+    return Text(visible(text))
 
 
 def warn(sentence: str) -> None:
     """Print a warning; the program goes on."""
-    console.print(Text.assemble(("warning: ", "yellow"), sentence), soft_wrap=True)
+    console.print(Text.assemble(("warning: ", "yellow"), plain(sentence)), soft_wrap=True)
 
 
 @functools.cache
@@ -24,7 +36,12 @@ def warn_once(sentence: str) -> None:
 
 def tell(sentence: str) -> None:
     """Print a line of news."""
-    console.print(Text(sentence), soft_wrap=True)
+    console.print(plain(sentence), soft_wrap=True)
+
+
+def print_result(text: str) -> None:
+    """Print a result on stdout: lines, whose columns may be separated by tabs."""
+    print(visible(text, keep="\n\t"))
 
 
 def progress(*columns: str | ProgressColumn) -> Progress:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from engines import files
 from engines.errors import UserError
 from engines.hand_networks import Shapes
 
@@ -42,9 +43,7 @@ class Provider:
 
 def cache_folder() -> Path:
     """Where the TensorRT provider keeps its engines, which take minutes to build."""
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("one-shot-gestures", appauthor=False)) / "tensorrt"
+    return files.cache_folder() / "tensorrt"
 
 
 def _tensorrt_options(inputs: Shapes) -> dict[str, str]:

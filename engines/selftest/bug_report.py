@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import getpass
 import json
+import os
 import platform
 import re
 import sys
@@ -44,18 +46,31 @@ def collect_private(files: Sequence[Path]) -> PrivateText:
         files: those named on the command line.
     """
     paths = {str(file): file.name for file in files}
-    folders = (
-        *(file.absolute().parent for file in files),
-        Path.cwd(),
-        Path(sys.prefix),
-        Path(tempfile.gettempdir()),
-        Path.home(),
-    )
-    for folder in folders:
+    for folder in _private_folders(files):
         if folder != Path(folder.anchor):
             paths |= {f"{folder}/": "/", f"{folder}\\": "/", str(folder): "~"}
     ordered = dict(sorted(paths.items(), key=lambda item: -len(item[0])))
     return PrivateText(ordered, frozenset(name for name in _names() if len(name) > 2) - {"root"})
+
+
+def _private_folders(files: Sequence[Path]) -> list[Path]:
+    """Of the files, the current one, Python's, the one for temporary files and the home.
+
+    Any of them may not exist: the home of a user without an entry, a current folder that was
+    removed, a temporary one on a read-only system.
+    """
+    asked = (
+        *(lambda file=file: file.absolute().parent for file in files),
+        Path.cwd,
+        lambda: Path(sys.prefix),
+        lambda: Path(tempfile.gettempdir()),
+        Path.home,
+    )
+    folders = []
+    for ask in asked:
+        with contextlib.suppress(OSError, RuntimeError):
+            folders.append(ask())
+    return folders
 
 
 def _names() -> list[str]:
@@ -63,7 +78,7 @@ def _names() -> list[str]:
         user = getpass.getuser()
     except (OSError, KeyError, ImportError):  # the user has no name here
         user = ""
-    return [platform.node(), user, Path.home().name]
+    return [platform.node(), user, os.path.basename(os.path.expanduser("~"))]
 
 
 def scrub(value: Any, hidden: PrivateText) -> Any:

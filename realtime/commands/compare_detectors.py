@@ -99,16 +99,19 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _print_invented(made: Agreement) -> None:
-    print(
+    from engines.say import print_result
+
+    print_result(
         f"{made.source}: of {made.frames} pictures without a hand, our own detector sees one in "
         f"{made.ours}, MediaPipe's in {made.theirs}."
     )
 
 
 def _print(made: Agreement) -> None:
+    from engines.say import print_result
     from realtime.measuring.report import print_table
 
-    print(
+    print_result(
         f"\n{made.source}: {made.frames} pictures; our own detector finds a hand in "
         f"{made.ours}, MediaPipe's in {made.theirs}; only ours in {made.only_ours}, only "
         f"MediaPipe's in {made.only_theirs}."

@@ -41,9 +41,14 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _list(gallery: Gallery) -> str | None:
+    from engines.say import how_many, print_result
+    from engines.streams import visible
+
+    views = gallery.views()
     for label, count in gallery.labels().items():
-        print(f"{label}\t{count}")
-    return None if gallery.labels() else "Record one with: python run.py record NAME"
+        counts = f"{how_many(count, 'reference')}\t{how_many(views.get(label, 0), 'view')}"
+        print_result(f"{visible(label)}\t{counts}")
+    return None if views else "Record one with: python run.py record NAME"
 
 
 def _rename(gallery: Gallery, old: str, new: str) -> str:
@@ -74,7 +79,11 @@ def _import(gallery: Gallery, file: str) -> str:
 
 # Of each action: what it does and gives to tell, its help, its arguments besides the gallery.
 ACTIONS: dict[str, tuple[Callable[..., str | None], str, tuple[str, ...]]] = {
-    "list": (_list, "print each gesture with its number of references", ()),
+    "list": (
+        _list,
+        "print each gesture with how many references it has, and how many views they have",
+        (),
+    ),
     "rename": (_rename, "give a gesture another name", ("old", "new")),
     "delete": (_delete, "move a gesture with all its references to the trash", ("label",)),
     "undo": (_undo, "bring back what was deleted last", ()),

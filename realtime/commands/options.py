@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def settings_of(arguments: argparse.Namespace) -> Settings:
-    """The settings among a command's options; what the command has no option for is default."""
+    """The settings among a command's options; what isn't given is default."""
     names = {field.name for field in fields(Settings)}
     return Settings(**{name: value for name, value in vars(arguments).items() if name in names})
 
@@ -78,8 +78,8 @@ def camera_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "--camera",
-        default=Settings.camera,
-        help="index, device, URL, video file, folder of pictures, or demo (%(default)s)",
+        default=argparse.SUPPRESS,
+        help=f"index, device, URL, video file, folder of pictures, or demo ({Settings.camera})",
     )
     add("--size", type=_size, metavar="WxH", help="asked of the camera")
     add("--fps", type=float, help="asked of the camera")
@@ -133,9 +133,9 @@ def keep_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--keep",
         type=int,
-        default=Settings.keep,
+        default=argparse.SUPPRESS,
         metavar="N",
-        help=f"views of a recording, 1 to {MOST_KEPT}; 1 takes half a second (%(default)s)",
+        help=f"views of a recording, 1 to {MOST_KEPT}; 1 takes half a second ({Settings.keep})",
     )
 
 

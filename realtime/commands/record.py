@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from engines.errors import UserError
 from realtime.commands.options import (
     camera_options,
     encoder_options,
@@ -30,6 +31,19 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
+    if arguments.image is not None:
+        _refuse_camera_options(arguments)
     from realtime.views.record import run_record
 
     run_record(settings_of(arguments), arguments.label, arguments.image, arguments.replace)
+
+
+def _refuse_camera_options(arguments: argparse.Namespace) -> None:
+    """A picture is no camera, and gives one view."""
+    given = [f"--{name}" for name in ("camera", "size", "fps") if vars(arguments).get(name)]
+    given += ["--keep"] if getattr(arguments, "keep", 1) != 1 else []
+    if given:
+        raise UserError(
+            f"--image records one view, from a picture: leave out {' and '.join(given)}, or leave "
+            "out --image to record from a camera."
+        )

@@ -46,6 +46,7 @@ def run(arguments: argparse.Namespace) -> None:
     from dataclasses import replace
 
     from engines.files import check_folder
+    from engines.say import print_result
     from realtime.measuring.replay import read_segments, replay
 
     figures = replay(
@@ -55,4 +56,4 @@ def run(arguments: argparse.Namespace) -> None:
         check_folder(arguments.references) if arguments.references else None,
         arguments.other_hand,
     )
-    print(json.dumps(figures, indent=2, ensure_ascii=False))
+    print_result(json.dumps(figures, indent=2, ensure_ascii=False))

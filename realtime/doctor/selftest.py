@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from engines.encoder import ENCODERS, encoder_path
+from engines.files import temporary_folder
 from engines.finding import Finding
 from engines.say import tell
 from engines.selftest import machine
@@ -35,8 +35,8 @@ def self_test(file: Path, encoder: str, int8: Path | None, report: Path, effort:
     known = {"tested": file.name, "effort": vars(effort), "machine": machine.facts()}
     named = [file, *([int8] if int8 else []), *([] if encoder in ENCODERS else [Path(encoder)])]
     hidden, found = collect_private(named), []
-    with tempfile.TemporaryDirectory() as folder:
-        for finding in _findings(file, encoder, int8, Path(folder), effort):
+    with temporary_folder() as folder:
+        for finding in _findings(file, encoder, int8, folder, effort):
             print_finding(finding)
             found.append(finding)
             write(report, known, found, hidden, finished=False)

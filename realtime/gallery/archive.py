@@ -17,12 +17,18 @@ from typing import BinaryIO
 
 from engines.errors import UserError
 from engines.files import explain_errors, replace_file
-from engines.say import warn
+from engines.say import how_many, warn
 from realtime.gallery.files import GESTURE, label_json, parse_label
 from realtime.gallery.gallery import Gallery
 from realtime.gallery.item import JSON, PICTURE, Files, picture_names
 from realtime.gallery.labels import label_of_folder
-from realtime.gallery.record import LARGEST_JSON, LARGEST_PNG, DamagedReference, NewerFormat
+from realtime.gallery.record import (
+    LARGEST_JSON,
+    LARGEST_PNG,
+    DamagedPicture,
+    DamagedReference,
+    NewerFormat,
+)
 
 LARGEST_TOTAL = 1 << 30  # bytes, unpacked
 # What zipfile raises about a broken archive or entry; an encrypted one is a RuntimeError.
@@ -69,7 +75,7 @@ def import_zip(gallery: Gallery, path: Path) -> int:
                     continue
                 try:
                     label = _label(archive, items.get((folder, ""), {}), folder)
-                    gallery.add_files(label, id, _read_item(archive, id, name, its))
+                    _add(gallery, label, id, _read_item(archive, id, name, its), path)
                 except DamagedReference as error:
                     warn(f"{folder}/{name} in {path} is damaged ({error}) and was not imported.")
                 except NewerFormat:
@@ -166,9 +172,24 @@ def _read_item(archive: zipfile.ZipFile, id: str, name: str, entries: Entries) -
     """The files of the item whose JSON is `name`. Raises DamagedReference."""
     record = _read(archive, entries[name])
     pictures = picture_names(id, record, [other for other in entries if PICTURE.fullmatch(other)])
-    if not entries.keys() >= set(pictures):
+    there = [picture for picture in pictures if picture in entries]
+    if pictures and not there:
         raise DamagedReference("its picture is missing")
-    return {picture: _read(archive, entries[picture]) for picture in pictures} | {name: record}
+    if lost := len(pictures) - len(there):
+        warn(f"{name} in the archive has lost {how_many(lost, 'picture')} of {len(pictures)}.")
+    return {picture: _read(archive, entries[picture]) for picture in there} | {name: record}
+
+
+def _add(gallery: Gallery, label: str, id: str, item: Files, path: Path) -> None:
+    """Store an item without its damaged pictures, as long as one is whole."""
+    try:
+        gallery.add_files(label, id, item)
+    except DamagedPicture as error:
+        rest = {name: data for name, data in item.items() if name != error.file}
+        if not any(map(PICTURE.fullmatch, rest)):
+            raise
+        _add(gallery, label, id, rest, path)
+        warn(f"{error.file} in {path} is damaged ({error}) and was not imported.")
 
 
 def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:

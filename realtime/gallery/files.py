@@ -16,13 +16,14 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from engines.errors import UserError
-from engines.files import TEMPORARY, sync_folder, write_file
+from engines.files import CANT_RENAME, TEMPORARY, move_file, sync_folder, write_file
+from engines.say import how_many, warn_once
 from realtime.gallery.item import (
     JSON,
     PICTURE,
@@ -30,17 +31,18 @@ from realtime.gallery.item import (
     check_files,
     decode_picture,
     picture_names,
-    with_pictures,
+    to_views,
 )
 from realtime.gallery.labels import check_label, label_of_folder
 from realtime.gallery.record import (
     LARGEST_JSON,
+    DamagedPicture,
     DamagedReference,
     ReferenceRecord,
     parse_json,
     parse_record,
 )
-from realtime.gallery.reference import Reference
+from realtime.gallery.reference import Reference, View
 
 GESTURE = "gesture.json"
 GESTURE_VERSION = 1
@@ -118,7 +120,13 @@ def publish_gesture(folder: Path, label: str, files: Files) -> bool:
     try:
         write_label(temporary, label)
         write_item(temporary, files)
-        os.rename(temporary, folder)
+        try:
+            os.rename(temporary, folder)
+        except OSError as error:
+            if error.errno not in CANT_RENAME:
+                raise
+            _write_in_place(folder, label, files)
+            shutil.rmtree(temporary, ignore_errors=True)
     except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
         # An empty folder gives way to a rename, a gesture's never does.
@@ -127,6 +135,18 @@ def publish_gesture(folder: Path, label: str, files: Files) -> bool:
         raise
     sync_folder(folder.parent)
     return True
+
+
+def _write_in_place(folder: Path, label: str, files: Files) -> None:
+    """For file systems that rename no folder. The label first: a gesture without items is none."""
+    folder.mkdir()
+    try:
+        write_label(folder, label)
+        write_item(folder, files)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            remove_if_empty(folder, label)
+        raise
 
 
 def list_folders(gallery: Path) -> list[Path]:
@@ -161,22 +181,35 @@ def read_label(folder: Path) -> str:
 
 
 def read_record(place: Stored) -> ReferenceRecord:
-    """A reference's JSON, its PNGs only looked for. Raises DamagedReference and NewerFormat."""
+    """A reference's JSON, with the views whose PNGs are there; they are only looked for.
+
+    Raises DamagedPicture, NewerFormat, and DamagedReference where there is no picture.
+    """
     record = parse_record(place.id, _read_json(place.json))
-    for view in record.views:
+    there = {path.name for path in place.pictures()}
+    views = tuple(view for view in record.views if view.file in there)
+    for view in views:
         if (place.folder / view.file).stat().st_size != view.bytes:
-            raise DamagedReference("its picture is not the one recorded")
-    return record
+            raise DamagedPicture("its picture is not the one recorded", view.file)
+    if len(views) < len(record.views):
+        place.json.stat()  # otherwise it was deleted meanwhile
+        if not views:
+            raise DamagedReference("its picture is missing")
+        missing = how_many(len(record.views) - len(views), "picture")
+        warn_once(f"{place.json} has lost {missing} of {len(record.views)}; it is used without.")
+    return replace(record, views=views)
 
 
 def read_reference(place: Stored) -> Reference:
     """All files, checked. Raises DamagedReference and NewerFormat."""
-    return complete_record(read_record(place), place)
+    record = read_record(place)
+    views = tuple(_to_views(record, place).values())
+    return Reference(record.id, place.label, views, record.recorded_at, record.kind)
 
 
-def complete_record(record: ReferenceRecord, place: Stored) -> Reference:
-    """A reference of its record and its PNGs, checked. Raises DamagedReference."""
-    return with_pictures(record, place.label, _read_all(place, (v.file for v in record.views)))
+def read_views(place: Stored) -> dict[int, View]:
+    """A reference's views by their numbers. Raises DamagedReference and NewerFormat."""
+    return _to_views(read_record(place), place)
 
 
 def read_picture(place: Stored) -> np.ndarray:
@@ -191,7 +224,8 @@ def read_files(place: Stored) -> Files:
     Raises DamagedReference about those that are known.
     """
     record = _read_json(place.json)
-    names = picture_names(place.id, record, [path.name for path in place.pictures()])
+    there = [path.name for path in place.pictures()]
+    names = [name for name in picture_names(place.id, record, there) if name in there]
     files = {**_read_all(place, names), place.name: record}
     place.json.stat()  # otherwise it was deleted meanwhile, and maybe not all pictures were there
     check_files(place.id, files)
@@ -221,7 +255,7 @@ def set_aside(gallery: Path, files: list[Path]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for file in files:
         with contextlib.suppress(FileNotFoundError):
-            os.replace(file, folder / file.name)
+            move_file(file, folder / file.name)
     return folder
 
 
@@ -252,3 +286,7 @@ def _read_json(path: Path) -> bytes:
     if len(data) > LARGEST_JSON:
         raise DamagedReference("it is too long")
     return data
+
+
+def _to_views(record: ReferenceRecord, place: Stored) -> dict[int, View]:
+    return to_views(record, _read_all(place, (view.file for view in record.views)))

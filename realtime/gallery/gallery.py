@@ -18,6 +18,7 @@ import numpy as np
 from engines.encoder import Encoder
 from engines.errors import UserError, short_reason
 from engines.files import explain_errors
+from engines.say import how_many
 from realtime.gallery import files, trash
 from realtime.gallery.files import CACHE, Stored
 from realtime.gallery.index import (
@@ -77,10 +78,16 @@ class Gallery:
             counts[place.label] = counts.get(place.label, 0) + 1
         return counts
 
+    def views(self) -> dict[str, int]:
+        """How many views the references of each gesture have together; their pictures, counted."""
+        counts: dict[str, int] = {}
+        for place in self._reader.places():
+            counts[place.label] = counts.get(place.label, 0) + len(place.pictures())
+        return counts
+
     def describe(self) -> str:
         """How many gestures are recorded where: a sentence for people."""
-        count = len(self.labels())
-        return f"{count} recorded gesture{'' if count == 1 else 's'} in {self.folder}"
+        return f"{how_many(len(self.labels()), 'recorded gesture')} in {self.folder}"
 
     def ids(self) -> set[str]:
         """The ids of all references."""
@@ -96,15 +103,15 @@ class Gallery:
         Args:
             replace: the gesture's other references go to the trash, once this one is there.
         Returns:
-            The reference as stored: its label in NFC, and with a new id where the gallery has that
-            one already.
+            The reference as stored: its label in NFC, and with a new id where its own doesn't sort
+            behind all that there were, as after the clock was set back.
         """
         label = check_label(reference.label)
         places = self._reader.places()
-        id = new_id() if reference.id in {p.id for p in places} else reference.id
+        id = self._id_behind({place.id for place in places}, reference.id)
         reference = dataclasses.replace(reference, label=label, id=id)
         replaced = [place for place in places if replace and place.label == label]
-        with self._deletion() if replaced else contextlib.nullcontext() as entry:
+        with self._deletion(why=id) if replaced else contextlib.nullcontext() as entry:
             self._write(label, id, to_files(reference))
             if entry is not None:
                 trash.put_references(entry, replaced)
@@ -185,16 +192,18 @@ class Gallery:
     def undo(self) -> str:
         """Bring back what was deleted last. Returns its label. Raises UserError.
 
-        What is damaged is set aside with a warning; where nothing is left of a deletion, the one
-        before it comes back.
+        What was replaced changes places with what replaced it. What is damaged is set aside with a
+        warning; where nothing is left of a deletion, the one before it comes back.
         """
         with explain_errors(f"{self.folder / trash.TRASH} can't be read"):
             deletions = trash.list_deletions(self.folder)
-        for places in deletions:
+        for deletion in deletions:
+            places = deletion.places
             restored = [place for place in places if self._restore(place)]
             with explain_errors(f"{places[0].folder} can't be emptied"):
                 trash.forget(places)
             if restored:
+                self._put_away(deletion.replaced_by, restored[0].label)
                 return restored[0].label
         raise UserError(f"Nothing was deleted from {self.folder} that could be brought back.")
 
@@ -209,8 +218,7 @@ class Gallery:
             record = self._reader.read(place, files.read_record)
             if record is not None:
                 records.append((place.label, record))
-                complete = functools.partial(files.complete_record, record)
-                load.append(functools.partial(self._reader.read, place, complete))
+                load.append(functools.partial(self._reader.read, place, files.read_views))
         name = cache_name(encoder, mirror_hands)
         path = self.folder / CACHE / name
         stored = read_cache(path, encoder)
@@ -224,12 +232,30 @@ class Gallery:
             write_cache(path, encoder, known)
         return index
 
+    def _id_behind(self, there: set[str], id: str) -> str:
+        """The id, or one made anew where it doesn't sort behind those here and in the trash.
+
+        Who deletes the newest reference means the one that was recorded last.
+        """
+        trashed: set[str] = set()
+        with contextlib.suppress(OSError):  # a trash that can't be read
+            trashed = trash.ids(self.folder)
+        last = all(other < id for other in there | trashed)
+        return id if last or id in trashed - there else new_id(behind=there | trashed)
+
+    def _put_away(self, id: str, label: str) -> None:
+        """Take a reference out of the gallery that an undo brings the older ones back for."""
+        places = [p for p in self._reader.places() if (p.id, p.label) == (id, label)]
+        if places:
+            with self._deletion(why=trash.UNDONE) as entry:
+                trash.put_references(entry, places)
+
     @contextlib.contextmanager
-    def _deletion(self) -> Iterator[Path]:
-        """A new entry of the trash, for the files of one deletion."""
+    def _deletion(self, why: str = "") -> Iterator[Path]:
+        """A new entry of the trash, for the files of one deletion; `why` as in trash.py."""
         trash_folder = self.folder / trash.TRASH
         with explain_errors(f"{trash_folder} can't be written, so nothing was deleted"):
-            entry = trash.new_entry(self.folder)
+            entry = trash.new_entry(self.folder, why)
         try:
             with explain_errors(f"{self.folder} can't be changed"):
                 yield entry

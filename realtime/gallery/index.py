@@ -6,7 +6,7 @@ import contextlib
 import io
 import itertools
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import numpy as np
 from engines.encoder import Encoder
 from engines.files import write_file
 from realtime.gallery.record import ReferenceRecord
-from realtime.gallery.reference import Reference, View, other_side
+from realtime.gallery.reference import View, other_side
 from realtime.hands.cutting import cut_hand, encoder_inputs
 
 VERSION = 3  # of the cache and of how hands are cut; another one is computed anew
@@ -45,7 +45,7 @@ class GalleryIndex:
 
 def build_index(
     records: Sequence[tuple[str, ReferenceRecord]],
-    load: Sequence[Callable[[], Reference | None]],
+    load: Sequence[Callable[[], Mapping[int, View] | None]],
     encoder: Encoder,
     mirror_hands: bool,
     known: Vectors,
@@ -54,7 +54,7 @@ def build_index(
 
     Args:
         records: (label, record) of each reference.
-        load: reads each reference; one that it gives as None is left out.
+        load: reads each reference's views, by their numbers; what it doesn't give is left out.
         known: embeddings that need no computing; what is computed is added.
     """
     missing = _missing_views(records, load, encoder, mirror_hands, known)
@@ -63,11 +63,12 @@ def build_index(
         known.update((key, v) for (key, _), v in zip(batch, vectors, strict=True))
     labels, ids, sides, rows = [], [], [], []
     for label, record in records:
+        own_sides = {view.number: view.side for view in record.views}
         for key, (number, twin) in view_keys(record, encoder, mirror_hands).items():
             if key in known:
                 labels.append(label)
                 ids.append(record.id)
-                side = record.views[number].side
+                side = own_sides[number]
                 sides.append(other_side(side) if twin else side)
                 rows.append(known[key])
     return GalleryIndex(
@@ -131,16 +132,16 @@ def view_keys(
     One-pass encoders see hands as they are, so each view has to be there as either hand.
     """
     keys: dict[Key, tuple[int, bool]] = {}
-    for number, view in enumerate(record.views):
-        keys[record.id, f"{record.digest}-{number}"] = (number, False)
+    for view in record.views:
+        keys[record.id, f"{record.digest}-{view.number}"] = (view.number, False)
         if mirror_hands and (view.twin is not None or encoder.spec.one_pass):
-            keys[record.id, f"{record.digest}-{number}-twin"] = (number, True)
+            keys[record.id, f"{record.digest}-{view.number}-twin"] = (view.number, True)
     return keys
 
 
 def _missing_views(
     records: Sequence[tuple[str, ReferenceRecord]],
-    load: Sequence[Callable[[], Reference | None]],
+    load: Sequence[Callable[[], Mapping[int, View] | None]],
     encoder: Encoder,
     mirror_hands: bool,
     known: Vectors,
@@ -148,8 +149,8 @@ def _missing_views(
     """The views that aren't known yet, each as the hand that its key says."""
     for (_, record), read in zip(records, load, strict=True):
         keys = view_keys(record, encoder, mirror_hands)
-        if keys.keys() <= known.keys() or (reference := read()) is None:
+        if keys.keys() <= known.keys() or (views := read()) is None:
             continue
         for key, (number, twin) in keys.items():
-            view = reference.views[number]
-            yield key, view.mirror() if twin else view
+            if (view := views.get(number)) is not None:
+                yield key, view.mirror() if twin else view

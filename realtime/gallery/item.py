@@ -22,6 +22,7 @@ import numpy as np
 
 from realtime.gallery.record import (
     VERSION,
+    DamagedPicture,
     DamagedReference,
     NewerFormat,
     ReferenceRecord,
@@ -92,48 +93,54 @@ def picture_names(id: str, json_file: bytes, there: Collection[str]) -> list[str
 
 
 def check_files(id: str, files: Files) -> None:
-    """Raise DamagedReference where files hold no item. Those of an unknown kind may hold any."""
+    """Raise DamagedReference where files hold no item. Those of an unknown kind may hold any.
+
+    Pictures may be missing, as long as there is one.
+    """
     try:
         record = parse_record(id, files[list(files)[-1]])
     except NewerFormat:
         return
-    with_pictures(record, "", files)
+    to_views(record, files)
 
 
-def with_pictures(record: ReferenceRecord, label: str, files: Mapping[str, bytes]) -> Reference:
-    """Complete a record with the bytes of its PNG files by name. Raises DamagedReference."""
-    views = []
-    for view in record.views:
-        if view.file not in files:
-            raise DamagedReference("its picture is missing")
-        views.append(
-            View(
-                picture=decode_picture(view, files[view.file]),
-                landmarks=view.landmarks,
-                world_landmarks=view.world_landmarks,
-                side=view.side,
-                score=view.score,
-                time_s=view.time_s,
-                twin=view.twin,
-            )
+def to_views(record: ReferenceRecord, files: Mapping[str, bytes]) -> dict[int, View]:
+    """The views of a record whose pictures are there, by their numbers, the best first.
+
+    Raises DamagedPicture about a picture, DamagedReference where there is none.
+    """
+    views = {
+        view.number: View(
+            picture=decode_picture(view, files[view.file]),
+            landmarks=view.landmarks,
+            world_landmarks=view.world_landmarks,
+            side=view.side,
+            score=view.score,
+            time_s=view.time_s,
+            twin=view.twin,
         )
-    return Reference(record.id, label, tuple(views), record.recorded_at, record.kind)
+        for view in record.views
+        if view.file in files
+    }
+    if not views:
+        raise DamagedReference("its picture is missing")
+    return views
 
 
 def decode_picture(view: ViewRecord, png: bytes) -> np.ndarray:
-    """A view's picture, uint8 (K, K, 3) BGR. Raises DamagedReference."""
+    """A view's picture, uint8 (K, K, 3) BGR. Raises DamagedPicture."""
     if hashlib.sha256(png).hexdigest() != view.sha256:
-        raise DamagedReference("its picture is not the one recorded")
+        raise DamagedPicture("its picture is not the one recorded", view.file)
     # Read before decoding: a small file can ask for gigabytes of pixels.
     if len(png) < 24 or struct.unpack(">II", png[16:24]) != (view.size, view.size):
-        raise DamagedReference("its picture has another size")
+        raise DamagedPicture("its picture has another size", view.file)
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         picture = cv2.imdecode(np.frombuffer(png, np.uint8), flags)
     except cv2.error:
         picture = None
     if picture is None or picture.shape != (view.size, view.size, 3):
-        raise DamagedReference("its picture can't be decoded")
+        raise DamagedPicture("its picture can't be decoded", view.file)
     return picture
 
 

@@ -15,7 +15,7 @@ from engines.say import warn
 from realtime.gallery import files
 from realtime.gallery.files import Stored
 from realtime.gallery.labels import label_of_folder
-from realtime.gallery.record import DamagedReference, NewerFormat
+from realtime.gallery.record import DamagedPicture, DamagedReference, NewerFormat
 
 T = TypeVar("T")
 
@@ -55,6 +55,11 @@ class GalleryReader:
         """how(place), or None where the reference has gone, is damaged or can't be read."""
         try:
             return how(place)
+        except DamagedPicture as error:
+            damaged = place.folder / error.file
+            if len(place.pictures()) > 1 and self._set_aside([damaged], str(error)):
+                return self.read(place, how)  # of its other views
+            self._set_aside_item(place, str(error))
         except FileNotFoundError:
             if place.json.exists():  # otherwise another program deleted it
                 self._set_aside_item(place, "its picture is missing")
@@ -99,12 +104,15 @@ class GalleryReader:
             pictures = []
         self._set_aside([place.json, *pictures], why)
 
-    def _set_aside(self, damaged: list[Path], why: str) -> None:
+    def _set_aside(self, damaged: list[Path], why: str) -> bool:
+        """Move files out of the way, with a warning. Returns whether they are."""
+        done = True
         try:
             moved = f"was set aside in {files.set_aside(self.folder, damaged)}"
         except OSError as error:  # a read-only gallery
-            moved = f"is left out; it could not be set aside ({short_reason(error)})"
+            done, moved = False, f"is left out; it could not be set aside ({short_reason(error)})"
         self._warn(f"{damaged[0]} is damaged ({why}) and {moved}.")
+        return done
 
     def _warn(self, sentence: str) -> None:
         if sentence not in self._warned:  # the gallery is read again and again while live

@@ -22,6 +22,18 @@ class DamagedReference(Exception):
     """The files hold no reference; the text says why, without the file's name."""
 
 
+class DamagedPicture(DamagedReference):
+    """One of an item's pictures is none, though the item may have others.
+
+    Attributes:
+        file: the PNG file's name.
+    """
+
+    def __init__(self, why: str, file: str) -> None:
+        super().__init__(why)
+        self.file = file
+
+
 class NewerFormat(Exception):
     """A later version of this program wrote the file: it is not damaged, only unknown here."""
 
@@ -31,12 +43,14 @@ class ViewRecord:
     """What an item's JSON file says of a view: a View, with where its picture is instead of it.
 
     Attributes:
+        number: its place in the JSON file, from 0.
         file: the PNG file's name.
         sha256: hex, of the PNG file.
         bytes: the PNG file's size.
         size: K, the picture's side in pixels.
     """
 
+    number: int
     file: str
     sha256: str
     bytes: int
@@ -80,7 +94,7 @@ def parse_record(id: str, data: bytes) -> ReferenceRecord:
             raise DamagedReference(f"it has no list of 1 to {MOST_VIEWS} views")
         record = ReferenceRecord(
             id=id,
-            views=tuple(_parse_view(view) for view in views),
+            views=tuple(_parse_view(*view) for view in enumerate(views)),
             recorded_at=fields["recorded_at"],
             kind=kind,
             digest=hashlib.sha256(data).hexdigest(),
@@ -90,8 +104,8 @@ def parse_record(id: str, data: bytes) -> ReferenceRecord:
         raise DamagedReference(f"it has no {error}") from None
     except (TypeError, ValueError, OverflowError) as error:
         raise DamagedReference(f"{error}") from None
-    for number, view in enumerate(record.views):
-        if view.file != picture_name(id, number):  # it could lead anywhere
+    for view in record.views:
+        if view.file != picture_name(id, view.number):  # it could lead anywhere
             raise DamagedReference("it names a picture that is not its own")
     return record
 
@@ -128,12 +142,13 @@ def _like_format_2(id: str, fields: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _parse_view(fields: dict[str, Any]) -> ViewRecord:
+def _parse_view(number: int, fields: dict[str, Any]) -> ViewRecord:
     """Raises DamagedReference, KeyError, TypeError, ValueError and OverflowError."""
     if not isinstance(fields, dict):
         raise DamagedReference("a view of it is no JSON object")
     picture, twin = fields["picture"], fields.get("twin")
     view = ViewRecord(
+        number=number,
         file=picture["file"],
         sha256=picture["sha256"],
         bytes=int(picture["bytes"]),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import secrets
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import Protocol
@@ -121,9 +122,16 @@ def other_side(side: str) -> str:
     return "left" if side == "right" else "right"
 
 
-def new_id() -> str:
-    """An id for a reference recorded now."""
-    return _id(_next_moment())
+def new_id(behind: Collection[str] = ()) -> str:
+    """An id for a reference recorded now.
+
+    Args:
+        behind: ids that it sorts behind, even if the clock has been set back since.
+    """
+    moment = _next_moment()
+    with suppress(OverflowError):  # behind the end of all years
+        moment = max([moment, *(m + timedelta(microseconds=1) for m in map(_moment, behind))])
+    return _id(moment)
 
 
 def _make_view(frame: Frame, hand: Hand) -> View:
@@ -172,3 +180,12 @@ def _next_moment() -> datetime:
 
 def _id(moment: datetime) -> str:
     return f"{moment:%Y%m%d-%H%M%S-%f}-{secrets.token_hex(4)}"
+
+
+def _moment(id: str) -> datetime:
+    """When an id was made; long ago where it names no moment."""
+    try:
+        moment = datetime.strptime(id.rpartition("-")[0], "%Y%m%d-%H%M%S-%f")
+    except ValueError:
+        moment = datetime.min
+    return moment.replace(tzinfo=timezone.utc)

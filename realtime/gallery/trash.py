@@ -1,21 +1,23 @@
 """What was deleted, kept for a while: `.trash/<number>-<token>/<gesture's folder>/`.
 
-Each deletion is one entry, laid out as the gallery is. The last KEPT entries stay. Functions raise
-OSError.
+Each deletion is one entry, laid out as the gallery is. The last KEPT entries stay. The name of an
+entry whose references were replaced ends in the id of the one that took their place, as in
+`000007-1a2b3c4d.20260102-030405-678901-0a1b2c3d`; that of an entry with what an undo put away, in
+UNDONE, and nothing in it is brought back. Functions raise OSError.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import secrets
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from engines.errors import UserError
-from engines.files import sync_folder, write_file
+from engines.files import CANT_RENAME, move_file, sync_folder, write_file
 from realtime.gallery import files
 from realtime.gallery.files import GESTURE, Stored
 from realtime.gallery.labels import label_of_folder
@@ -23,13 +25,31 @@ from realtime.gallery.record import DamagedReference, NewerFormat
 
 TRASH = ".trash"
 KEPT = 50  # deletions
-OTHER_PLACE = {errno.EXDEV, errno.EPERM, errno.EACCES}  # a folder that can't be renamed as a whole
+UNDONE = "undone"
 
 
-def new_entry(gallery: Path) -> Path:
-    """Make room for one deletion. Entries are numbered: clocks may be set back."""
+@dataclass(frozen=True)
+class Deletion:
+    """What one deletion put into the trash.
+
+    Attributes:
+        places: where its references lie.
+        replaced_by: the id of the reference that took their place; "" where none did.
+    """
+
+    places: list[Stored]
+    replaced_by: str
+
+
+def new_entry(gallery: Path, why: str = "") -> Path:
+    """Make room for one deletion. Entries are numbered: clocks may be set back.
+
+    Args:
+        why: "", UNDONE, or the id of the reference that replaces what comes in.
+    """
     numbers = [int(entry.name.split("-")[0]) for entry in _entries(gallery)]
-    entry = gallery / TRASH / f"{max(numbers, default=0) + 1:06d}-{secrets.token_hex(4)}"
+    name = f"{max(numbers, default=0) + 1:06d}-{secrets.token_hex(4)}{f'.{why}' if why else ''}"
+    entry = gallery / TRASH / name
     entry.mkdir(parents=True)
     return entry
 
@@ -41,7 +61,7 @@ def put_gesture(entry: Path, folder: Path, label: str) -> None:
     except FileNotFoundError:
         return  # another program was as quick
     except OSError as error:
-        if error.errno not in OTHER_PLACE:
+        if error.errno not in CANT_RENAME:
             raise
         put_references(entry, files.list_items(folder, label))
     else:
@@ -58,7 +78,7 @@ def put_references(entry: Path, places: Sequence[Stored]) -> None:
         try:
             for path in pictures:
                 _link_or_copy(path, there.folder / path.name)
-            os.replace(place.json, there.json)  # from here on it is deleted
+            move_file(place.json, there.json)  # from here on it is deleted
         except FileNotFoundError:  # another program was as quick
             _unlink(there.pictures())
             continue
@@ -68,20 +88,32 @@ def put_references(entry: Path, places: Sequence[Stored]) -> None:
         files.remove_if_empty(place.folder, place.label)
 
 
-def list_deletions(gallery: Path) -> list[list[Stored]]:
-    """The references of each deletion, the last deletion first.
+def list_deletions(gallery: Path) -> list[Deletion]:
+    """The deletions that hold references, the last one first.
 
     Raises UserError where a newer version of this program wrote one.
     """
-    deletions = [
-        [
+    deletions = []
+    for entry in reversed(_entries(gallery)):
+        why = entry.name.partition(".")[2]
+        places = [
             place
             for folder in files.list_folders(entry)
+            if why != UNDONE
             for place in files.list_items(folder, _read_label(folder))
         ]
-        for entry in reversed(_entries(gallery))
-    ]
-    return [places for places in deletions if places]
+        deletions.append(Deletion(places, why))
+    return [deletion for deletion in deletions if deletion.places]
+
+
+def ids(gallery: Path) -> set[str]:
+    """The ids of all references in the trash."""
+    return {
+        place.id
+        for entry in _entries(gallery)
+        for folder in files.list_folders(entry)
+        for place in files.list_items(folder, "")
+    }
 
 
 def forget(places: Sequence[Stored]) -> None:

@@ -14,14 +14,13 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 import zipfile
 from pathlib import Path
 
 from rich.progress import BarColumn, DownloadColumn, TextColumn
 
 from engines.errors import UserError, short_reason
-from engines.files import explain_errors, replace_file
+from engines.files import cache_folder, explain_errors, replace_file, temporary_folder
 from engines.say import progress, tell
 
 ENVIRONMENT = "GESTURES_HAND_MODEL"
@@ -51,11 +50,8 @@ BY_HAND = f"pip {' '.join(PIP_ARGUMENTS)}"
 
 
 def cached_path() -> Path:
-    """Return the path of the cached model."""
-    import platformdirs
-
-    folder = Path(platformdirs.user_cache_dir("one-shot-gestures", appauthor=False))
-    return folder / "hand_landmarker-0.10.21.task"
+    """Return the path of the cached model. Raises UserError where there is no cache."""
+    return cache_folder() / "hand_landmarker-0.10.21.task"
 
 
 def hand_model(override: str | None = None) -> Path:
@@ -70,7 +66,7 @@ def hand_model(override: str | None = None) -> Path:
     """
     chosen = override or os.environ.get(ENVIRONMENT)
     if chosen:
-        path = Path(chosen).expanduser()
+        path = Path(os.path.expanduser(chosen))
         if not path.is_file():
             option = "--hand-model" if override else f"${ENVIRONMENT}"
             raise UserError(
@@ -129,9 +125,9 @@ def _fetch() -> None:
         "(Apache-2.0, 36 MB) out of its 0.10.21 wheel with pip, once; they stay in "
         f"{cached_path().parent}."
     )
-    with tempfile.TemporaryDirectory() as folder:
-        _pip_download(Path(folder))
-        wheels = list(Path(folder).glob("mediapipe-*.whl"))
+    with temporary_folder() as folder:
+        _pip_download(folder)
+        wheels = list(folder.glob("mediapipe-*.whl"))
         if not wheels:
             raise UserError(f"pip fetched no mediapipe wheel. Try it by hand: {BY_HAND}")
         bundle(wheels[0], cached_path())

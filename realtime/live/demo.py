@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from engines.errors import UserError
+from engines.files import temporary_folder
 from realtime.gallery.reference import make_reference
 from realtime.hands.detector import detect_picture
 from realtime.live.burst import Shot
@@ -37,8 +37,8 @@ def own_gallery(settings: Settings, recording: bool) -> Iterator[Settings]:
             "The demo leaves your own gestures alone: say where to record its hand, with "
             "--gallery DIR."
         )
-    with tempfile.TemporaryDirectory(prefix="demo-gestures-") as folder:
-        yield dataclasses.replace(settings, gallery=folder)
+    with temporary_folder("demo-gestures-") as folder:
+        yield dataclasses.replace(settings, gallery=str(folder))
 
 
 def pace(settings: Settings) -> Settings:

@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import IO, Any
 
+from engines.errors import UserError
 from engines.files import explain_errors
+from engines.streams import has_stdout, visible
 from realtime.live.state import State
 from realtime.types import FrameResult, GestureEvent
 
@@ -36,6 +38,11 @@ class EventFile:
         self._file: IO[str]
         with self._explain("Name a file in a folder that you may write to."):
             if target == "-":
+                if not has_stdout():
+                    raise UserError(
+                        "--events - writes to stdout, which this program was started without: "
+                        "name a file instead."
+                    )
                 self._file = sys.stdout
             else:
                 # A path that isn't UTF-8 has lone surrogates: as \udc80 they are JSON.
@@ -73,6 +80,7 @@ class EventFile:
 
     def _write(self, line: Mapping[str, Any]) -> None:
         text = json.dumps(line, ensure_ascii=self._target == "-", allow_nan=False)
+        text = visible(text)  # its escapes are those of JSON, too
         with self._explain():
             self._file.write(text + "\n")
             self._file.flush()

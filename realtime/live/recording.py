@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from engines.errors import UserError
+from engines.say import how_many
 from realtime.live.burst import Burst, Progress, Showing
 from realtime.live.command import Name, Record
 from realtime.live.enrol import enrol
@@ -92,8 +93,8 @@ class Recording:
         self.naming = None
         self._recognizer.unmute()
         count = self._recognizer.gallery.labels().get(label, 1)
-        notes = [f"{count} references"] if count > 1 else []
-        notes += describe_views(len(shots), live and self._recognizer.settings.keep > 1)
+        notes = [how_many(count, "reference")] if count > 1 else []
+        notes += describe_views(count, len(shots), live and self._recognizer.settings.keep > 1)
         text = f"Recorded {label}" + (f" ({', '.join(notes)})" if notes else "")
         text += f", but {warnings[0]}" if warnings else "."
         return Answer(command.id, True, text, warnings, len(shots))
@@ -122,13 +123,15 @@ class Recording:
             self._recognizer.mute(result.hands[0])
 
 
-def describe_views(views: int, could_be_more: bool) -> list[str]:
+def describe_views(references: int, views: int, could_be_more: bool) -> list[str]:
     """How many views a recording has, for the person; empty for one where no more were asked for.
 
     Args:
+        references: of the gesture, with this one.
         views: of the recording.
         could_be_more: whether several were asked for, of a person before a camera.
     """
-    if views > 1:
-        return [f"{views} views"]
-    return ["1 view: turn your hand a little next time"] if could_be_more else []
+    if views == 1 and not could_be_more:
+        return []
+    note = f"{'this one with ' if references > 1 else ''}{how_many(views, 'view')}"
+    return [note if views > 1 else f"{note}: turn your hand a little next time"]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import tempfile
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from engines.errors import UserError
-from engines.files import explain_errors
+from engines.files import explain_errors, temporary_folder
 from realtime.live.burst import Shot
 from realtime.live.enrol import enrol
 from realtime.picture_files import list_pictures, read_picture
@@ -116,8 +115,8 @@ def replay(
     if unknown:
         raise UserError(f"No segment shows {', '.join(sorted(unknown))}, which you leave out.")
     recorded = {s.label: s for s in reversed(segments) if s.label not in leave_out}
-    with tempfile.TemporaryDirectory() as gallery:
-        settings = dataclasses.replace(settings, gallery=gallery)
+    with temporary_folder() as gallery:
+        settings = dataclasses.replace(settings, gallery=str(gallery))
         if references is None:
             shown = _middles(settings, recorded)
         else:

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from calibration.threshold import GALLERY_SIZE, Calibration
 from engines.finding import Finding
+from engines.say import plain
 from realtime.measuring.evaluate import EvaluationReport
 
 
@@ -24,26 +25,28 @@ def print_table(
         figures: Heads of the other columns, which aren't broken over lines.
         rows: Of each row, as many texts as there are columns.
     """
-    table = Table(*words)
+    table = Table()
+    for head in words:
+        table.add_column(plain(head))
     for head in figures:
-        table.add_column(head, justify="right", no_wrap=True)
+        table.add_column(plain(head), justify="right", no_wrap=True)
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*map(plain, row))
     Console(highlight=False).print(table)
 
 
 def print_left_out(sentences: Iterable[str]) -> None:
     for sentence in sentences:
-        Console(highlight=False).print(Text(f"left out – {sentence}"))
+        Console(highlight=False).print(plain(f"left out – {sentence}"))
 
 
 def print_finding(finding: Finding) -> None:
     """Whether it is well, what was found, and below that what to do."""
     console = Console(highlight=False)
     mark = {True: ("ok   ", "green"), False: ("wrong", "red"), None: ("–    ", "")}[finding.ok]
-    console.print(Text.assemble(mark, f"  {finding.what}: {finding.found}"), soft_wrap=True)
+    console.print(Text.assemble(mark, plain(f"  {finding.what}: {finding.found}")), soft_wrap=True)
     if finding.advice:
-        console.print(Text(f"       → {finding.advice}"), soft_wrap=True)
+        console.print(plain(f"       → {finding.advice}"), soft_wrap=True)
 
 
 def print_report(report: EvaluationReport) -> None:
@@ -66,19 +69,18 @@ def print_report(report: EvaluationReport) -> None:
     if report.not_found:
         worst = sorted(report.not_found.items(), key=lambda item: -item[1])[:12]
         counts = ", ".join(f"{label} {count}" for label, count in worst)
-        console.print(Text(f"no hand found, by label: {counts}"))
+        console.print(plain(f"no hand found, by label: {counts}"))
 
 
 def print_calibration(calibration: Calibration, path: Path) -> None:
     figures = calibration.report
-    Console(highlight=False).print(
-        Text(
-            f"Fitted on {calibration.fitted_on}, {GALLERY_SIZE} gestures recorded.\n"
-            f"threshold {calibration.threshold:.3f}, margin {calibration.min_margin:.3f}: "
-            f"{figures['false_accepts']:.2%} false accepts, "
-            f"{figures['correct_accepts']:.1%} correct accepts on these people.\n"
-            f"expected calibration error: {figures['ece_before']:.3f} of the raw similarity, "
-            f"{figures['ece_after']:.3f} of the fitted probability.\n"
-            f"Wrote {path}."
-        )
-    )
+    for line in (
+        f"Fitted on {calibration.fitted_on}, {GALLERY_SIZE} gestures recorded.",
+        f"threshold {calibration.threshold:.3f}, margin {calibration.min_margin:.3f}: "
+        f"{figures['false_accepts']:.2%} false accepts, "
+        f"{figures['correct_accepts']:.1%} correct accepts on these people.",
+        f"expected calibration error: {figures['ece_before']:.3f} of the raw similarity, "
+        f"{figures['ece_after']:.3f} of the fitted probability.",
+        f"Wrote {path}.",
+    ):
+        Console(highlight=False).print(plain(line))

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from engines.errors import UserError
-from engines.say import tell, warn
+from engines.say import how_many, tell, warn
 from realtime.gallery.labels import check_label
 from realtime.hands.detector import detect_picture
 from realtime.live.burst import Shot
@@ -37,7 +37,7 @@ def run_record(settings: Settings, label: str, image: Path | None, replace: bool
         with Recognizer(settings, video=False) as recognizer:
             tell(recognizer.gallery.describe())
             warnings = enrol(recognizer, [_find_hand(recognizer, picture, image)], label, replace)
-            _report(recognizer, label, warnings, [])
+            _report(recognizer, label, warnings, views=1, could_be_more=False)
         return
     with open_session(settings, recording=True) as session:
         assert session.source is not None
@@ -61,8 +61,8 @@ def run_record(settings: Settings, label: str, image: Path | None, replace: bool
                 else f"No hand was seen in {session.source.name}, so nothing was recorded. Hold "
                 "the whole hand in view, with light on it, and record again."
             )
-        views = describe_views(answer.views, live and settings.keep > 1)
-        _report(session.recognizer, label, answer.warnings, views)
+        more = live and settings.keep > 1
+        _report(session.recognizer, label, answer.warnings, answer.views, more)
 
 
 class _Recorder:
@@ -114,10 +114,10 @@ def _find_hand(recognizer: Recognizer, picture: np.ndarray, path: Path) -> Shot:
 
 
 def _report(
-    recognizer: Recognizer, label: str, warnings: Sequence[str], views: Sequence[str]
+    recognizer: Recognizer, label: str, warnings: Sequence[str], views: int, could_be_more: bool
 ) -> None:
     for sentence in warnings:
         warn(sentence)
     count = recognizer.gallery.labels()[label]
-    notes = ", ".join([f"{count} reference{'' if count == 1 else 's'}", *views])
-    tell(f"Recorded {label!r} ({notes}) in {recognizer.gallery.folder}.")
+    notes = [how_many(count, "reference"), *describe_views(count, views, could_be_more)]
+    tell(f"Recorded {label!r} ({', '.join(notes)}) in {recognizer.gallery.folder}.")

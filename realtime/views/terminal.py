@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from rich.live import Live
 from rich.table import Table
-from rich.text import Text
 
-from engines.say import console, tell
+from engines.say import console, plain, tell
 from realtime.live.output import Moment
 from realtime.live.state import State
 from realtime.types import FrameResult
@@ -46,15 +45,15 @@ class Terminal:
 def _table(result: FrameResult | None, state: State) -> Table:
     far = "not calibrated" if state.far is None else f"false accepts {100 * state.far:g} %"
     title = f"{state.gallery} · {far} · {state.fps:.0f} fps · {state.latency_ms:.0f} ms"
-    table = Table(title=Text(title), caption=Text(state.message or "Ctrl-C ends"))
+    table = Table(title=plain(title), caption=plain(state.message or "Ctrl-C ends"))
     for column in ("hand", "gesture", "nearest", "similarity", "probability"):
         table.add_column(column)
     if result is not None:
         for hand, match, gesture in zip(result.hands, result.matches, result.gestures, strict=True):
             table.add_row(
                 hand.side,
-                Text(gesture if gesture is not None else "unknown"),
-                Text(match.nearest or "–"),
+                plain(gesture if gesture is not None else "unknown"),
+                plain(match.nearest or "–"),
                 f"{match.score:.2f}",
                 f"{100 * match.probability:.0f} %",
             )

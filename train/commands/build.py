@@ -183,7 +183,8 @@ def _quantize(arguments: argparse.Namespace, plan: Path) -> Path:
         )
     exact = _encoder(arguments, plan.with_name(f"{plan.stem}-float.onnx"))
     report = quantize_encoder(exact, arguments.pictures, made, still_detector(arguments))
-    tell("\n".join(lines(report)))
+    for line in lines(report):
+        tell(line)
     return made
 
 

@@ -22,6 +22,7 @@ def run(arguments: argparse.Namespace) -> None:
     from calibration.threshold import calibration_path, save
     from engines.encoder import encoder_path, open_encoder
     from engines.files import check_writable
+    from engines.say import print_result
     from realtime.measuring.report import print_calibration
 
     with training_packages():
@@ -46,7 +47,7 @@ def run(arguments: argparse.Namespace) -> None:
             arguments.out,
             arguments.features,
         )
-    print((arguments.out / "report.md").read_text(encoding="utf-8"))
+    print_result((arguments.out / "report.md").read_text(encoding="utf-8"))
     if encoder is not None and path is not None:
         fitted = calibration_of(done, FAR, encoder.fingerprint)
         save(fitted, path)

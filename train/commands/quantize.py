@@ -40,7 +40,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from engines.say import tell
+    from engines.say import print_result, tell
     from train.evaluation.quantize import lines, manifest_path, quantize_encoder, report_path
 
     out: Path = arguments.out
@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> None:
         still_detector(arguments),
         arguments.folds,
     )
-    print("\n".join(lines(report)))
+    print_result("\n".join(lines(report)))
     tell(f"Wrote {out}, and beside it {manifest_path(out).name}, {report_path(out).name}.")
     if arguments.folds is None:
         tell(f"Fit its threshold with: python run.py calibrate DIR --encoder {out}")

@@ -45,7 +45,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     from engines.files import explain_errors
-    from engines.say import tell
+    from engines.say import print_result, tell
 
     with training_packages():
         from train.studies import asl_report, faces, gallery, omniglot
@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> None:
         remedy = "Make room, or name another folder; the same command goes on where it was."
         with explain_errors(f"--out {arguments.out} can't be written", remedy):
             report = studies[arguments.name](plan)
-    print(report.markdown())
+    print_result(report.markdown())
     tell(f"The report, with its pictures: {arguments.out / 'report.html'}")
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from calibration.int8.report import STEP, compare, compare_passes, label
 from calibration.threshold import Calibration
 from engines.encoder import open_encoder
 from engines.errors import UserError, short_reason
+from engines.files import temporary_folder
 from engines.onnx_file import load_encoder, save_encoder
 from engines.say import tell
 from engines.selftest.outputs import all_outputs
@@ -110,8 +110,8 @@ def _evaluate_fold(run: Path, data: Prepared, choice: Choice, crops: int, seed: 
     tested = source.fetch(np.flatnonzero(data.sets == run.name))
     labels = [same.get(name, name.split("/", 1)[1]) for name in tested.labels.tolist()]
     tested = dataclasses.replace(tested, labels=np.array(labels))
-    with tempfile.TemporaryDirectory() as temporary:
-        path = Path(temporary) / "int8.onnx"
+    with temporary_folder() as temporary:
+        path = temporary / "int8.onnx"
         save_encoder(insert_qdq(model, graph, choice.layers, found), spec, path)
         report, new = _compare_fold(run / "encoder.onnx", path, tested)
     alike = functools.partial(similarity, spec)

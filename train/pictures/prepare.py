@@ -20,11 +20,10 @@ import cv2
 import numpy as np
 from rich.progress import track
 from rich.table import Table
-from rich.text import Text
 
 from engines.errors import UserError
 from engines.files import explain_errors, replace_file
-from engines.say import console, tell
+from engines.say import console, plain, tell
 from realtime.hands.detector import Detector
 from realtime.hands.geometry import canonical_world, crop_landmarks, cut, upright_square
 from realtime.measuring.folder import NO_HAND, scan, subjects_and_labels
@@ -258,7 +257,7 @@ def print_summary(file: Path) -> None:
         pictures, hands, without = (int((here & those).sum()) for those in (here, found, no_hand))
         people, shown = len(np.unique(subjects[here])), len(np.unique(labels[here]))
         counts = (pictures, people, shown, hands, without, pictures - hands - without)
-        table.add_row(Text(name), *map(str, counts))
+        table.add_row(plain(name), *map(str, counts))
     console.print(table)
     places = np.char.add(np.char.add(sets, "/"), labels)
     total, lost = Counter(places.tolist()), Counter(places[~found].tolist())

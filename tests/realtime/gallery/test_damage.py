@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Callable
@@ -115,6 +116,9 @@ DAMAGE: dict[str, Callable[[Path, int], object]] = {
     "no twin": edit_view(twin=""),
     "time": edit(recorded_at="yesterday"),
     "no time": edit(recorded_at=None),
+}
+# Each damages the picture of one view, or what the JSON file says of it.
+DAMAGED_PICTURE: dict[str, Callable[[Path, int], object]] = {
     "other size": edit_picture(size=LARGEST),
     "other bytes": edit_picture(bytes=7),
     "other hash": edit_picture(sha256="0" * 64),
@@ -151,6 +155,60 @@ def test_what_is_damaged_is_set_aside(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], view: int | None, kind: str
 ) -> None:
     check_set_aside(tmp_path, capsys, view, DAMAGE[kind])
+
+
+@pytest.mark.parametrize("kind", DAMAGED_PICTURE)
+def test_a_reference_whose_only_picture_is_damaged_is_set_aside(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    check_set_aside(tmp_path, capsys, None, DAMAGED_PICTURE[kind])
+
+
+@pytest.mark.parametrize("first", ["references", "embeddings", "pictures", "files"])
+@pytest.mark.parametrize("kind", DAMAGED_PICTURE)
+@pytest.mark.parametrize("view", [0, 2])
+def test_a_reference_lasts_as_long_as_one_of_its_pictures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], view: int, kind: str, first: str
+) -> None:
+    """Whoever reads first, what is damaged is set aside alone; the last takes the rest along."""
+    gallery, encoder = Gallery(tmp_path), CountingEncoder()
+    reference = gallery.add(a_reference("x", 2, views=3))
+    path = tmp_path / "x" / f"{reference.id}.item.json"
+    DAMAGED_PICTURE[kind](path, view)
+    read: dict[str, Callable[[], object]] = {
+        "references": gallery.references,
+        "embeddings": lambda: gallery.embeddings(encoder),
+        "pictures": lambda: gallery.pictures([reference.id]),
+        "files": lambda: list(gallery.read_all_files()),
+    }
+    read[first]()
+    whole = tuple(v for number, v in enumerate(reference.views) if number != view)
+    (found,) = gallery.references()
+    assert same(found, dataclasses.replace(reference, views=whole))
+    assert np.array_equal(gallery.pictures([reference.id])[reference.id], whole[0].picture)
+    known = gallery.embeddings(encoder)
+    assert known.ids == (reference.id,) * 2
+    said = capsys.readouterr().err
+    assert picture_of(path, view).name in said or "lost 1 picture of 3" in said
+    gallery.delete("x")
+    assert gallery.undo() == "x" and gallery.views() == {"x": 2}
+    again = gallery.embeddings(CountingEncoder())
+    assert np.array_equal(again.embeddings, known.embeddings)
+    for number in {0, 1, 2} - {view}:
+        picture_of(path, number).unlink()
+    assert gallery.references() == [] and gallery.labels() == {}
+    assert (tmp_path / ".damaged" / "x" / path.name).is_file()
+
+
+def test_a_damaged_picture_that_can_not_be_set_aside(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gallery = Gallery(tmp_path)
+    reference = gallery.add(a_reference("x", 2, views=3))
+    flip(picture_of(tmp_path / "x" / f"{reference.id}.item.json", 1))
+    (tmp_path / ".damaged").write_text("a file in the way")
+    assert gallery.references() == []
+    assert "could not be set aside" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kind", DAMAGE_2)

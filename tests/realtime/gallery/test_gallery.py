@@ -14,6 +14,7 @@ from engines.errors import UserError
 from engines.spec import EncoderInputs
 from realtime.gallery import reference as gallery_reference
 from realtime.gallery.gallery import Gallery
+from realtime.gallery.item import to_files
 from realtime.hands.cutting import cut_hand
 from realtime.hands.geometry import canonical_world, upright_square
 from tests.realtime.gallery.fixtures import (
@@ -100,6 +101,30 @@ def test_an_id_is_given_once(tmp_path: Path) -> None:
     assert again.id != reference.id and len(gallery.ids()) == 2
     gallery.delete_reference(reference.id)
     assert gallery.add(reference).id == reference.id  # undoing a deletion keeps it
+
+
+def test_the_newest_is_the_newest_whatever_the_clock_says(tmp_path: Path) -> None:
+    """References of a day to come, as after the clock was set back; some are in the trash."""
+    gallery = Gallery(tmp_path)
+    ahead = dataclasses.replace(a_reference("x"), id="21260102-030405-678901-0a1b2c3d")
+    further = dataclasses.replace(a_reference("x"), id="21270102-030405-678901-0a1b2c3d")
+    gallery.add_files("x", ahead.id, to_files(ahead))
+    gallery.add_files("x", further.id, to_files(further))
+    gallery.delete_reference(further.id)
+    recorded = [gallery.add(a_reference("y", seed)) for seed in range(2)]
+    gallery.undo()
+    assert max(gallery.ids()) == recorded[1].id
+    again = Gallery(tmp_path)  # another start of the program
+    assert again.add(a_reference("z")).id == max(again.ids())
+    assert all(r.recorded_at < "2126" for r in recorded)
+
+
+@pytest.mark.parametrize("moment", ["99991231-235959-999999", "99999999-999999-999999"])
+def test_ids_behind_the_end_of_time(tmp_path: Path, moment: str) -> None:
+    gallery = Gallery(tmp_path)
+    ahead = dataclasses.replace(a_reference("x"), id=f"{moment}-0a1b2c3d")
+    gallery.add_files("x", ahead.id, to_files(ahead))
+    assert gallery.add(a_reference("x")).id != ahead.id and len(gallery.references()) == 2
 
 
 def test_ids_sort_as_recorded() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -176,16 +177,32 @@ def test_an_unknown_item_too_large_for_an_archive_is_left_out(
     assert gallery.ids() == {kept.id, unknown.id}
 
 
-def test_an_archive_that_lacks_a_view(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    sound, broken = a_reference("x", 1, views=3), a_reference("x", 2, views=3)
+@pytest.mark.parametrize("damage", [None, b"", b"cut"], ids=["missing", "empty", "cut"])
+@pytest.mark.parametrize("lost", [(0,), (2,), (0, 1)])
+def test_an_archive_that_lacks_a_view(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: bytes | None, lost: tuple[int, ...]
+) -> None:
+    """The other views are imported, with a warning; they are exported again."""
+    broken, gone = a_reference("x", 2, views=3), a_reference("x", 3, views=3)
+    names = list(to_files(broken))
+    damaged = {names[number] for number in lost} | set(list(to_files(gone))[:3])
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-        for name, data in {**to_files(sound), **to_files(broken)}.items():
-            if name != f"{broken.id}-2.png":
+        for name, data in {**to_files(broken), **to_files(gone)}.items():
+            if name not in damaged:
                 archive.writestr(f"x/{name}", data)
+            elif damage is not None:
+                archive.writestr(f"x/{name}", damage)
     gallery = Gallery(tmp_path / "g")
     assert import_zip(gallery, tmp_path / "a.zip") == 1
-    assert gallery.ids() == {sound.id} and contents(gallery.folder) == to_files(sound)
-    assert "picture is missing" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "its picture is" in said and gone.id in said and broken.id in said
+    (read,) = gallery.references()
+    kept = [view for number, view in enumerate(broken.views) if number not in lost]
+    assert same(read, dataclasses.replace(broken, views=tuple(kept)))
+    assert len(gallery.embeddings(CountingEncoder()).ids) == len(kept)
+    assert export_zip(gallery, tmp_path / "b.zip") == 1
+    assert import_zip(Gallery(tmp_path / "h"), tmp_path / "b.zip") == 1
+    assert contents(tmp_path / "h") == contents(gallery.folder)
 
 
 # Releases before.
@@ -222,6 +239,8 @@ def test_a_gallery_of_before_is_used_and_never_rewritten(
     before.delete_reference(references[0].id)
     before.add(a_reference("Fist", 1, views=2), replace=True)
     assert (before.undo(), before.undo()) == ("Fist", "Fist")
+    shutil.rmtree(before.folder / ".trash")  # the one that was undone
+    before.add(a_reference("Fist", 1, views=2))
     before.delete("Victory")
     assert before.undo() == "Victory"
     assert before.labels() == {"Fist": 3, "Victory": 1, "ell": 1}

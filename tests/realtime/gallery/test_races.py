@@ -126,7 +126,7 @@ def test_a_reference_that_vanishes_while_reading_is_no_damage(
     first, second = mine.add(a_reference("x")), mine.add(a_reference("x", 2))
     meanwhile(
         monkeypatch,
-        "with_pictures",
+        "to_views",
         lambda record, *_: record.id == first.id,
         lambda: theirs.delete_reference(second.id),
     )

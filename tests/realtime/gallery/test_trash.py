@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from engines.errors import UserError
+from engines.files import move_file
 from realtime.gallery import trash
 from realtime.gallery.gallery import Gallery
 from tests.realtime.gallery.fixtures import a_reference, files_in
@@ -53,10 +54,30 @@ def test_the_last_deletion_comes_back_first(gallery: Gallery) -> None:
     assert (gallery.undo(), gallery.labels()) == ("A", {"A": 2, "B": 1})
 
 
-def test_what_was_replaced_comes_back_too(gallery: Gallery) -> None:
-    gallery.add(a_reference("A", 7), replace=True)
+def test_what_was_replaced_comes_back_in_its_place(gallery: Gallery) -> None:
+    before = contents(gallery)
+    new = gallery.add(a_reference("A", 7), replace=True)
     assert gallery.labels() == {"A": 1, "B": 1}
-    assert gallery.undo() == "A" and gallery.labels() == {"A": 3, "B": 1}
+    gallery.delete("B")
+    assert (gallery.undo(), gallery.undo()) == ("B", "A") and contents(gallery) == before
+    assert trashed(gallery, f"A/{new.id}.png").exists()  # not lost, but no undo brings it back
+    with pytest.raises(UserError, match="Nothing was deleted"):
+        gallery.undo()
+
+
+def test_what_replaced_others_stays_under_another_name(gallery: Gallery) -> None:
+    gallery.add(a_reference("B", 7), replace=True)
+    gallery.rename("B", "C")
+    assert gallery.undo() == "B" and gallery.labels() == {"A": 2, "B": 1, "C": 1}
+
+
+def test_replacing_twice_is_undone_twice(gallery: Gallery) -> None:
+    before = contents(gallery)
+    for seed in (7, 8):
+        gallery.add(a_reference("B", seed), replace=True)
+    gallery.undo()
+    assert gallery.labels() == {"A": 2, "B": 1} and contents(gallery) != before
+    assert gallery.undo() == "B" and contents(gallery) == before
 
 
 def test_it_joins_a_gesture_that_was_recorded_anew(gallery: Gallery) -> None:
@@ -95,6 +116,54 @@ def test_where_folders_can_not_be_renamed(
     gallery.delete("A")
     assert gallery.labels() == {"B": 1}
     assert gallery.undo() == "A" and contents(gallery) == before
+
+
+@pytest.mark.parametrize("number", [errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EBUSY])
+@pytest.mark.parametrize("whole", [True, False], ids=["a gesture", "a reference"])
+def test_where_nothing_can_be_moved_to_another_folder(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch, number: int, whole: bool
+) -> None:
+    """Layers and mounts: each folder may be on a file system of its own, or rename nothing."""
+
+    def refuse_others(move: Callable[[Path, Path], None]) -> Callable[[Path, Path], None]:
+        def moved(old: Path, new: Path) -> None:
+            if Path(old).is_dir() or Path(old).parent != Path(new).parent:
+                raise OSError(number, os.strerror(number))
+            move(old, new)
+
+        return moved
+
+    before = contents(gallery)
+    for name in ("rename", "replace", "link"):
+        monkeypatch.setattr(os, name, refuse_others(getattr(os, name)))
+    reference = next(r for r in gallery.references() if r.label == "B")
+    if whole:
+        gallery.delete("B")
+    else:
+        gallery.delete_reference(reference.id)
+    assert gallery.labels() == {"A": 2}
+    assert gallery.undo() == "B" and contents(gallery) == before
+    gallery.rename("B", "C")
+    assert gallery.labels() == {"A": 2, "C": 1}
+    next((gallery.folder / "A").glob("*.png")).write_bytes(b"rubbish")
+    assert len(gallery.references()) == 2
+    assert len(list((gallery.folder / ".damaged" / "A").iterdir())) == 2
+
+
+def test_a_file_that_can_not_be_taken_from_its_folder_stays_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EACCES, "Permission denied")
+
+    (tmp_path / "a").write_text("a")
+    with monkeypatch.context() as patch:
+        real = os.replace
+        patch.setattr(os, "replace", lambda a, b: refuse() if Path(a).name == "a" else real(a, b))
+        patch.setattr(Path, "unlink", refuse)
+        with pytest.raises(OSError):
+            move_file(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "a").read_text() == "a"
 
 
 @pytest.mark.parametrize("step", ["link", "replace", "unlink"])

@@ -141,9 +141,13 @@ def test_record_several_views_from_a_video(tmp_path: Path) -> None:
     assert re.fullmatch(r"Recorded 'Rock' \(1 reference, [345] views\) in gestures\.", news)
     [news] = said(fine(main_py("record", "Rock", "--camera", video, "--keep", 1, cwd=tmp_path)))
     assert news == "Recorded 'Rock' (2 references) in gestures."
+    [news] = said(fine(main_py("record", "Rock", "--camera", video, cwd=tmp_path)))
+    assert re.fullmatch(r"Recorded 'Rock' \(3 references, this one with [345] views\) .*", news)
+    listed = fine(main_py("gestures", "list", cwd=tmp_path)).stdout
+    assert re.fullmatch(r"Rock\t3 references\t([7-9]|1[01]) views\n", listed)
     sentence = fault(main_py("record", "Rock", "--camera", video, "--keep", 6, cwd=tmp_path))
     assert "A recording keeps 1 to 5 views; got --keep 6." in sentence
-    assert labels(tmp_path) == {"Rock": 2}
+    assert labels(tmp_path) == {"Rock": 3}
 
 
 @pytest.mark.parametrize(
@@ -197,17 +201,18 @@ def test_gestures_commands(folder: Path) -> None:
     def gestures(*arguments: object) -> list[str]:
         return fine(main_py("gestures", *arguments, cwd=folder)).stdout.splitlines()
 
-    assert gestures("list") == ["L\t1", "Victory\t1"]
+    one = "1 reference\t1 view"
+    assert gestures("list") == [f"L\t{one}", f"Victory\t{one}"]
     assert gestures("rename", "L", "Letter ell") == []
-    assert gestures("list") == ["Letter ell\t1", "Victory\t1"]
+    assert gestures("list") == [f"Letter ell\t{one}", f"Victory\t{one}"]
     assert gestures("export", "all.zip") == []
     assert gestures("delete", "Victory") == []
-    assert gestures("list", "--gallery", "gestures") == ["Letter ell\t1"]
+    assert gestures("list", "--gallery", "gestures") == [f"Letter ell\t{one}"]
     run = fine(main_py("gestures", "import", "all.zip", cwd=folder))
     assert said(run) == ["New references: 1."]
-    assert gestures("list") == ["Letter ell\t1", "Victory\t1"]
+    assert gestures("list") == [f"Letter ell\t{one}", f"Victory\t{one}"]
     assert gestures("import", "all.zip", "--gallery", "other") == []
-    assert gestures("list", "--gallery", "other") == ["Letter ell\t1", "Victory\t1"]
+    assert gestures("list", "--gallery", "other") == [f"Letter ell\t{one}", f"Victory\t{one}"]
     run = fine(main_py("gestures", "list", "--gallery", "none", cwd=folder))
     assert run.stdout == "" and run.stderr.startswith("0 recorded gestures in none\n")
     assert "run.py record" in said(run)[0]
@@ -253,8 +258,59 @@ def test_odd_labels(folder: Path) -> None:
         assert labels(folder) == {"Victory": 1, ODD[0]: 1, ODD[1]: 1, label: 1}
         before = label
     listed = main_py("gestures", "list", cwd=folder).stdout
-    assert listed == f"{ODD[0]}\t1\nVictory\t1\n{ODD[1]}\t1\n{ODD[-1]}\t1\n"
+    names = (ODD[0], "Victory", ODD[1], ODD[-1])
+    assert listed == "".join(f"{name}\t1 reference\t1 view\n" for name in names)
     assert {p.name for p in folder.iterdir()} == {"gestures", "rock.png"}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--camera", "0"], ["--camera", "demo", "--keep", 5], ["--keep", 3], ["--fps", 15]],
+    ids=lambda options: options[0],
+)
+def test_a_picture_is_no_camera(folder: Path, options: list[object]) -> None:
+    image = write_png(folder / "rock.png", hand_picture("Rock"))
+    sentence = fault(main_py("record", "Rock", "--image", image, *options, cwd=folder))
+    assert all(str(word) in sentence for word in options if str(word).startswith("--"))
+    fine(main_py("record", "Rock", "--image", image, "--keep", 1, cwd=folder))
+    assert labels(folder) == {"L": 1, "Victory": 1, "Rock": 1}
+
+
+STEERING = "red \x1b[31m\x07 \x9b2J\r\n\t \u202eevil\u2028"
+
+
+def test_names_do_not_steer_the_terminal(folder: Path) -> None:
+    """Escapes instead of control characters, in lists, news, errors and events."""
+    shown = r"red \u001b[31m\u0007 \u009b2J\u000d\u000a\u0009 \u202eevil\u2028"
+    image = write_png(folder / "rock.png", hand_picture("Rock"))
+    fine(main_py("gestures", "rename", "L", STEERING, cwd=folder))
+    listed = fine(main_py("gestures", "list", cwd=folder)).stdout
+    assert listed == f"Victory\t1 reference\t1 view\n{shown}\t1 reference\t1 view\n"
+    strange = folder / "a\x1b]0;b\x07 \x9b\u202e"
+    fine(main_py("record", STEERING, "--image", image, "--gallery", strange, cwd=folder))
+    options = (
+        "--gallery",
+        strange,
+        "--view",
+        "terminal",
+        "--events",
+        strange / "e",
+        "--log-frames",
+    )
+    runs = [
+        main_py("gestures", "list", "--gallery", strange, cwd=folder),
+        main_py("gestures", "delete", f"{STEERING}!", "--gallery", strange, cwd=folder),
+        main_py("record", "x", "--image", f"{STEERING}.png", cwd=folder),
+        main_py("gestures", "import", f"{STEERING}.zip", cwd=folder),
+        main_py("live", "--camera", image, *options, cwd=folder),
+        main_py(f"{STEERING}", cwd=folder),
+        main_py("gestures", "list", f"--{STEERING}", cwd=folder),
+    ]
+    assert [run.returncode for run in runs] == [0, 1, 1, 1, 0, 2, 2]
+    events = (strange / "e").read_text("utf-8")
+    assert json.loads(events.splitlines()[0])["gestures"] == [STEERING]
+    for text in [events, *(text for run in runs for text in (run.stdout, run.stderr))]:
+        assert not set(text) & set("\x1b\x07\x9b\r\u202e\u2028"), ascii(text)
 
 
 @pytest.mark.parametrize("label", ["", "   "])
