@@ -11,8 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from engines.errors import UserError
-from engines.streams import open_missing_streams, visible
+from engines.errors import UserError, explain_missing, visible
 
 VERSION = "0.1.0"
 PROGRAM = f"one-shot-gestures {VERSION}"
@@ -51,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
     Raises:
         SystemExit: With status 0 after `--help`, 2 if the command line can't be understood.
     """
-    open_missing_streams()
+    _open_missing_streams()
     for stream in (sys.stdout, sys.stderr):  # names are Unicode, a redirected stream may not be
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
@@ -66,8 +65,10 @@ def main(argv: list[str] | None = None) -> int:
         return 130
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (UserError, ImportError) as error:
-        print(f"error: {visible(_sentence(error))}", file=sys.stderr)
+    except (UserError, ImportError, AttributeError) as error:
+        if (sentence := _sentence(error)) is None:
+            raise
+        print(f"error: {visible(sentence)}", file=sys.stderr)
         return 1
     return 0
 
@@ -98,6 +99,25 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def _open_missing_streams() -> None:
+    """Open the null device in place of every standard stream that is closed.
+
+    Python leaves such a stream None, and the system gives its number to the next file that is
+    opened: messages that libraries write to descriptor 2 would end up in that file.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            if nowhere != number:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+        if getattr(sys, name) is None:
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
+
+
 def _program_name() -> str:
     """What the person typed: run.py, or the installed command."""
     name = os.path.basename(sys.argv[0]).removesuffix(".exe")
@@ -114,10 +134,12 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"error: {visible(message)} (see {self.prog} --help)\n")
 
 
-def _sentence(error: UserError | ImportError) -> str:
-    """What a person is told, with what to do about it."""
+def _sentence(error: UserError | ImportError | AttributeError) -> str | None:
+    """What a person is told, with what to do about it; None for a fault of the program."""
     if isinstance(error, UserError):
         return str(error)
+    if isinstance(error, AttributeError):
+        return explain_missing(error)
     if isinstance(error, ModuleNotFoundError):
         module = str(error.name)
         install = {"onnx": 'pip install "onnx>=1.21,<2"'}.get(

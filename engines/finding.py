@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from engines.errors import UserError, first_line
+from engines.errors import UserError, explain_missing, first_line
 
 
 @dataclass(frozen=True)
@@ -46,5 +46,7 @@ def run_check(
     except ImportError as error:
         return Finding(what, False, "doesn't work", str(error))
     except Exception as error:
+        if isinstance(error, AttributeError) and (sentence := explain_missing(error)):
+            return Finding(what, False, "doesn't work", sentence)
         advice = "this is a fault of the program: report it"
         return Finding(what, False, f"{type(error).__name__}: {first_line(str(error))}", advice)

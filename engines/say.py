@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import Progress, ProgressColumn
 from rich.text import Text
 
-from engines.streams import visible
+from engines.errors import visible
 
 console = Console(stderr=True, highlight=False)
 

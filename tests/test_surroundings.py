@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from engines.errors import UserError
+from engines.errors import UserError, visible
 from engines.files import cache_folder, temporary_folder
 from engines.selftest.bug_report import collect_private
-from engines.streams import visible
 from realtime.hands.quiet import silence_native_stderr
 from tests.cli import ROOT, RUN, environment, hand_picture, teach, write_png
 

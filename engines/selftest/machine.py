@@ -14,14 +14,14 @@ from functools import partial
 from typing import Any
 
 from engines.cpu import processor_name
-from engines.errors import UserError
+from engines.errors import RIVALS, UserError
 from engines.finding import Finding, run_check
 from engines.onnx_runtime.providers import PACKAGES
 from engines.tensorrt.gpu import DRIVER, compute_capability
 from engines.tensorrt.runtimes import BUILDERS, RUNTIMES, find_installed, load, pip_install
 
 MANAGEMENT = "nvml.dll" if sys.platform == "win32" else "libnvidia-ml.so.1"
-VERSIONS = ("numpy", "onnx", *PACKAGES, "pycuda", "mediapipe", "opencv-python")
+VERSIONS = ("numpy", "onnx", *PACKAGES, "pycuda", "mediapipe", *RIVALS["cv2"])
 
 
 @dataclass(frozen=True)
@@ -135,14 +135,14 @@ def _pycuda() -> Finding:
 
 def _onnx_runtime() -> Finding:
     """Any of the packages that bring it will do, but only one of them."""
-    from engines.onnx_runtime.session import list_providers
+    from engines.onnx_runtime.session import list_providers, load_onnxruntime
 
     versions = {}
     for name in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
-    if not versions:
-        return Finding("ONNX Runtime", False, "not installed", "pip install -r requirements.txt")
+    if not versions:  # a build of another name, or of the system
+        versions["not from pip"] = load_onnxruntime().__version__
     found = ", ".join(f"{version} ({name})" for name, version in versions.items())
     if len(versions) > 1:
         last = list(versions)[-1]

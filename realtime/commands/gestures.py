@@ -41,8 +41,8 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _list(gallery: Gallery) -> str | None:
+    from engines.errors import visible
     from engines.say import how_many, print_result
-    from engines.streams import visible
 
     views = gallery.views()
     for label, count in gallery.labels().items():

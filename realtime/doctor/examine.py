@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import sys
@@ -17,6 +16,7 @@ from engines.encoder import Encoder, encoder_path, open_encoder
 from engines.errors import UserError
 from engines.finding import Finding, run_check
 from engines.selftest.machine import examine_machine, find_gpu
+from realtime.doctor.packages import REQUIREMENTS, check_release, examine_packages
 from realtime.drawn.hand import draw_hand
 from realtime.drawn.pose import HandPose, joints
 from realtime.hands import model as hand_model
@@ -24,8 +24,6 @@ from realtime.hands.package import VERSION, what_is_missing
 from realtime.measuring.drawn_crops import drawn_crops
 from realtime.settings import Settings
 
-REQUIREMENTS = "requirements.txt"
-PACKAGES = ("numpy", "opencv-python", "rich", "platformdirs", "pygame-ce")
 MEDIAPIPE = "--detector mediapipe"
 
 
@@ -36,8 +34,7 @@ def examine(encoder: str, engine: str, detector: str, model: str | None) -> Iter
     --engine, --detector and --hand-model.
     """
     yield _python()
-    for package in PACKAGES:
-        yield _package(package)
+    yield from examine_packages()
     used = detector == "mediapipe"
     yield run_check("mediapipe", lambda: _mediapipe(used), REQUIREMENTS)
     yield from examine_machine(find_gpu())
@@ -55,22 +52,11 @@ def _python() -> Finding:
     return Finding("Python", ok, found, "" if ok else "install Python 3.10 or later")
 
 
-def _package(name: str, wanted: str = "") -> Finding:
-    """Whether a package is installed, in the release that is wanted if another won't do."""
-    try:
-        version = importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return Finding(name, False, "not installed", f"pip install -r {REQUIREMENTS}")
-    if wanted and version != wanted:
-        return Finding(name, False, version, f"pip install {name}=={wanted}")
-    return Finding(name, True, version)
-
-
 def _mediapipe(used: bool) -> Finding:
     """The package, if MediaPipe's detector is used; else only whether it is there."""
     if used and (advice := what_is_missing()):
         return Finding("mediapipe", False, "not installed", advice)
-    finding = _package("mediapipe", VERSION)
+    finding = check_release("mediapipe", VERSION)
     if used or finding.ok:
         return finding
     return Finding("mediapipe", None, f"{finding.found}, needed only for {MEDIAPIPE}")

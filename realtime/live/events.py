@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import IO, Any
 
-from engines.errors import UserError
+from engines.errors import UserError, visible
 from engines.files import explain_errors
-from engines.streams import has_stdout, visible
 from realtime.live.state import State
 from realtime.types import FrameResult, GestureEvent
 
@@ -38,7 +38,7 @@ class EventFile:
         self._file: IO[str]
         with self._explain("Name a file in a folder that you may write to."):
             if target == "-":
-                if not has_stdout():
+                if getattr(sys.stdout, "name", None) == os.devnull or sys.stdout is None:
                     raise UserError(
                         "--events - writes to stdout, which this program was started without: "
                         "name a file instead."
