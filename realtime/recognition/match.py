@@ -14,7 +14,7 @@ from engines.spec import EncoderSpec
 from realtime.types import Match
 
 ANY = ""  # the side of all views where sides aren't told apart
-NOTHING = ""  # stands for all negative references; no label is empty
+NOTHING = "\ud800"  # stands for all negative references; no label holds half a character
 
 
 class Matcher:
@@ -54,7 +54,8 @@ class Matcher:
         rows: dict[str, list[int]] = {}  # not numpy's strings: they lose a NUL at the end
         for row, label in enumerate(labels):
             rows.setdefault(label, []).append(row)
-        self._labels = sorted(rows)
+        # Negative references first: at a tie they win.
+        self._labels = sorted(rows, key=lambda label: (label != NOTHING, label))
         # Views in the order of their labels, and where each label's begin.
         order = [row for label in self._labels for row in rows[label]]
         self._embeddings = embeddings[order]
