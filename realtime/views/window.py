@@ -31,6 +31,7 @@ from realtime.live.state import State
 from realtime.picture_files import write_picture
 from realtime.types import FrameResult
 from realtime.views.canvas import Canvas
+from realtime.views.keys import Keys
 from realtime.views.overlay import draw_help, draw_message, draw_prompt
 
 TITLE = "One-Shot Gestures"
@@ -98,6 +99,7 @@ class Window:
         self._text = ""  # the name typed so far
         self._sent: str | None = None  # the command that carries it
         self._help = False
+        self._keys = Keys()
         self._note, self._note_until_s = "", 0.0
 
     def show(self, result: FrameResult | None, state: State) -> None:
@@ -155,10 +157,10 @@ class Window:
         return wanted
 
     def _handle_key(self, event: Any) -> list[Command]:
-        key = event.unicode.lower()
-        if event.key == self._pygame.K_ESCAPE:
-            return [Quit()]
-        if key == "q":
+        pygame = self._pygame
+        held = event.mod & (pygame.KMOD_CTRL | pygame.KMOD_ALT | pygame.KMOD_META)
+        key = self._keys.read(event.unicode, event.scancode, bool(held))
+        if event.key == pygame.K_ESCAPE or key == "q":
             return [Quit()]
         if self._state is None or self._state.countdown is not None:
             return []  # nothing else while a hand is held up

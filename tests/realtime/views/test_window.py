@@ -278,6 +278,42 @@ def test_other_keys(start: Callable[..., Program], tmp_path: Path) -> None:
     window.end()
 
 
+CODES = {"r": 27, "d": 40, "u": 30, "h": 43, "q": 24}  # X11's numbers of places
+
+
+@pytest.mark.skipif(shutil.which("setxkbmap") is None, reason="needs setxkbmap")
+@pytest.mark.parametrize("layout", ["ru", "gr", "il", "dvorak"])
+def test_keys_on_other_layouts(start: Callable[..., Program], display: str, layout: str) -> None:
+    """By their places where there are no Latin letters, else by their letters."""
+
+    def set_layout(*names: str) -> None:
+        command = ["setxkbmap", "-display", display, *names]
+        subprocess.run(command, check=True, capture_output=True)
+
+    places = CODES
+    if layout == "dvorak":
+        places = {"r": 32, "d": 43, "u": 41, "h": 44, "q": 53}
+    set_layout(*(("us", "-variant", "dvorak") if layout == "dvorak" else (layout,)))
+    try:
+        window = start("demo")
+        window.key(str(places["h"]))
+        until(window.helps, "the help")
+        window.key(str(places["h"]))
+        until(lambda: not window.helps(), "the help's end")
+        window.key(str(places["d"]))
+        until(lambda: window.labels() == {}, "the deletion")
+        window.key(str(places["u"]))
+        until(lambda: window.labels() == {"Odd One": 1}, "the undoing")
+        window.key(str(places["r"]))
+        until(window.prompted, "the prompt")
+        window.key("Escape")
+        until(lambda: not window.prompted(), "the prompt's end")
+        window.key(str(places["q"]))
+        window.end()
+    finally:
+        set_layout("us")
+
+
 def test_escape_quits(start: Callable[..., Program]) -> None:
     window = start("demo")
     window.key("Escape")
