@@ -26,7 +26,7 @@ def recognizer(tmp_path: Path) -> Iterator[Recognizer]:
     cv2.imwrite(picture, hand_picture("Victory"))
     where = ["--gallery", str(tmp_path / "g")]
     assert main(["record", "ok", "--image", picture, *where]) == 0
-    with Recognizer(Settings(gallery=tmp_path / "g")) as opened:
+    with Recognizer(Settings(gallery=str(tmp_path / "g"))) as opened:
         yield opened
 
 
