@@ -59,6 +59,10 @@ def main(argv: list[str] | None = None) -> int:
     # SIGTERM ends as cleanly as Ctrl-C, which works even where a script's `&` had it ignored.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
+    # So does a terminal that is closed, but not under nohup.
+    hangup = getattr(signal, "SIGHUP", None)
+    if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
+        signal.signal(hangup, signal.default_int_handler)
     try:
         arguments = parse(sys.argv[1:] if argv is None else argv)
         arguments.run(arguments)

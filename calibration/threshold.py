@@ -81,6 +81,15 @@ class Calibration:
         )
         return dataclasses.replace(self, threshold=one, threshold_five=five, far=far)
 
+    def near(self, far: float) -> Calibration:
+        """The calibration at a false-accept rate, or at the nearest in its range.
+
+        Without a fit it is the same.
+        """
+        if not self.curve_far:
+            return self
+        return self.at(min(max(far, self.curve_far[0]), self.curve_far[-1]))
+
     def step(self, steps: int) -> Calibration:
         """The calibration at the next rate of FARS: looser for steps > 0, else stricter.
 

@@ -115,6 +115,7 @@ class Match:
         runner_up: The most similar other gesture; None if there is none.
         margin: 0…1 (Lowe's ratio test): 0 if both gestures are equally similar, 1 if no other is
             similar.
+        negative: Whether a negative reference is more similar than any gesture.
     """
 
     label: str | None
@@ -123,6 +124,7 @@ class Match:
     probability: float
     runner_up: str | None
     margin: float
+    negative: bool = False
 
 
 @dataclass(frozen=True)

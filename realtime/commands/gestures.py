@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from realtime.gallery.gallery import Gallery
 
 NAME = "gestures"
-HELP = "list, rename, delete, undo, export and import recorded gestures"
+HELP = "list, rename, delete, undo, set, clear, export and import recorded gestures"
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +24,18 @@ def options(parser: argparse.ArgumentParser) -> None:
         action = actions.add_parser(name, help=text, description=text)
         for argument in positional:
             action.add_argument(argument)
+        if name == "set":
+            action.add_argument(
+                "--far",
+                required=True,
+                type=_rate,
+                help="false-accept rate of this gesture alone, such as 0.001; none: as all others",
+            )
         gallery_option(action, default=argparse.SUPPRESS)  # before the action or behind it
+
+
+def _rate(text: str) -> float | None:
+    return None if text == "none" else float(text)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -33,6 +44,8 @@ def run(arguments: argparse.Namespace) -> None:
 
     act, _, positional = ACTIONS[arguments.action]
     given = [getattr(arguments, name) for name in positional]
+    if arguments.action == "set":
+        given.append(arguments.far)
     gallery = Gallery(Path(arguments.gallery or GALLERY))
     tell(gallery.describe())
     sentence = act(gallery, *given)
@@ -44,10 +57,14 @@ def _list(gallery: Gallery) -> str | None:
     from engines.errors import visible
     from engines.say import how_many, print_result
 
-    views = gallery.views()
+    views, negatives, fars = gallery.views(), gallery.negatives(), gallery.fars()
     for label, count in gallery.labels().items():
-        counts = f"{how_many(count, 'reference')}\t{how_many(views.get(label, 0), 'view')}"
-        print_result(f"{visible(label)}\t{counts}")
+        notes = [how_many(count, "reference"), how_many(views.get(label, 0), "view")]
+        if label in negatives:
+            notes.append(how_many(negatives[label], "negative"))
+        if label in fars:
+            notes.append(f"--far {fars[label]:g}")
+        print_result("\t".join([visible(label), *notes]))
     return None if views else "Record one with: python run.py record NAME"
 
 
@@ -59,6 +76,19 @@ def _rename(gallery: Gallery, old: str, new: str) -> str:
 def _delete(gallery: Gallery, label: str) -> str:
     gallery.delete(label)
     return f"Deleted {label!r}; `gestures undo` brings it back."
+
+
+def _set(gallery: Gallery, label: str, far: float | None) -> str:
+    gallery.set_far(label, far)
+    rate = (
+        "the false-accept rate of all others" if far is None else f"a false-accept rate of {far:g}"
+    )
+    return f"{label!r} has {rate} now."
+
+
+def _clear(gallery: Gallery, label: str) -> str:
+    count = gallery.clear_negatives(label)
+    return f"Deleted what isn't {label!r} ({count}); `gestures undo` brings it back."
 
 
 def _undo(gallery: Gallery) -> str:
@@ -86,6 +116,8 @@ ACTIONS: dict[str, tuple[Callable[..., str | None], str, tuple[str, ...]]] = {
     ),
     "rename": (_rename, "give a gesture another name", ("old", "new")),
     "delete": (_delete, "move a gesture with all its references to the trash", ("label",)),
+    "set": (_set, "give a gesture a sensitivity of its own", ("label",)),
+    "clear": (_clear, "forget what was taught as not a gesture", ("label",)),
     "undo": (_undo, "bring back what was deleted last", ()),
     "export": (_export, "write all gestures into a .zip file", ("file",)),
     "import": (_import, "add the gestures of an exported .zip file", ("file",)),

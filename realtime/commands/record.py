@@ -23,6 +23,11 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("label", help="the gesture's name, any text")
     parser.add_argument("--image", type=Path, help="record from this picture instead")
     parser.add_argument("--replace", action="store_true", help="earlier references go to the trash")
+    parser.add_argument(
+        "--negative",
+        action="store_true",
+        help="what is shown is no gesture, though it was taken for this one",
+    )
     gallery_option(parser)
     keep_option(parser)
     camera_options(parser)
@@ -35,7 +40,13 @@ def run(arguments: argparse.Namespace) -> None:
         _refuse_camera_options(arguments)
     from realtime.views.record import run_record
 
-    run_record(settings_of(arguments), arguments.label, arguments.image, arguments.replace)
+    run_record(
+        settings_of(arguments),
+        arguments.label,
+        arguments.image,
+        arguments.replace,
+        arguments.negative,
+    )
 
 
 def _refuse_camera_options(arguments: argparse.Namespace) -> None:

@@ -18,7 +18,7 @@ from typing import BinaryIO
 from engines.errors import UserError
 from engines.files import explain_errors, replace_file
 from engines.say import how_many, warn
-from realtime.gallery.files import GESTURE, label_json, parse_label
+from realtime.gallery.files import GESTURE, label_json, parse_far, parse_label
 from realtime.gallery.gallery import Gallery
 from realtime.gallery.item import JSON, PICTURE, Files, picture_names
 from realtime.gallery.labels import label_of_folder
@@ -68,6 +68,7 @@ def import_zip(gallery: Gallery, path: Path) -> int:
         with archive:
             items = _items(archive, path)
             there = gallery.ids()
+            fars: dict[str, float | None] = {}  # of the labels of what is new
             for folder, id in sorted(items, key=lambda key: key[1]):
                 its = items[folder, id]
                 name = next(filter(JSON.fullmatch, sorted(its)), None)
@@ -83,12 +84,17 @@ def import_zip(gallery: Gallery, path: Path) -> int:
                 else:
                     there.add(id)
                     count += 1
+                    fars.setdefault(label, _far(archive, items.get((folder, ""), {})))
+            for label in fars.keys() - gallery.fars().keys():
+                if fars[label] is not None:
+                    gallery.set_far(label, fars[label])
     return count
 
 
 def _write(gallery: Gallery, file: BinaryIO) -> int:
     count = total = 0
     folders: set[str] = set()
+    fars = gallery.fars()
     with zipfile.ZipFile(file, "w") as archive:
         for place, files in gallery.read_all_files():
             if any(len(data) > _limit(name) for name, data in files.items()):
@@ -97,7 +103,7 @@ def _write(gallery: Gallery, file: BinaryIO) -> int:
             folder = place.folder.name
             if folder not in folders:
                 folders.add(folder)
-                _put(archive, f"{folder}/{GESTURE}", label_json(place.label))
+                _put(archive, f"{folder}/{GESTURE}", label_json(place.label, fars.get(place.label)))
             for name, data in files.items():
                 _put(archive, f"{folder}/{name}", data)
             count += 1
@@ -166,6 +172,11 @@ def _label(archive: zipfile.ZipFile, entries: Entries, folder: str) -> str:
         return parse_label(_read(archive, entries[GESTURE]))
     except UserError:
         raise DamagedReference("its gesture has no name") from None
+
+
+def _far(archive: zipfile.ZipFile, entries: Entries) -> float | None:
+    """The false-accept rate of the archive's folder; None where it says none."""
+    return parse_far(_read(archive, entries[GESTURE])) if GESTURE in entries else None
 
 
 def _read_item(archive: zipfile.ZipFile, id: str, name: str, entries: Entries) -> Files:

@@ -26,6 +26,7 @@ from engines.files import CANT_RENAME, TEMPORARY, move_file, sync_folder, write_
 from engines.say import how_many, warn_once
 from realtime.gallery.item import (
     JSON,
+    NEGATIVE_NAME,
     PICTURE,
     Files,
     check_files,
@@ -38,6 +39,7 @@ from realtime.gallery.record import (
     LARGEST_JSON,
     DamagedPicture,
     DamagedReference,
+    NewerFormat,
     ReferenceRecord,
     parse_json,
     parse_record,
@@ -69,20 +71,25 @@ class Stored:
     def json(self) -> Path:
         return self.folder / self.name
 
+    @property
+    def negative(self) -> bool:
+        return self.name.endswith(NEGATIVE_NAME)
+
     def pictures(self) -> list[Path]:
         """All pictures named by its id; none where the folder has gone."""
         found = [(PICTURE.fullmatch(name), name) for name in _names(self.folder)]
         return sorted(self.folder / name for own, name in found if own and own[1] == self.id)
 
 
-def write_label(folder: Path, label: str) -> None:
-    """The label of a gesture's folder, from now on."""
-    write_file(folder / GESTURE, label_json(label))
+def write_label(folder: Path, label: str, far: float | None = None) -> None:
+    """The label of a gesture's folder, and its own false-accept rate, from now on."""
+    write_file(folder / GESTURE, label_json(label, far))
 
 
-def label_json(label: str) -> bytes:
-    """What gesture.json says of a label."""
-    return json.dumps({"version": GESTURE_VERSION, "label": label}).encode()
+def label_json(label: str, far: float | None = None) -> bytes:
+    """What gesture.json says of a gesture: its label, and its own false-accept rate if any."""
+    own = {} if far is None else {"far": far}
+    return json.dumps({"version": GESTURE_VERSION, "label": label, **own}).encode()
 
 
 def parse_label(data: bytes) -> str:
@@ -94,6 +101,15 @@ def parse_label(data: bytes) -> str:
         return check_label(label)
     except UserError as error:
         raise DamagedReference(str(error)) from None
+
+
+def parse_far(data: bytes) -> float | None:
+    """The gesture's own false-accept rate that gesture.json says; None where it says none."""
+    try:
+        far = parse_json(data, GESTURE_VERSION).get("far")
+    except (DamagedReference, NewerFormat):
+        return None
+    return far if isinstance(far, float) and 0.0 < far < 1.0 else None
 
 
 def write_item(folder: Path, files: Files) -> None:
@@ -180,6 +196,14 @@ def read_label(folder: Path) -> str:
         return parse_label(_read_json(folder / GESTURE))
     except FileNotFoundError:
         return label_of_folder(folder.name)
+
+
+def read_far(folder: Path) -> float | None:
+    """A gesture's own false-accept rate; None where it has none."""
+    try:
+        return parse_far(_read_json(folder / GESTURE))
+    except (OSError, DamagedReference):
+        return None
 
 
 def read_record(place: Stored) -> ReferenceRecord:

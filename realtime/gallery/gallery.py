@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import functools
 import os
+from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -74,16 +75,23 @@ class Gallery:
 
     def labels(self) -> dict[str, int]:
         """How many references each gesture has, sorted by label; counted without opening them."""
-        counts: dict[str, int] = {}
-        for place in self._reader.places():
-            counts[place.label] = counts.get(place.label, 0) + 1
-        return counts
+        return dict(Counter(place.label for place in self._reader.places() if not place.negative))
+
+    def negatives(self) -> dict[str, int]:
+        """How many negative references each gesture has that has some."""
+        return dict(Counter(place.label for place in self._reader.places() if place.negative))
+
+    def fars(self) -> dict[str, float]:
+        """The false-accept rates of the gestures that have one of their own."""
+        found = [(label, files.read_far(folder)) for folder, label in self._reader.folders()]
+        return {label: far for label, far in found if far is not None}
 
     def views(self) -> dict[str, int]:
         """How many views the references of each gesture have together; their pictures, counted."""
         counts: dict[str, int] = {}
         for place in self._reader.places():
-            counts[place.label] = counts.get(place.label, 0) + len(place.pictures())
+            if not place.negative:
+                counts[place.label] = counts.get(place.label, 0) + len(place.pictures())
         return counts
 
     def describe(self) -> str:
@@ -111,7 +119,7 @@ class Gallery:
         places = self._reader.places()
         id = self._id_behind({place.id for place in places}, reference.id)
         reference = dataclasses.replace(reference, label=label, id=id)
-        replaced = [place for place in places if replace and place.label == label]
+        replaced = [p for p in places if replace and p.label == label and not p.negative]
         with self._deletion(why=id) if replaced else contextlib.nullcontext() as entry:
             self._write(label, id, to_files(reference))
             if entry is not None:
@@ -165,7 +173,8 @@ class Gallery:
             )
         for folder in folders:
             with explain_errors(f"{folder} can't be renamed"):
-                files.write_label(folder, new)  # from here on it has the new label
+                far = files.read_far(folder)
+                files.write_label(folder, new, far)  # from here on it has the new label
                 names = self._reader.names()
             others = {n for n in names if folder_key(n) != folder_key(folder.name)}
             with contextlib.suppress(OSError):  # the folder's name is only for people to read
@@ -184,11 +193,39 @@ class Gallery:
 
         Raises UserError where there is none.
         """
-        places = [place for place in self._reader.places() if place.id == id]
+        everything = self._reader.places()
+        places = [place for place in everything if place.id == id]
         if not places:
             raise UserError(f"{self.folder} has no recording {id!r}: it may be deleted already.")
+        own = [place for place in everything if place.label == places[0].label]
+        if all(place.negative or place.id == id for place in own):
+            places = own
         with self._deletion() as entry:
             trash.put_references(entry, places)
+
+    def check_there(self, label: str) -> None:
+        """Raise UserError where a gesture isn't there, naming those there are."""
+        self._folders_of(check_label(label))
+
+    def clear_negatives(self, label: str) -> int:
+        """Move a gesture's negative references to the trash. Returns how many. Raises UserError."""
+        label = check_label(label)
+        self._folders_of(label)
+        places = [p for p in self._reader.places() if p.label == label and p.negative]
+        if not places:
+            raise UserError(f"Nothing was taught that isn't {label!r}.")
+        with self._deletion() as entry:
+            trash.put_references(entry, places)
+        return len(places)
+
+    def set_far(self, label: str, far: float | None) -> None:
+        """Give a gesture a false-accept rate of its own; None: none. Raises UserError."""
+        label = check_label(label)
+        if far is not None and not 0.0 < far < 1.0:
+            raise UserError(f"A false-accept rate lies between 0 and 1, such as 0.001; got {far}.")
+        for folder in self._folders_of(label):
+            with explain_errors(f"{folder} can't be changed"):
+                files.write_label(folder, label, far)
 
     def undo(self) -> str:
         """Bring back what was deleted last. Returns its label. Raises UserError.

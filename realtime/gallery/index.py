@@ -15,7 +15,7 @@ import numpy as np
 from engines.encoder import Encoder
 from engines.files import write_file
 from realtime.gallery.record import ReferenceRecord
-from realtime.gallery.reference import View, other_side
+from realtime.gallery.reference import NEGATIVE, View, other_side
 from realtime.hands.cutting import cut_hand, encoder_inputs
 
 VERSION = 3  # of the cache and of how hands are cut; another one is computed anew
@@ -35,12 +35,14 @@ class GalleryIndex:
     Attributes:
         labels, ids, sides: (R,).
         embeddings: float32 (R, D).
+        negative: (R,), whether a row shows what is not the gesture.
     """
 
     labels: tuple[str, ...]
     ids: tuple[str, ...]
     sides: tuple[str, ...]
     embeddings: np.ndarray
+    negative: tuple[bool, ...]
 
 
 def build_index(
@@ -61,7 +63,7 @@ def build_index(
     while batch := list(itertools.islice(missing, BATCH)):
         vectors = embed([view for _, view in batch], encoder, mirror_hands)
         known.update((key, v) for (key, _), v in zip(batch, vectors, strict=True))
-    labels, ids, sides, rows = [], [], [], []
+    labels, ids, sides, rows, negative = [], [], [], [], []
     for label, record in records:
         own_sides = {view.number: view.side for view in record.views}
         for key, (number, twin) in view_keys(record, encoder, mirror_hands).items():
@@ -71,11 +73,13 @@ def build_index(
                 side = own_sides[number]
                 sides.append(other_side(side) if twin else side)
                 rows.append(known[key])
+                negative.append(record.kind == NEGATIVE)
     return GalleryIndex(
         labels=tuple(labels),
         ids=tuple(ids),
         sides=tuple(sides),
         embeddings=np.stack(rows) if rows else np.zeros((0, encoder.spec.dim), np.float32),
+        negative=tuple(negative),
     )
 
 

@@ -5,6 +5,9 @@ look for <id>.json and so leave it alone. The JSON says the item's kind and, of 
 picture is and where the hand is in it. Format 1, <id>.json and <id>.png, holds one view; it is
 read, and nothing is written in it.
 
+A negative reference is <id>.negative.json: it shows a hand that was taken for the gesture and isn't
+one. Its name keeps it apart from references that are counted without being opened.
+
 Items of a later version, or of a kind that is unknown here, raise NewerFormat. They are moved,
 exported and imported byte for byte: the JSON, and the PNG files whose names begin with the id.
 """
@@ -30,13 +33,15 @@ from realtime.gallery.record import (
     parse_record,
     picture_name,
 )
-from realtime.gallery.reference import Reference, View
+from realtime.gallery.reference import NEGATIVE, Reference, View
 from realtime.picture_header import claims_too_much
 from realtime.quiet import silence_native_stderr
 
 ID = r"\d{8}-\d{6}-\d{6}-[0-9a-f]{8}"
-JSON = re.compile(rf"({ID})(?:\.item)?\.json", re.ASCII)
+JSON = re.compile(rf"({ID})(?:\.item|\.negative)?\.json", re.ASCII)
 PICTURE = re.compile(rf"({ID})(?:-\d+)?\.png", re.ASCII)
+
+NEGATIVE_NAME = ".negative.json"  # what the JSON file of a negative reference ends in
 
 Files = dict[str, bytes]  # an item's files by their names, the JSON last
 
@@ -74,7 +79,8 @@ def to_files(reference: Reference) -> Files:
         "views": views,
     }
     # Without blanks, so that MOST_VIEWS of them stay below LARGEST_JSON.
-    files[f"{reference.id}.item.json"] = json.dumps(fields, separators=(",", ":")).encode()
+    ending = NEGATIVE_NAME if reference.kind == NEGATIVE else ".item.json"
+    files[reference.id + ending] = json.dumps(fields, separators=(",", ":")).encode()
     return files
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from realtime.gallery.reference import LARGEST, MOST_VIEWS, SIDES, STILL, Points
+from realtime.gallery.reference import KINDS, LARGEST, MOST_VIEWS, SIDES, STILL, Points
 
 VERSION = 2
 LARGEST_PNG = 8 << 20  # bytes; a 1024-pixel picture is 3 MiB before compression
@@ -88,7 +88,7 @@ def parse_record(id: str, data: bytes) -> ReferenceRecord:
         kind, views = fields["kind"], fields["views"]
         if not isinstance(kind, str):
             raise DamagedReference("its kind is no text")
-        if kind != STILL:
+        if kind not in KINDS:
             raise NewerFormat
         if not isinstance(views, list) or not 1 <= len(views) <= MOST_VIEWS:
             raise DamagedReference(f"it has no list of 1 to {MOST_VIEWS} views")

@@ -21,6 +21,8 @@ from realtime.types import Detection, Frame, Hand
 LARGEST = 1024  # pixels of a stored picture's side
 MOST_VIEWS = 64  # of a reference; a recording takes far fewer
 STILL = "still"  # a gesture that is held
+NEGATIVE = "negative"  # a hand that is no gesture, though it was taken for one
+KINDS = (STILL, NEGATIVE)
 SIDES = ("left", "right")
 
 _last_moment = datetime.min.replace(tzinfo=timezone.utc)
@@ -102,11 +104,13 @@ class Reference:
     kind: str = STILL
 
 
-def make_reference(shots: Sequence[Shot], label: str) -> Reference:
+def make_reference(shots: Sequence[Shot], label: str, kind: str = STILL) -> Reference:
     """Make a reference of one showing of a hand.
 
     Args:
         shots: 1 to MOST_VIEWS, the best first; their frames are unmirrored.
+        label: the gesture, or of a negative reference what it was taken for.
+        kind: one of KINDS.
     Raises:
         UserError: the label can't be a gesture's name, or a hand is too far out of its frame.
     """
@@ -115,7 +119,7 @@ def make_reference(shots: Sequence[Shot], label: str) -> Reference:
     label = check_label(label)
     views = tuple(_make_view(shot.frame, shot.hand) for shot in shots)
     moment = _next_moment()
-    return Reference(_id(moment), label, views, moment.isoformat(timespec="microseconds"))
+    return Reference(_id(moment), label, views, moment.isoformat(timespec="microseconds"), kind)
 
 
 def other_side(side: str) -> str:

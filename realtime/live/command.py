@@ -27,10 +27,17 @@ class Name(Command):
     Attributes:
         label: the gesture.
         replace: its other references go to the trash.
+        negative: it is no gesture, though it is taken for that one.
     """
 
     label: str
     replace: bool = False
+    negative: bool = False
+
+
+@dataclass(frozen=True)
+class Reject(Command):
+    """The last start was wrong: its hand is kept as a negative reference of that gesture."""
 
 
 @dataclass(frozen=True)

@@ -8,20 +8,25 @@ from collections.abc import Sequence
 import cv2
 
 from realtime.gallery.labels import check_label
-from realtime.gallery.reference import Reference, View, make_reference
+from realtime.gallery.reference import NEGATIVE, STILL, Reference, View, make_reference
 from realtime.hands.detector import Detector, detect_picture
 from realtime.live.burst import Shot, find_faults
 from realtime.recognition.recognizer import Recognizer
 
 
 def enrol(
-    recognizer: Recognizer, shots: Sequence[Shot], label: str, replace: bool = False
+    recognizer: Recognizer,
+    shots: Sequence[Shot],
+    label: str,
+    replace: bool = False,
+    negative: bool = False,
 ) -> list[str]:
     """Add a showing of a hand to the gallery, as one reference of `label` with a view per shot.
 
     Args:
         shots: one or several, the best first.
         replace: the gesture's other references go to the trash.
+        negative: what is shown is no gesture, though it is taken for `label`.
     Returns:
         What the person should be warned of, a clause each: a poor best picture, a near twin.
     Raises:
@@ -29,7 +34,26 @@ def enrol(
     """
     label = check_label(label)
     warnings = find_faults(shots[0])
+    kind = NEGATIVE if negative else STILL
+    if negative:
+        recognizer.gallery.check_there(label)
+    else:
+        warnings += _find_likeness(recognizer, shots, label)
+    reference = add_twins(make_reference(shots, label, kind), recognizer.still_detector)
+    recognizer.gallery.add(reference, replace=replace)
+    recognizer.refresh()
+    return warnings
+
+
+def _find_likeness(recognizer: Recognizer, shots: Sequence[Shot], label: str) -> list[str]:
+    """What else in the gallery the shots look like."""
+    warnings = []
     matches = [recognizer.match(shot.hand, ignore=label) for shot in shots]
+    if any(match.negative for match in matches):
+        warnings.append(
+            "this looks like a hand that was taught as no gesture: it may stay unknown (`gestures "
+            "clear` forgets such hands)"
+        )
     near = [match for match in matches if match.label is not None]
     if near:
         match = max(near, key=lambda match: match.score)
@@ -37,9 +61,6 @@ def enrol(
             f"this looks like your gesture {match.nearest!r} (similarity {match.score:.2f}): the "
             "two may be taken for one another"
         )
-    reference = add_twins(make_reference(shots, label), recognizer.still_detector)
-    recognizer.gallery.add(reference, replace=replace)
-    recognizer.refresh()
     return warnings
 
 

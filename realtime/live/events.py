@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -14,6 +15,7 @@ from typing import IO, Any
 
 from engines.errors import UserError, visible
 from engines.files import explain_errors, lock_file
+from realtime.live.guard import Guard
 from realtime.live.state import State
 from realtime.types import FrameResult, GestureEvent
 
@@ -21,7 +23,9 @@ FORMAT_VERSION = 1
 
 
 class EventFile:
-    """An output that writes lines to a file, and flushes each.
+    """An output that writes lines to a file, each whole and at once.
+
+    A start gets its end even where this process is killed: a helper process writes it.
 
     Args:
         target: the file's path, or "-" for stdout.
@@ -36,7 +40,8 @@ class EventFile:
         self._log_frames = log_frames
         self._last = -1  # the last frame's index
         self._started: Counter[tuple[str, str]] = Counter()  # (side, label): ends to come
-        self._file: IO[str]
+        self._guard: Guard | None = None
+        self._file: IO[bytes]
         with self._explain("Name a file in a folder that you may write to."):
             if target == "-":
                 if getattr(sys.stdout, "name", None) == os.devnull or sys.stdout is None:
@@ -44,11 +49,12 @@ class EventFile:
                         "--events - writes to stdout, which this program was started without: "
                         "name a file instead."
                     )
-                self._file = sys.stdout
+                self._file = sys.stdout.buffer
             else:
                 self._file = _open_alone(target)
         try:
             self._write({"type": "header", "version": FORMAT_VERSION, **header})
+            self._guard = Guard(target)
         except BaseException:
             self.close()
             raise
@@ -62,8 +68,12 @@ class EventFile:
         self._last = result.frame.index
         for event in result.events:
             self._write_event(event)
+        if self._guard is not None and +self._started and not result.events:
+            self._guard.note(result.frame.index, result.frame.time_s)
 
     def close(self) -> None:
+        if self._guard is not None:
+            self._guard.close()
         if self._target != "-":
             with self._explain():  # after a write that failed, closing fails again
                 self._file.close()
@@ -74,14 +84,21 @@ class EventFile:
         if event.kind == "end" and not self._started[held]:
             return
         self._started[held] += 1 if event.kind == "start" else -1
-        self._write(event_line(event))
+        line = event_line(event)
+        if event.kind == "end":
+            self._write(line)
+        if self._guard is not None:  # killed amid this: rather an end too many than one too few
+            self._guard.note(event.frame, event.time_s, line)
+        if event.kind == "start":
+            self._write(line)
 
     def _write(self, line: Mapping[str, Any]) -> None:
         text = json.dumps(line, ensure_ascii=self._target == "-", allow_nan=False)
         text = visible(text)  # its escapes are those of JSON, too
+        # A path that isn't UTF-8 has lone surrogates: as \udc80 they are JSON.
+        data = (text + "\n").encode("utf-8", "backslashreplace")
         with self._explain():
-            self._file.write(text + "\n")
-            self._file.flush()
+            _write_whole(self._file, data)
 
     def _explain(
         self, remedy: str = "Make room, or name another file."
@@ -89,12 +106,11 @@ class EventFile:
         return explain_errors(f"--events can't write {self._target}", remedy)
 
 
-def _open_alone(target: str) -> IO[str]:
+def _open_alone(target: str) -> IO[bytes]:
     """Open a file that no other program writes events into. Raises UserError and OSError."""
     # Not emptied before it is locked: another program's lines may be in it.
     handle = os.open(target, os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
-    # A path that isn't UTF-8 has lone surrogates: as \udc80 they are JSON.
-    file = os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="\n")
+    file = os.fdopen(handle, "wb", buffering=0)
     try:
         if stat.S_ISREG(os.fstat(handle).st_mode):
             if not lock_file(handle):
@@ -107,6 +123,22 @@ def _open_alone(target: str) -> IO[str]:
         file.close()
         raise
     return file
+
+
+def _write_whole(file: IO[bytes], data: bytes) -> None:
+    """Write all of it, or none where the disk is full. Raises OSError."""
+    begin = file.tell() if file.seekable() else None
+    try:
+        left = data
+        while left:
+            left = left[file.write(left) :]
+        file.flush()
+    except OSError:
+        if begin is not None:
+            with contextlib.suppress(OSError):
+                file.truncate(begin)
+                file.seek(begin)
+        raise
 
 
 def event_line(event: GestureEvent) -> dict[str, Any]:

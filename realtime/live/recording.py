@@ -89,9 +89,12 @@ class Recording:
         if self.naming is None:
             raise UserError("There is no recording to name: record a gesture first.")
         shots, label = self.naming.shots, command.label.strip()
-        warnings = tuple(enrol(self._recognizer, shots, label, command.replace))
+        warnings = tuple(enrol(self._recognizer, shots, label, command.replace, command.negative))
         self.naming = None
         self._recognizer.unmute()
+        if command.negative:
+            text = f"Recorded what isn't {label}."
+            return Answer(command.id, True, text, warnings, len(shots))
         count = self._recognizer.gallery.labels().get(label, 1)
         notes = [how_many(count, "reference")] if count > 1 else []
         notes += describe_views(count, len(shots), live and self._recognizer.settings.keep > 1)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from engines.errors import UserError, at_end
+from realtime.live.burst import Shot
 from realtime.live.command import (
     Command,
     Delete,
@@ -20,8 +21,10 @@ from realtime.live.command import (
     Pause,
     Quit,
     Record,
+    Reject,
     Undo,
 )
+from realtime.live.enrol import enrol
 from realtime.live.output import Output
 from realtime.live.recording import Recording
 from realtime.live.state import Answer, State
@@ -34,6 +37,7 @@ MESSAGE_S = 4.0  # how long news are shown
 OUTAGE_S, OUTAGE_FRAMES = 1.0, 2.5  # without a frame before it is worth a word
 WAIT_S = 0.1  # for a frame or a command, before the state is shown again
 ANSWERS = 32  # commands whose answers are kept
+REJECT_S = 10.0  # how long after its start a gesture can be called wrong
 SMOOTHING = 0.9  # of the shown rate and latency, per frame
 
 
@@ -53,6 +57,7 @@ class Session:
         self._message, self._message_until_s = "", 0.0
         self._paused = self._quit = self._over = False
         self._result: FrameResult | None = None
+        self._start: tuple[Shot, str] | None = None  # the last one: its hand and its gesture
         self._fps, self._latency_ms, self._last_s = 0.0, 0.0, time.perf_counter()
         self._pace = Pace()
         self._listed: object = None  # the index that _references was made of
@@ -73,6 +78,7 @@ class Session:
         self._obey()
         self._result = result = self.recognizer.step(frame)
         self._measure(result)
+        self._remember_start(result)
         self._note(self._recording.advance(result))
         self.state = self._snapshot()
         return result
@@ -168,13 +174,21 @@ class Session:
         self._fps = keep * self._fps + (1 - keep) * rate
         self._latency_ms = keep * self._latency_ms + (1 - keep) * latency
 
+    def _remember_start(self, result: FrameResult) -> None:
+        for event in result.events:
+            held = zip(result.hands, result.gestures, strict=True)
+            hands = [h for h, label in held if (h.side, label) == (event.side, event.label)]
+            if event.kind == "start" and hands:
+                self._start = Shot(result.frame, hands[0]), event.label
+
     def _snapshot(self) -> State:
         if time.monotonic() > self._message_until_s:
             self._message = ""
         index = self.recognizer.index
         if self._listed is not index:  # sorted by label, then by age: the newest stays
             self._listed = index
-            self._references = tuple(dict(zip(index.labels, index.ids, strict=True)).items())
+            rows = zip(index.labels, index.ids, index.negative, strict=True)
+            self._references = tuple({label: id for label, id, no in rows if not no}.items())
         return State(
             gallery=str(self.recognizer.gallery.folder),
             references=self._references,
@@ -225,6 +239,15 @@ class Session:
         self._note(self._recording.drop())
         return Answer(command.id, True, "Not recorded.")
 
+    def _reject(self, command: Reject) -> Answer:
+        now_s = self._result.frame.time_s if self._result is not None else 0.0
+        if self._start is None or now_s - self._start[0].frame.time_s > REJECT_S:
+            raise UserError(f"No gesture has started in the last {REJECT_S:.0f} seconds.")
+        self._recording.refuse_if_busy()
+        (shot, label), self._start = self._start, None
+        enrol(self.recognizer, [shot], label, negative=True)
+        return Answer(command.id, True, f"Learnt that this isn't {label}.")
+
     def _delete(self, command: Delete) -> Answer:
         recognizer = self.recognizer
         labels = dict(zip(recognizer.index.ids, recognizer.index.labels, strict=True))
@@ -266,6 +289,7 @@ COMMANDS: dict[type[Command], Callable[[Session, Any], Answer | None]] = {
     Record: Session._record,
     Name: Session._name,
     Discard: Session._discard,
+    Reject: Session._reject,
     Delete: Session._delete,
     Undo: Session._undo,
     Pause: Session._pause,

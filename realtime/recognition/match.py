@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -14,10 +14,14 @@ from engines.spec import EncoderSpec
 from realtime.types import Match
 
 ANY = ""  # the side of all views where sides aren't told apart
+NOTHING = "\ud800"  # stands for all negative references; no label holds half a character
 
 
 class Matcher:
     """Finds the nearest gesture, or unknown. A gesture is as near as the nearest view of it.
+
+    Negative references draw hands away: one that is nearer to any of them than to all gestures is
+    unknown.
 
     Args:
         spec: of the encoder; its similarity scores.
@@ -27,6 +31,8 @@ class Matcher:
             has. It may be replaced at any time.
         sides: (R,), "left" or "right"; None: unknown.
         apart: a view counts only for a hand of its side; else for both.
+        negative: (R,), whether a view is of a negative reference; none by default.
+        fars: false-accept rates of gestures that have one of their own.
     """
 
     def __init__(
@@ -37,12 +43,19 @@ class Matcher:
         calibration: Calibration,
         sides: tuple[str, ...] | None = None,
         apart: bool = True,
+        negative: Sequence[bool] = (),
+        fars: Mapping[str, float] | None = None,
     ) -> None:
         self._spec = spec
+        if any(negative):
+            labels = tuple(
+                NOTHING if no else label for label, no in zip(labels, negative, strict=True)
+            )
         rows: dict[str, list[int]] = {}  # not numpy's strings: they lose a NUL at the end
         for row, label in enumerate(labels):
             rows.setdefault(label, []).append(row)
-        self._labels = sorted(rows)
+        # Negative references first: at a tie they win.
+        self._labels = sorted(rows, key=lambda label: (label != NOTHING, label))
         # Views in the order of their labels, and where each label's begin.
         order = [row for label in self._labels for row in rows[label]]
         self._embeddings = embeddings[order]
@@ -54,7 +67,18 @@ class Matcher:
         else:  # a view and its twin, which shows it by the other hand, count as one
             for (label, _), count in list(self._views.items()):
                 self._views[label, ANY] = max(self._views[label, ANY], count)
+        self._fars = dict(fars or {})
         self.calibration = calibration
+
+    @property
+    def calibration(self) -> Calibration:
+        """The operating point of all gestures without one of their own."""
+        return self._calibration
+
+    @calibration.setter
+    def calibration(self, calibration: Calibration) -> None:
+        self._calibration = calibration
+        self._own = {label: calibration.near(far) for label, far in self._fars.items()}
 
     def match(self, embeddings: np.ndarray, sides: Sequence[str] = ()) -> list[Match]:
         """Match N hands.
@@ -78,13 +102,19 @@ class Matcher:
         order = order[np.isfinite(scores[order])]
         if not len(order):
             return Match(None, None, 0.0, 0.0, None, 0.0)
-        nearest, score = self._labels[order[0]], float(scores[order[0]])
-        runner_up, margin = None, 1.0
+        names = [self._labels[row] for row in order]
+        if names[0] == NOTHING:
+            return self._turn_away(
+                [(n, float(scores[row])) for n, row in zip(names, order, strict=True)]
+            )
+        nearest, score = names[0], float(scores[order[0]])
+        margin = 1.0
         if len(order) > 1:
-            runner_up = self._labels[order[1]]
             margin = float(relative_margin(scores[order[0]], scores[order[1]]))
+        runner_up = next((name for name in names[1:] if name != NOTHING), None)
         views = self._views[nearest, side]
-        known = self.calibration.accepts(score, margin, views)
+        calibration = self._own.get(nearest, self.calibration)
+        known = calibration.accepts(score, margin, views)
         return Match(
             label=nearest if known else None,
             nearest=nearest,
@@ -93,3 +123,10 @@ class Matcher:
             runner_up=runner_up,
             margin=margin,
         )
+
+    @staticmethod
+    def _turn_away(ranked: list[tuple[str, float]]) -> Match:
+        """The match of a hand that is most like a negative reference."""
+        gestures = [*ranked[1:3], (None, 0.0), (None, 0.0)]
+        (nearest, score), (runner_up, _) = gestures[:2]
+        return Match(None, nearest, score, 0.0, runner_up, 0.0, negative=True)

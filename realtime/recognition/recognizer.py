@@ -83,6 +83,7 @@ class Recognizer:
         self._looked = time.monotonic()
         self._stamp = self.gallery.stamp()
         self.index = self.gallery.embeddings(self.encoder, self.settings.mirror_hands)
+        self._fars = self.gallery.fars()
         self._pipeline.matcher = self._matcher()
 
     @functools.cached_property
@@ -123,7 +124,8 @@ class Recognizer:
         return self._matcher(ignore).match(embedding, [hand.side])[0]
 
     def _matcher(self, ignore: str | None = None) -> Matcher:
-        rows = [i for i, label in enumerate(self.index.labels) if label != ignore]
+        index = self.index
+        rows = [i for i, label in enumerate(index.labels) if label != ignore or index.negative[i]]
         labels = tuple(self.index.labels[i] for i in rows)
         sides = tuple(self.index.sides[i] for i in rows)
         return Matcher(
@@ -133,6 +135,8 @@ class Recognizer:
             self.calibration,
             sides,
             apart=self.encoder.spec.one_pass or not self.settings.mirror_hands,
+            negative=tuple(index.negative[i] for i in rows),
+            fars=self._fars,
         )
 
     def close(self) -> None:

@@ -27,6 +27,7 @@ FIRST_VIEW, VIEW = 20, 15  # widths of recorded views, percent of the picture's:
 HELP = (
     "r  record a gesture",
     "d  delete the last one recorded   u  undo",
+    "n  the last start was wrong",
     "+  accept more   −  accept less",
     "p  pause   s  snapshot",
     "h  help   q  quit",

@@ -26,28 +26,43 @@ from realtime.settings import Settings
 from realtime.types import Frame, FrameResult
 
 
-def run_record(settings: Settings, label: str, image: Path | None, replace: bool) -> None:
+def run_record(
+    settings: Settings, label: str, image: Path | None, replace: bool, negative: bool = False
+) -> None:
     """Record, with a warning about a poor picture or a near twin; refuse only without a hand.
+
+    Args:
+        settings: the source, the gallery and the networks.
+        label: the gesture.
+        image: a picture to record from instead of the source.
+        replace: the gesture's other references go to the trash.
+        negative: what is shown is no gesture, though it is taken for `label`.
 
     Raises UserError.
     """
-    label = check_label(label)
+    name = Name(label := check_label(label), replace, negative)
     if image is not None:
         picture = read_picture(image)
         with Recognizer(settings, video=False) as recognizer:
             tell(recognizer.gallery.describe())
-            warnings = enrol(recognizer, [_find_hand(recognizer, picture, image)], label, replace)
-            _report(recognizer, label, warnings, views=1, could_be_more=False)
+            if negative:
+                recognizer.gallery.check_there(label)
+            shot = _find_hand(recognizer, picture, image)
+            warnings = enrol(recognizer, [shot], label, replace, negative)
+            _report(recognizer, name, warnings, views=1, could_be_more=False)
         return
     with open_session(settings, recording=True) as session:
         assert session.source is not None
         tell(session.recognizer.gallery.describe())
+        if negative:
+            session.recognizer.gallery.check_there(label)
         live = session.source.live
         if live:
             turn = ", then turn your hand a little" if settings.keep > 1 else ""
-            tell(f"Show {label!r} and hold it{turn}.")
+            what = f"what isn't {label!r}" if negative else repr(label)
+            tell(f"Show {what} and hold it{turn}.")
         record = Record(countdown_s=COUNTDOWN_S if live else 0.0)
-        recorder = _Recorder(session, record, Name(label, replace))
+        recorder = _Recorder(session, record, name)
         run_beside(
             run=lambda: session.run([recorder]),
             stop=lambda: session.post(Quit()),
@@ -62,7 +77,7 @@ def run_record(settings: Settings, label: str, image: Path | None, replace: bool
                 "the whole hand in view, with light on it, and record again."
             )
         more = live and settings.keep > 1
-        _report(session.recognizer, label, answer.warnings, answer.views, more)
+        _report(session.recognizer, name, answer.warnings, answer.views, more)
 
 
 class _Recorder:
@@ -114,10 +129,14 @@ def _find_hand(recognizer: Recognizer, picture: np.ndarray, path: Path) -> Shot:
 
 
 def _report(
-    recognizer: Recognizer, label: str, warnings: Sequence[str], views: int, could_be_more: bool
+    recognizer: Recognizer, name: Name, warnings: Sequence[str], views: int, could_be_more: bool
 ) -> None:
     for sentence in warnings:
         warn(sentence)
+    label, folder = name.label, recognizer.gallery.folder
+    if name.negative:
+        tell(f"Recorded what isn't {label!r} in {folder}.")
+        return
     count = recognizer.gallery.labels()[label]
     notes = [how_many(count, "reference"), *describe_views(count, views, could_be_more)]
-    tell(f"Recorded {label!r} ({', '.join(notes)}) in {recognizer.gallery.folder}.")
+    tell(f"Recorded {label!r} ({', '.join(notes)}) in {folder}.")

@@ -15,7 +15,18 @@ import cv2
 import numpy as np
 
 from engines.errors import UserError, short_reason
-from realtime.live.command import Command, Delete, Discard, Loosen, Name, Pause, Quit, Record, Undo
+from realtime.live.command import (
+    Command,
+    Delete,
+    Discard,
+    Loosen,
+    Name,
+    Pause,
+    Quit,
+    Record,
+    Reject,
+    Undo,
+)
 from realtime.live.output import Mailbox
 from realtime.live.state import State
 from realtime.picture_files import write_picture
@@ -31,6 +42,7 @@ COMMANDS: dict[str, Callable[[], Command]] = {
     "r": Record,
     "d": Delete,
     "u": Undo,
+    "n": Reject,
     "p": Pause,
     " ": Pause,
     "+": lambda: Loosen(+1),

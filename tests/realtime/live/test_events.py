@@ -218,8 +218,9 @@ def test_stdout_takes_lines_in_any_code_page_and_stays_open() -> None:
     run = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, check=True
     )
-    *lines, last = run.stdout.decode("ascii").splitlines()
+    *lines, last, end = run.stdout.decode("ascii").splitlines()
     assert last == "still open"
+    assert json.loads(end)["kind"] == "end"  # of a program that didn't close the file
     header, frame, event = strict("\n".join([*lines, ""]))
     assert header["gestures"] == ODD and frame["type"] == "frame" and event["kind"] == "start"
 
