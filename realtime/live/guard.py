@@ -1,7 +1,8 @@
 """A helper process that ends what was held when this one dies without a last word.
 
 SIGKILL, a crash in native code and an X server that goes away end a program without `finally`. The
-helper notices, because its pipe closes.
+helper notices, because its pipe closes. It runs this file as a script, so this file imports the
+standard library alone.
 """
 
 from __future__ import annotations
@@ -9,14 +10,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-import realtime.live.guard_process
-
+CHUNK = 1 << 16  # bytes read at once from the end of the file
 LAST_WAIT_S = 1.0  # for the helper to end by itself
 
 
@@ -29,14 +29,13 @@ class Guard:
 
     def __init__(self, target: str) -> None:
         self._process: subprocess.Popen[bytes] | None = None
-        script = str(Path(realtime.live.guard_process.__file__))
         target = target if target == "-" else os.path.abspath(target)
         options: dict[str, Any] = {"start_new_session": True}
         if os.name == "nt":
             options = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}  # type: ignore[attr-defined]
         with contextlib.suppress(OSError):
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", script, target],
+                [sys.executable, "-I", "-S", os.path.abspath(__file__), target],
                 stdin=subprocess.PIPE,
                 stdout=None if target == "-" else subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -74,3 +73,68 @@ class Guard:
                 self._process.stdin.write(json.dumps(message).encode() + b"\n")
             except OSError:  # somebody ended the helper
                 self._process = None
+
+
+def watch(target: str) -> None:
+    """In the helper: follow the program on stdin; write what it left open to `target`, a path or "-"."""
+    # Signals are meant for the program, which says when it is over.
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    held: list[dict[str, object]] = []  # lines of starts without an end
+    frame, time_s = 0, 0.0
+    for text in sys.stdin:
+        try:
+            message = json.loads(text)
+        except ValueError:  # the program died amid its message
+            break
+        if "done" in message:
+            return
+        frame, time_s = message.get("at", (frame, time_s))
+        line = message.get("line", {})
+        if line.get("kind") == "start":
+            held.append(line)
+        for start in held if line.get("kind") == "end" else []:
+            if all(start[name] == line[name] for name in ("label", "side")):
+                held.remove(start)
+                break
+    ends = []
+    for start in held:
+        held_s = round(max(time_s - float(str(start["time_s"])), 0.0), 4)
+        end = {**start, "kind": "end", "frame": frame, "time_s": time_s, "held_s": held_s}
+        ends.append(json.dumps(end, ensure_ascii=True) + "\n")
+    if ends:
+        write_lines("".join(ends).encode(), target)
+
+
+def write_lines(lines: bytes, target: str) -> None:
+    """Append whole lines, in place of a last line that the program didn't finish."""
+    try:
+        if target == "-":
+            os.write(1, lines)
+            return
+        with open(target, "r+b", buffering=0) as file:
+            if file.seekable():
+                cut_unfinished(file)
+            file.write(lines)
+    except OSError:  # the disk is full, or the reader has gone: nobody is left to tell
+        pass
+
+
+def cut_unfinished(file: IO[bytes]) -> None:
+    """Cut what follows the last line break, and stand behind it."""
+    place = file.seek(0, os.SEEK_END)
+    while place > 0:
+        begin = max(place - CHUNK, 0)
+        file.seek(begin)
+        last = file.read(place - begin).rfind(b"\n")
+        if last >= 0:
+            place = begin + last + 1
+            break
+        place = begin
+    file.truncate(place)
+    file.seek(place)
+
+
+if __name__ == "__main__":
+    watch(sys.argv[1])

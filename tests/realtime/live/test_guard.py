@@ -12,7 +12,7 @@ from typing import IO
 
 import pytest
 
-from realtime.live.guard_process import CHUNK, write_lines
+from realtime.live.guard import CHUNK, write_lines
 from tests.cli import ROOT
 
 POSIX = pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
