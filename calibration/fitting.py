@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibration.episodes import LabelledEmbeddings, Scores, Similarity, across, within
+from calibration.episodes import UNSOUND, LabelledEmbeddings, Scores, Similarity, across, within
 from calibration.logistic import fit_logistic, predict_logistic
 from calibration.metrics import expected_calibration_error
 from calibration.threshold import FARS, GALLERY_SIZE, MANY, Calibration
 from engines.bundles import join
 from engines.errors import UserError
+from engines.finite import check_finite
 
 SURE = 0.5  # least share of right matches at the margin that is still accepted
 WITHIN, ACROSS = "within each person", "across people"  # the kinds of episodes
@@ -158,6 +159,9 @@ def fit(
         fingerprint=fingerprint,
         fitted_on=", ".join(filter(None, [before, _say_kinds(scores.one, bool(five)), after])),
     ).at(far)
+    curves = (calibration.curve_threshold, calibration.curve_threshold_five)
+    numbers = np.concatenate([*curves, weights, [min_margin]])
+    check_finite(numbers, "The fitted calibration", UNSOUND)
     report = evaluate(calibration, scores.one)
     if five:
         with_five = evaluate(calibration, five, MANY)

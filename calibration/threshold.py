@@ -20,6 +20,7 @@ import numpy as np
 
 from engines.errors import UserError, short_reason
 from engines.files import explain_errors, write_file
+from engines.finite import json_text
 
 GALLERY_SIZE = 10
 FARS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3)  # false-accept rates to step through
@@ -139,7 +140,7 @@ def calibration_path(encoder: Path) -> Path:
 def save(calibration: Calibration, path: Path) -> None:
     """Write a calibration, whole or not at all. Raises UserError where it can't be written."""
     with explain_errors(f"The calibration can't be written to {path}"):
-        write_file(path, json.dumps(dataclasses.asdict(calibration), indent=2) + "\n")
+        write_file(path, json_text(dataclasses.asdict(calibration)) + "\n")
 
 
 def load(path: Path, fingerprint: str) -> Calibration:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from engines.errors import UserError
+from engines.finite import check_finite
 from engines.hand_networks import HAND, Shapes
 
 SPEC_KEY = "gesture_encoder_spec"
@@ -71,6 +72,12 @@ class EncoderSpec:
             raise UserError(f"A one-pass encoder takes crop and turn; got {self.inputs}.")
         if self.similarity not in SIMILARITIES:
             raise UserError(f"A similarity is one of {SIMILARITIES}; got {self.similarity!r}.")
+        numbers = (self.crop_mean, self.crop_std, self.similarity_weights, (self.similarity_bias,))
+        check_finite(
+            np.concatenate([np.asarray(values, np.float64) for values in numbers]),
+            f"The spec of the encoder {self.name}",
+            "Export it again from its checkpoint.",
+        )
         if self.similarity == "weighted_l1" and len(self.similarity_weights) != self.dim:
             raise UserError(
                 f"weighted_l1 needs {self.dim} weights, one per feature; "

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from calibration import metrics
-from calibration.episodes import LabelledEmbeddings, Scores, across, within
+from calibration.episodes import UNSOUND, LabelledEmbeddings, Scores, across, within
 from calibration.int8.crops import HandCrops
 from calibration.int8.quantize import cosines
 from calibration.metrics import Figure
 from calibration.threshold import GALLERY_SIZE
 from engines.encoder import Encoder
+from engines.finite import check_finite
 from engines.selftest.bench import bench
 from engines.selftest.outputs import differences
 from engines.similarity import similarity
@@ -27,7 +28,8 @@ STEP = 32  # hands in a call
 
 def label(outputs: Mapping[str, np.ndarray], hands: HandCrops) -> LabelledEmbeddings:
     """The embeddings among an encoder's outputs of some hands."""
-    return LabelledEmbeddings(outputs["embedding"], hands.labels, hands.subjects)
+    embeddings = check_finite(outputs["embedding"], "Embeddings of the hands", UNSOUND)
+    return LabelledEmbeddings(embeddings, hands.labels, hands.subjects)
 
 
 def compare_passes(

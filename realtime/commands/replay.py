@@ -42,10 +42,10 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    import json
     from dataclasses import replace
 
     from engines.files import check_folder
+    from engines.finite import json_text
     from realtime.measuring.replay import read_segments, replay
 
     figures = replay(
@@ -55,4 +55,4 @@ def run(arguments: argparse.Namespace) -> None:
         check_folder(arguments.references) if arguments.references else None,
         arguments.other_hand,
     )
-    print(json.dumps(figures, indent=2, ensure_ascii=False))
+    print(json_text(figures, ensure_ascii=False))

@@ -21,8 +21,9 @@ from calibration.showings import APART_S
 from engines.encoder import Encoder
 from engines.errors import UserError
 from engines.files import explain_errors, replace_file
+from engines.finite import check_finite
 from engines.say import console, warn
-from realtime.hands.cutting import cut_hand, encoder_inputs
+from realtime.hands.cutting import broken_embeddings, cut_hand, encoder_inputs
 from realtime.hands.detector import Detector, detect_picture
 from realtime.hands.geometry import bounding_box
 from realtime.picture_files import list_pictures, read_picture
@@ -102,7 +103,8 @@ def embed_folder(
         for encoder, rows in zip(encoders, embeddings, strict=True):
             size = encoder.spec.crop_size
             hand = cut_hand(image, detection, size, mirror_hands, shown=shown)
-            rows[i] = encoder.encode(encoder_inputs([hand]))[0]
+            found = encoder.encode(encoder_inputs([hand]))[0]
+            rows[i] = check_finite(found, *broken_embeddings(encoder))
     names = [path.relative_to(folder).as_posix() for path in paths]
     return PictureHands(names, sides != "", sides, landmarks, world, boxes, embeddings)
 
@@ -189,6 +191,8 @@ def load_embeddings(
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             names, found = [str(p) for p in file["path"]], file["found"].astype(bool)
             embeddings, mark = file["embedding"], str(file["fingerprint"])
+        if found.shape != (len(names),) or embeddings.shape[:1] != found.shape:
+            raise ValueError("its parts don't fit each other")
     except Exception as error:  # zipfile, zlib and numpy raise a dozen types on damage
         raise UserError(
             f"{path} isn't what `run.py embed` writes ({error}). Make it with: "
@@ -201,6 +205,11 @@ def load_embeddings(
         )
     if only is not None:
         found &= np.isin(subjects_and_labels(names)[1], only)
+    check_finite(
+        embeddings[found],
+        f"Embeddings in {path}, of pictures that show a hand",
+        "Make it again with: python run.py embed DIR --out FILE.npz",
+    )
     return _label(names, found, embeddings, fps)
 
 

@@ -10,7 +10,6 @@ import copy
 import dataclasses
 import datetime
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
 from pytorch_metric_learning.losses import SupConLoss
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
@@ -34,8 +32,10 @@ from train.encoder.recipes import Recipe
 from train.encoder.stored import digest
 from train.encoder.whitening import fit_whitening, whiten
 from train.runs.checkpoint import round_to_half, save_checkpoint
+from train.runs.curves import Curves
 from train.runs.folder import check_folder, claim_folder
 from train.runs.lightning import fit
+from train.runs.processes import processes
 
 SCORE = "one-shot accuracy, new drawn gestures"
 
@@ -200,7 +200,7 @@ def train(
 
 
 def _fit(head: Head, data: WhitenedBanks, recipe: Recipe, out: Path) -> dict[str, float]:
-    """Train the head in place, resuming from out/checkpoints/last.ckpt; return its figures."""
+    """Train the head in place, resuming from the states in out/checkpoints; return its figures."""
     training = HeadTraining(head, data, recipe)
     score, epochs = fit(
         training,
@@ -208,7 +208,7 @@ def _fit(head: Head, data: WhitenedBanks, recipe: Recipe, out: Path) -> dict[str
         SCORE,
         epochs=recipe.epochs,
         patience=recipe.patience,
-        logger=TensorBoardLogger(out, "tensorboard", version=0),
+        logger=Curves(out / "tensorboard" / "version_0"),
     )
     head.cpu().eval()
     return {SCORE: score, "epochs": float(epochs)}
@@ -247,7 +247,7 @@ def _of_either_hand(bank: Bank) -> np.ndarray:
 
 def _join_processes() -> bool:
     """Join the other processes, if torchrun started this one; return whether it is the main one."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if processes() == 1:
         return True
     timeout = datetime.timedelta(hours=12)  # the others wait while features are computed
     torch.distributed.init_process_group(timeout=timeout)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -25,6 +23,7 @@ from calibration.metrics import Figure
 from calibration.threshold import MANY, Calibration
 from engines.errors import UserError
 from engines.files import write_file
+from engines.finite import json_text
 from engines.say import tell
 from realtime.measuring.evaluate import figures
 from train.backbone.backbone import load_backbone
@@ -41,6 +40,7 @@ from train.evaluation.confusions import count_confusions
 from train.evaluation.folds import Fold, plan_folds
 from train.pictures.alphabets import kinds_of
 from train.pictures.prepared import Prepared, load_prepared
+from train.runs.processes import processes
 
 ENCODERS = (
     "landmark baseline",
@@ -78,7 +78,7 @@ def cross_validate(
             "No set can be left out: each must show two labels, and pictures of two people must be "
             "left to train on without it. Add sets, or people."
         )
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if processes() > 1:
         raise UserError("cross-validate runs in one process; torchrun is for train.")
     for fold in plan:  # unsuitable data is an error before the long work
         load_data(paths, recipe, fold.without)
@@ -229,5 +229,5 @@ def _write_reports(done: list[Fold], recipe_name: str, out: Path, last: bool) ->
             values += [f"{100 * rates['correct_accepts']:.1f} %" if rates else "–"]
             values += [f"{rates[e]:.3f}" if rates else "–" for e in ("ece_before", "ece_after")]
             lines.append(f"| {name} | " + " | ".join(values) + " |")
-    write_file(out / "report.json", json.dumps(stored, indent=1))
+    write_file(out / "report.json", json_text(stored, indent=1))
     write_file(out / "report.md", "\n".join(lines) + "\n")

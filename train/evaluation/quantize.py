@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import tempfile
 from collections.abc import Callable
@@ -27,7 +26,8 @@ from calibration.int8.report import STEP, compare, compare_passes, label, latenc
 from engines.cpu import multiplies_8_bits
 from engines.encoder import open_encoder
 from engines.errors import UserError
-from engines.files import check_writable, explain_errors
+from engines.files import check_writable, explain_errors, write_file
+from engines.finite import json_text
 from engines.onnx_file import load_encoder, save_encoder
 from engines.selftest.outputs import all_outputs
 from realtime.hands.detector import Detector
@@ -137,7 +137,7 @@ def _quantize_into(
 
 
 def _save(what: dict[str, Any], path: Path) -> None:
-    path.write_text(json.dumps(what, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_file(path, json_text(what, indent=1, ensure_ascii=False) + "\n")
 
 
 def lines(report: dict[str, Any]) -> list[str]:

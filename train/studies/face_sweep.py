@@ -15,10 +15,10 @@ import optuna
 from engines.errors import UserError, short_reason
 from engines.say import tell
 from train.reports.plots import curves
+from train.runs.checkpoint import Diverged
 from train.siamese.batches import Task
 from train.siamese.recipes import SiameseRecipe
 from train.siamese.runs import Run, digest, train
-from train.siamese.training import Diverged
 from train.studies.face_data import Faces
 from train.studies.face_runs import SIZES, SweepGrid, published_recipe, resize_task
 from train.studies.study import Study

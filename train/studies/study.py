@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from engines.errors import UserError
 from engines.files import write_file
+from engines.finite import json_text
 from train.siamese.pairs import Pairs
 from train.siamese.pictures import Pictures
 from train.siamese.runs import Run
@@ -120,7 +120,7 @@ def format_mean(values: list[float]) -> str:
 
 def write_figures(path: Path, results: object) -> None:
     """Write figures as JSON, for other programs."""
-    write_file(path, json.dumps(results, indent=1))
+    write_file(path, json_text(results, indent=1))
 
 
 def name_machines(runs: Iterable[Run]) -> str:
