@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from calibration.episodes import LabelledEmbeddings, across
+from engines.errors import UserError
 from engines.say import tell
 from train.backbone.backbone import load_backbone
 from train.encoder.batches import BatchIndex, draw_batch, draw_pair_batch, index_hands
@@ -31,6 +32,7 @@ from train.encoder.model import GestureEncoder, Head
 from train.encoder.recipes import Recipe
 from train.encoder.stored import digest
 from train.encoder.whitening import fit_whitening, whiten
+from train.pictures.prepared import Prepared
 from train.runs.checkpoint import round_to_half, save_checkpoint
 from train.runs.curves import Curves
 from train.runs.folder import check_folder, claim_folder
@@ -166,6 +168,7 @@ def train(
     """
     checkpoint = out / "encoder.pt"
     data = load_data(paths, recipe, without)
+    _check_unlike(data)
     backbone = load_backbone()
     settings = {
         "recipe": recipe_name,
@@ -197,6 +200,16 @@ def train(
         about = {**settings, "sets": _summarise_sets(real), "figures": figures}
         save_checkpoint(round_to_half(model), about, checkpoint)
     return checkpoint
+
+
+def _check_unlike(data: Prepared) -> None:
+    """Raise UserError if all pictures are copies of one: nothing can be learnt from them."""
+    first = data.webp[: data.offsets[1]].tobytes()
+    if data.webp.tobytes() == first * len(data):
+        raise UserError(
+            f"All {len(data)} pictures are copies of one: training needs different pictures of "
+            "each gesture. Prepare pictures of several people."
+        )
 
 
 def _fit(head: Head, data: WhitenedBanks, recipe: Recipe, out: Path) -> dict[str, float]:

@@ -33,18 +33,18 @@ class StopDiverging(lightning.Callback):
         self, trainer: lightning.Trainer, module: lightning.LightningModule, outputs: Any, *_: Any
     ) -> None:
         if not bool(torch.isfinite(outputs["loss"])):
-            raise _diverged(trainer, "loss")
+            raise _diverged(trainer, "loss isn't")
 
     def on_validation_start(
         self, trainer: lightning.Trainer, module: lightning.LightningModule
     ) -> None:
         if not weights_are_finite(module.state_dict()):
-            raise _diverged(trainer, "weights")
+            raise _diverged(trainer, "weights aren't")
 
 
 def _diverged(trainer: lightning.Trainer, what: str) -> Diverged:
     return Diverged(
-        f"The training diverged in epoch {trainer.current_epoch + 1}: its {what} isn't finite any "
+        f"The training diverged in epoch {trainer.current_epoch + 1}: its {what} finite any "
         "more. Lower the recipe's learning rate, or look at the pictures for ones that are all "
         "alike."
     )
