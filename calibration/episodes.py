@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from calibration.finite import check_finite
 from calibration.showings import away, draw_showings, find_showings
 from engines.bundles import Bundle, join
-from engines.finite import check_finite
 
 Similarity = Callable[[np.ndarray, np.ndarray], np.ndarray]
 UNSOUND = "The encoder isn't sound: export or train it again."

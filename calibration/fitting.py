@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from calibration.episodes import UNSOUND, LabelledEmbeddings, Scores, Similarity, across, within
+from calibration.finite import check_finite
 from calibration.logistic import fit_logistic, predict_logistic
 from calibration.metrics import expected_calibration_error
 from calibration.threshold import FARS, GALLERY_SIZE, MANY, Calibration
 from engines.bundles import join
 from engines.errors import UserError
-from engines.finite import check_finite
 
 SURE = 0.5  # least share of right matches at the margin that is still accepted
 WITHIN, ACROSS = "within each person", "across people"  # the kinds of episodes

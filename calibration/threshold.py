@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from calibration.finite import json_text
 from engines.errors import UserError, short_reason
 from engines.files import explain_errors, write_file
-from engines.finite import json_text
 
 GALLERY_SIZE = 10
 FARS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3)  # false-accept rates to step through

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from engines.errors import UserError
-from engines.finite import check_finite
 from engines.hand_networks import HAND, Shapes
 
 SPEC_KEY = "gesture_encoder_spec"
@@ -73,11 +72,11 @@ class EncoderSpec:
         if self.similarity not in SIMILARITIES:
             raise UserError(f"A similarity is one of {SIMILARITIES}; got {self.similarity!r}.")
         numbers = (self.crop_mean, self.crop_std, self.similarity_weights, (self.similarity_bias,))
-        check_finite(
-            np.concatenate([np.asarray(values, np.float64) for values in numbers]),
-            f"The spec of the encoder {self.name}",
-            "Export it again from its checkpoint.",
-        )
+        if not all(np.isfinite(np.asarray(values, np.float64)).all() for values in numbers):
+            raise UserError(
+                f"The spec of the encoder {self.name} has numbers that aren't finite (NaN or ∞). "
+                "Export it again from its checkpoint."
+            )
         if self.similarity == "weighted_l1" and len(self.similarity_weights) != self.dim:
             raise UserError(
                 f"weighted_l1 needs {self.dim} weights, one per feature; "

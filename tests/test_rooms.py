@@ -56,7 +56,7 @@ HOMES = {
     "pygame": {"realtime/views/window.py"},
     "matplotlib": {"train/reports/plots.py"},
     "markdown_it": {"train/reports/report.py"},
-    "optuna": {"train/studies/face_sweep.py"},
+    "optuna": {"train/studies/face_sweep.py", "train/runs/sweep_storage.py"},
     "sklearn": {"train/siamese/verification.py"},
 }
 TRAINING = {"torch", "lightning", "pytorch_metric_learning"}

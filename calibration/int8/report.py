@@ -11,12 +11,12 @@ import numpy as np
 
 from calibration import metrics
 from calibration.episodes import UNSOUND, LabelledEmbeddings, Scores, across, within
+from calibration.finite import check_finite
 from calibration.int8.crops import HandCrops
 from calibration.int8.quantize import cosines
 from calibration.metrics import Figure
 from calibration.threshold import GALLERY_SIZE
 from engines.encoder import Encoder
-from engines.finite import check_finite
 from engines.selftest.bench import bench
 from engines.selftest.outputs import differences
 from engines.similarity import similarity

@@ -154,8 +154,8 @@ def _gate(comparison: Comparison) -> str:
 def _write(path: Path, encoder: str, made: list[SceneBench]) -> None:
     import dataclasses
 
+    from calibration.finite import json_text
     from engines.files import explain_errors, write_file
-    from engines.finite import json_text
     from engines.selftest.machine import facts
 
     scenes = [dataclasses.asdict(each) for each in made]

@@ -107,8 +107,8 @@ def _ratio(row: Row, baseline: str) -> str:
 def _write(path: Path, made: Bench, palms: Bench | None) -> None:
     import dataclasses
 
+    from calibration.finite import json_text
     from engines.files import explain_errors, write_file
-    from engines.finite import json_text
     from engines.selftest.machine import facts
 
     left = {"machine": facts(), **dataclasses.asdict(made)}

@@ -198,8 +198,8 @@ def _gate(holds: bool, text: str) -> str:
 def _write(path: Path, encoder: str, made: list[Agreement]) -> None:
     import dataclasses
 
+    from calibration.finite import json_text
     from engines.files import explain_errors, write_file
-    from engines.finite import json_text
     from engines.selftest.machine import facts
 
     sources = [dataclasses.asdict(each) for each in made]

@@ -47,10 +47,10 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
+    from calibration.finite import json_text
     from engines.encoder import open_encoder
     from engines.errors import UserError
     from engines.files import check_folder, check_writable, explain_errors, write_file
-    from engines.finite import json_text
     from realtime.measuring.evaluate import evaluate
     from realtime.measuring.report import print_report
     from realtime.recognition.recognizer import open_calibration

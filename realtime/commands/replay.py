@@ -44,8 +44,8 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     from dataclasses import replace
 
+    from calibration.finite import json_text
     from engines.files import check_folder
-    from engines.finite import json_text
     from realtime.measuring.replay import read_segments, replay
 
     figures = replay(

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from calibration.finite import check_finite
 from engines.encoder import Encoder
 from engines.files import write_file
-from engines.finite import check_finite
 from realtime.gallery.record import ReferenceRecord
 from realtime.gallery.reference import Reference, View, other_side
 from realtime.hands.cutting import broken_embeddings, cut_hand, encoder_inputs

@@ -17,11 +17,11 @@ import numpy as np
 from rich.progress import track
 
 from calibration.episodes import LabelledEmbeddings
+from calibration.finite import check_finite
 from calibration.showings import APART_S
 from engines.encoder import Encoder
 from engines.errors import UserError
 from engines.files import explain_errors, replace_file
-from engines.finite import check_finite
 from engines.say import console, warn
 from realtime.hands.cutting import broken_embeddings, cut_hand, encoder_inputs
 from realtime.hands.detector import Detector, detect_picture

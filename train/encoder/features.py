@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from rich.progress import Progress
 
-from engines.finite import check_finite
+from calibration.finite import check_finite
 from engines.say import console
 from realtime.hands.geometry import turns_of
 from train.backbone.backbone import FEATURES as WIDTH

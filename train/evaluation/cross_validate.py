@@ -18,12 +18,12 @@ from torch.nn import functional
 from calibration import fitting, threshold
 from calibration.carry_over import carry_over
 from calibration.episodes import LabelledEmbeddings, Scores, across, within
+from calibration.finite import json_text
 from calibration.fitting import WITHIN
 from calibration.metrics import Figure
 from calibration.threshold import MANY, Calibration
 from engines.errors import UserError
 from engines.files import write_file
-from engines.finite import json_text
 from engines.say import tell
 from realtime.measuring.evaluate import figures
 from train.backbone.backbone import load_backbone

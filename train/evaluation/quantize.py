@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from calibration import threshold
+from calibration.finite import json_text
 from calibration.int8.crops import (
     check_enough,
     choose_balanced,
@@ -27,7 +28,6 @@ from engines.cpu import multiplies_8_bits
 from engines.encoder import open_encoder
 from engines.errors import UserError
 from engines.files import check_writable, explain_errors, write_file
-from engines.finite import json_text
 from engines.onnx_file import load_encoder, save_encoder
 from engines.selftest.outputs import all_outputs
 from realtime.hands.detector import Detector

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from calibration.finite import json_text
 from engines.errors import UserError
 from engines.files import write_file
-from engines.finite import json_text
 from engines.say import tell
 from train.runs.checkpoint import read_checkpoint, round_to_half, save_checkpoint
 from train.runs.folder import check_folder, claim_folder

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from calibration.finite import json_text
 from engines.errors import UserError
 from engines.files import write_file
-from engines.finite import json_text
 from train.siamese.pairs import Pairs
 from train.siamese.pictures import Pictures
 from train.siamese.runs import Run

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from calibration.finite import check_finite, json_text
 from engines.errors import UserError
-from engines.finite import check_finite, json_text
 from engines.spec import EncoderSpec
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,7 +49,7 @@ def test_json_has_null_for_what_is_not_finite() -> None:
     ],
 )
 def test_a_spec_holds_finite_numbers(fields: dict) -> None:
-    with pytest.raises(UserError, match="spec of the encoder odd: 1 of .* aren't finite"):
+    with pytest.raises(UserError, match="spec of the encoder odd has numbers that aren't finite"):
         EncoderSpec("odd", ("crop",), 2, **fields)
 
 
