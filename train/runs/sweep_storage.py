@@ -83,6 +83,8 @@ def explain_storage(url: str, kinds: Kinds = OF_STORAGE) -> Iterator[None]:
             "Expected a database URL such as sqlite:////shared/sweep.db. Correct --storage, or "
             "leave it out."
         )
+        if "full" in str(error):
+            remedy = "Make room there; the same command goes on where it was."
         if _passes(error):
             remedy = "Another program uses it: wait for that, and the same command goes on."
         cause = error.__cause__ or error  # SQLAlchemy's own says the driver's name, too
