@@ -127,7 +127,7 @@ def _quantize_into(
         "cpu_multiplies_8_bits_in_one_step": multiplies_8_bits(),
     }
     if folds is not None:
-        results = evaluate_folds(folds, load_prepared([pictures]), choice, crops, SEED)
+        results = evaluate_folds(folds, load_prepared([pictures]), choice, crops, SEED, out.parent)
         report["folds"] = {result.test: result.report for result in results}
         fitted = calibration_of(results, new_mark)
         threshold.save(fitted, threshold.calibration_path(out))
