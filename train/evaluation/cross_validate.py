@@ -18,6 +18,7 @@ from torch.nn import functional
 from calibration import fitting, threshold
 from calibration.carry_over import carry_over
 from calibration.episodes import LabelledEmbeddings, Scores, across, within
+from calibration.figures import figures
 from calibration.finite import json_text
 from calibration.fitting import WITHIN
 from calibration.metrics import Figure
@@ -25,7 +26,6 @@ from calibration.threshold import MANY, Calibration
 from engines.errors import UserError
 from engines.files import write_file
 from engines.say import tell
-from realtime.measuring.evaluate import figures
 from train.backbone.backbone import load_backbone
 from train.backbone.landmark_baseline import mean_features
 from train.encoder.checkpoint import load_checkpoint
