@@ -15,7 +15,7 @@ from calibration import fitting
 from calibration.episodes import Scores, across, within
 from calibration.figures import figures, figures_of_several
 from calibration.metrics import Figure
-from calibration.threshold import Calibration
+from calibration.threshold import FARS, Calibration
 from engines.encoder import Encoder, open_encoder
 from engines.errors import UserError
 from engines.similarity import similarity
@@ -165,7 +165,7 @@ def calibrate(
         sources: Folders of pictures, or .npz files of `run.py embed`.
         encoder: The encoder.
         open_detector: Opens a detector of single pictures; called only for folders.
-        far: The false accept rate to calibrate for, 0…1.
+        far: The false accept rate to calibrate for, above 0 and at most FARS[-1].
         only: Labels to use; None uses all.
         fps: Where the pictures are frames of recordings, how many numbers in their names make a
             second.
@@ -173,8 +173,10 @@ def calibrate(
     Raises:
         UserError: A source can't be used, or they show too few people or gestures.
     """
-    if not 0 < far < 1:
-        raise UserError(f"--far is a rate between 0 and 1, such as 0.01; got {far:g}.")
+    if not 0 < far <= FARS[-1]:
+        raise UserError(
+            f"--far is a rate between 0 and 1, at most {FARS[-1]:g}, such as 0.01; got {far:g}."
+        )
     alike = functools.partial(similarity, encoder.spec)
     sets, people, pictures = [], 0, 0
     for i, source in enumerate(sources):

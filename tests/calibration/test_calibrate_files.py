@@ -103,10 +103,21 @@ def test_embeddings_of_another_encoder_are_refused(saved: Path) -> None:
         calibrate([saved], UnitEncoder("e" * 64), no_detector, 0.05)
 
 
-@pytest.mark.parametrize("far", [0.0, 1.0, -0.1, float("nan")])
+@pytest.mark.parametrize("far", [0.0, 1.0, 0.5, 0.31, -0.1, float("nan")])
 def test_a_rate_that_is_none_is_told(saved: Path, far: float) -> None:
     with pytest.raises(UserError, match="--far is a rate between 0 and 1.*; got"):
         calibrate([saved], UnitEncoder(), no_detector, far)
+
+
+def test_all_needs_are_told_at_once(tmp_path: Path) -> None:
+    save_embeddings(people(["ann"]), UnitEncoder(), tmp_path / "few.npz")
+    with pytest.raises(UserError, match="at least 100 pictures .* at least 500 are needed"):
+        calibrate([tmp_path / "few.npz"], UnitEncoder(), no_detector, 0.01)
+
+
+def test_labels_that_no_source_has_are_named(saved: Path, capsys) -> None:
+    calibrate([saved], UnitEncoder(), no_detector, 0.1, only=[*LABELS[:14], "sing 3"])
+    assert "--labels sing 3:" in capsys.readouterr().err
 
 
 def test_sources_that_are_none_are_told(saved: Path, tmp_path: Path) -> None:
