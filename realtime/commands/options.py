@@ -176,8 +176,5 @@ def counts(text: str) -> list[int]:
 
 
 def names(text: str) -> list[str]:
-    """An option's comma-separated names; blanks around them don't count."""
-    values = [name for part in text.split(",") if (name := part.strip())]
-    if not values:
-        raise argparse.ArgumentTypeError(f"it takes names, such as A,B,C; got {text!r}")
-    return list(dict.fromkeys(values))
+    """An option's comma-separated value."""
+    return text.split(",")

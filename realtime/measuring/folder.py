@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -80,7 +80,6 @@ def embed_folder(
     """
     paths = list_pictures(folder, recursive=True)
     if only is not None:
-        _warn_of_unknown(only, {path.parent.name for path in paths}, folder)
         paths = [path for path in paths if path.parent.name in only]
     if not paths:
         among = f" in folders named {', '.join(only)}" if only is not None else ""
@@ -108,12 +107,6 @@ def embed_folder(
             rows[i] = check_finite(found, *broken_embeddings(encoder))
     names = [path.relative_to(folder).as_posix() for path in paths]
     return PictureHands(names, sides != "", sides, landmarks, world, boxes, embeddings)
-
-
-def _warn_of_unknown(only: Sequence[str], there: Collection[str], where: Path) -> None:
-    unknown = [label for label in only if label not in there]
-    if unknown and len(unknown) < len(only):  # without any of them it is an error
-        warn(f"--labels {','.join(unknown)}: {where} has no pictures of that label.")
 
 
 def scan(
@@ -211,9 +204,7 @@ def load_embeddings(
             f"DIR --out {path.name} --encoder …"
         )
     if only is not None:
-        labels = subjects_and_labels(names)[1]
-        _warn_of_unknown(only, set(labels.tolist()), path)
-        found &= np.isin(labels, only)
+        found &= np.isin(subjects_and_labels(names)[1], only)
     check_finite(
         embeddings[found],
         f"Embeddings in {path}, of pictures that show a hand",

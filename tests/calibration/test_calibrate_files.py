@@ -115,11 +115,6 @@ def test_all_needs_are_told_at_once(tmp_path: Path) -> None:
         calibrate([tmp_path / "few.npz"], UnitEncoder(), no_detector, 0.01)
 
 
-def test_labels_that_no_source_has_are_named(saved: Path, capsys) -> None:
-    calibrate([saved], UnitEncoder(), no_detector, 0.1, only=[*LABELS[:14], "sing 3"])
-    assert "--labels sing 3:" in capsys.readouterr().err
-
-
 def test_sources_that_are_none_are_told(saved: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("x")
     for path in (tmp_path / "notes.txt", tmp_path / "missing"):

@@ -233,15 +233,6 @@ def test_a_label_without_any_hand_is_in_no_figure(tmp_path, encoder) -> None:
     assert "within a person, 1 of 4 labels: compared with no reference" in words(report)
 
 
-def test_labels_that_are_nowhere_are_named(two_people, encoder, capsys) -> None:
-    report = evaluate(two_people, None, encoder, engine, only=[*SHOWN[:2], "Poimt", "No"])
-    assert report.labels == 2
-    said = capsys.readouterr().err
-    assert f"--labels Poimt,No: {two_people} has no pictures of that label." in said.replace(
-        "\n", " "
-    )
-
-
 def test_labels_that_are_not_asked_for_do_not_count(two_people, encoder) -> None:
     report = evaluate(two_people, None, encoder, engine, only=SHOWN[3:5])
     assert (report.pictures, report.subjects, report.labels) == (4, 1, 2)
