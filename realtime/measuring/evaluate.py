@@ -15,9 +15,10 @@ from calibration import fitting
 from calibration.episodes import Scores, across, within
 from calibration.figures import figures, figures_of_several
 from calibration.metrics import Figure
-from calibration.threshold import FARS, Calibration
+from calibration.threshold import FARS, GALLERY_SIZE, Calibration
 from engines.encoder import Encoder, open_encoder
 from engines.errors import UserError
+from engines.say import warn
 from engines.similarity import similarity
 from realtime.hands.detector import Detector
 from realtime.measuring.folder import (
@@ -178,7 +179,9 @@ def calibrate(
             f"--far is a rate between 0 and 1, at most {FARS[-1]:g}, such as 0.01; got {far:g}."
         )
     alike = functools.partial(similarity, encoder.spec)
-    sets, people, pictures = [], 0, 0
+    sets: list[fitting.OpenSet] = []
+    used: list[str] = []
+    people = pictures = 0
     for i, source in enumerate(sources):
         if source.suffix == ".npz":
             part = load_embeddings(source, encoder, only, fps)
@@ -190,8 +193,15 @@ def calibrate(
         subjects = np.char.add(f"{i}/", part.subjects)  # equal names in two sets are two people
         part = dataclasses.replace(part, subjects=subjects)
         sets.append(fitting.open_set(part, alike, DRAWS))
-        people, pictures = people + len(np.unique(subjects)), pictures + len(part)
-    names = ", ".join(source.stem for source in sources)
+        if sets[-1].one:
+            used.append(source.stem)
+            people, pictures = people + len(np.unique(subjects)), pictures + len(part)
+        else:
+            warn(
+                f"{source} adds nothing to the calibration: nobody in it shows more than "
+                f"{GALLERY_SIZE} gestures with several pictures of one."
+            )
+    names = ", ".join(used)
     what = f"{pictures} pictures of {people} people from {names}"
     labels = f"labels {', '.join(only)}" if only is not None else ""
     scores = fitting.join_sets(sets)

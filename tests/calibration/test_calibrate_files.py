@@ -115,6 +115,24 @@ def test_all_needs_are_told_at_once(tmp_path: Path) -> None:
         calibrate([tmp_path / "few.npz"], UnitEncoder(), no_detector, 0.01)
 
 
+def test_a_source_that_adds_nothing_is_named(saved: Path, tmp_path: Path, capsys) -> None:
+    small = people(["gus"], seed=3)
+    few = np.flatnonzero([path.split("/")[1] in LABELS[:5] for path in small.paths])
+    rows = {
+        field.name: np.array(getattr(small, field.name))[few]
+        for field in dataclasses.fields(small)
+        if field.name not in ("paths", "embeddings")
+    }
+    paths, vectors = [small.paths[i] for i in few], [small.embeddings[0][few]]
+    save_embeddings(
+        PictureHands(**rows, paths=paths, embeddings=vectors), UnitEncoder(), tmp_path / "few.npz"
+    )
+    both = calibrate([saved, tmp_path / "few.npz"], UnitEncoder(), no_detector, 0.1)
+    alone = calibrate([saved], UnitEncoder(), no_detector, 0.1)
+    assert both == alone  # in what it says of itself, too
+    assert "few.npz adds nothing to the calibration" in capsys.readouterr().err.replace("\n", " ")
+
+
 def test_sources_that_are_none_are_told(saved: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("x")
     for path in (tmp_path / "notes.txt", tmp_path / "missing"):

@@ -36,6 +36,7 @@ from train.encoder.fit import train
 from train.encoder.model import GEOMETRY, GestureEncoder
 from train.encoder.recipes import Recipe
 from train.encoder.whitening import whiten
+from train.evaluation import FIGURES, REPORT
 from train.evaluation.confusions import count_confusions
 from train.evaluation.folds import Fold, plan_folds
 from train.pictures.alphabets import kinds_of
@@ -229,5 +230,5 @@ def _write_reports(done: list[Fold], recipe_name: str, out: Path, last: bool) ->
             values += [f"{100 * rates['correct_accepts']:.1f} %" if rates else "–"]
             values += [f"{rates[e]:.3f}" if rates else "–" for e in ("ece_before", "ece_after")]
             lines.append(f"| {name} | " + " | ".join(values) + " |")
-    write_file(out / "report.json", json_text(stored, indent=1))
-    write_file(out / "report.md", "\n".join(lines) + "\n")
+    write_file(out / FIGURES, json_text(stored, indent=1))
+    write_file(out / REPORT, "\n".join(lines) + "\n")

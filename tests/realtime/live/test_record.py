@@ -204,7 +204,7 @@ def test_gestures_commands(folder: Path) -> None:
     assert gestures("delete", "Victory") == []
     assert gestures("list", "--gallery", "gestures") == ["Letter ell\t1"]
     run = fine(main_py("gestures", "import", "all.zip", cwd=folder))
-    assert said(run) == ["New references: 1."]
+    assert said(run) == ["Imported 1 reference from all.zip."]
     assert gestures("list") == ["Letter ell\t1", "Victory\t1"]
     assert gestures("import", "all.zip", "--gallery", "other") == []
     assert gestures("list", "--gallery", "other") == ["Letter ell\t1", "Victory\t1"]
