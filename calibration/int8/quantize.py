@@ -83,11 +83,11 @@ def choose(
     Raises:
         UserError: if no layer is left, or what the float encoder gives isn't finite.
     """
-    collected = histograms(model, graph, spec, calibrating)
-    widest = ranges(collected, METHODS[0])
     exact = outputs(model, spec, held_back)
     for name, values in exact.items():
         check_finite(values, f"The {name} that {spec.name} gives", UNSOUND)
+    collected = histograms(model, graph, spec, calibrating)
+    widest = ranges(collected, METHODS[0])
     allowed = {"embedding": drift, **DRIFTS}
 
     def drifts(layers: Collection[str], using: Ranges) -> dict[str, float]:
