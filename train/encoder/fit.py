@@ -168,7 +168,6 @@ def train(
     """
     checkpoint = out / "encoder.pt"
     data = load_data(paths, recipe, without)
-    _check_unlike(data)
     backbone = load_backbone()
     settings = {
         "recipe": recipe_name,
@@ -190,6 +189,7 @@ def train(
     real, drawn, held_out = load_banks(data, recipe, backbone.to(device), folder)
     if main_process and torch.distributed.is_initialized():
         torch.distributed.barrier()
+    _check_unlike(data)
     torch.manual_seed(recipe.seed)
     model = GestureEncoder(recipe.model, backbone.cpu())
     model.whitening, within = fit_whitening(real, recipe.model.components)

@@ -107,7 +107,7 @@ def test_copies_of_one_picture_are_told(tmp_path: Path) -> None:
     path = write_prepared(tmp_path / "copies.npz", names)
     with pytest.raises(UserError, match="All 18 pictures are copies of one"):
         fit.train("small", SMALL, [path], [], tmp_path / "run")
-    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "run/encoder.pt").exists()
 
 
 def test_features_that_do_not_differ_are_told() -> None:
