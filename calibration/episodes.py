@@ -15,10 +15,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from calibration.finite import check_finite
 from calibration.showings import away, draw_showings, find_showings
 from engines.bundles import Bundle, join
 
 Similarity = Callable[[np.ndarray, np.ndarray], np.ndarray]
+UNSOUND = "The encoder isn't sound: export or train it again."
 
 
 @dataclass(frozen=True)
@@ -207,6 +209,7 @@ def _score(
 ) -> Scores:
     """Score queries against references (L, shots, views), by label the best of them."""
     by_picture = similarity(queries.embeddings[rows], pool.embeddings[references.ravel()])
+    check_finite(by_picture, "Scores of pictures against references", UNSOUND)
     by_label = by_picture.reshape(len(rows), len(references), references[0].size)
     scores = by_label.max(axis=2)  # (Q, L)
     names = pool.labels[references[:, 0, 0]]

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from calibration.episodes import LabelledEmbeddings, Scores, Similarity, across, within
+from calibration.episodes import UNSOUND, LabelledEmbeddings, Scores, Similarity, across, within
+from calibration.finite import check_finite
 from calibration.logistic import fit_logistic, predict_logistic
 from calibration.metrics import expected_calibration_error
 from calibration.threshold import FARS, GALLERY_SIZE, MANY, Calibration
 from engines.bundles import join
 from engines.errors import UserError
 
+FEWEST = 100  # pictures of recorded, and of unrecorded gestures
+FALSE_ACCEPTS = 5  # that a rate must be shown by, at least
 SURE = 0.5  # least share of right matches at the margin that is still accepted
 WITHIN, ACROSS = "within each person", "across people"  # the kinds of episodes
 
@@ -120,22 +124,26 @@ def fit(
         UserError: if there are too few pictures for a calibration, or for this rate.
     """
     recorded, unrecorded = _pictures(scores.one, draws)
-    if recorded < 100 or unrecorded < 100:
-        raise UserError(
-            f"A calibration needs at least 100 pictures of recorded and of unrecorded gestures; "
-            f"got {recorded} and {unrecorded}. Use people with more than {GALLERY_SIZE} "
-            "gestures of several pictures each."
+    needs = []
+    if recorded < FEWEST or unrecorded < FEWEST:
+        needs.append(
+            f"A calibration needs at least {FEWEST} pictures of recorded and of unrecorded "
+            f"gestures; got {recorded} and {unrecorded}."
         )
-    if far * unrecorded < 5:
-        raise UserError(
+    if far * unrecorded < FALSE_ACCEPTS:
+        needs.append(
             f"{unrecorded} pictures of unrecorded gestures can't show a false-accept rate of "
-            f"{far:g}: at least {int(np.ceil(5 / far))} are needed. Use more pictures, or a "
-            "larger --far."
+            f"{far:g}: at least {math.ceil(FALSE_ACCEPTS / far)} are needed."
+        )
+    if needs:
+        raise UserError(
+            f"{' '.join(needs)} Use more people with more than {GALLERY_SIZE} gestures of several "
+            f"pictures each{'' if recorded < FEWEST else ', or a larger --far'}."
         )
     pooled, weight = pool(scores.one)
     known = pooled.known
     min_margin = _margin_where_sure(pooled.margin[known], pooled.correct[known], weight[known])
-    smallest = max(FARS[0], 5 / unrecorded)
+    smallest = max(FARS[0], FALSE_ACCEPTS / unrecorded)
     curve_far = np.unique([smallest, *[f for f in FARS if f > smallest], far])
     curve = [_threshold(pooled, weight, min_margin, f) for f in curve_far]
     right = (known & pooled.correct).astype(float)
@@ -158,6 +166,9 @@ def fit(
         fingerprint=fingerprint,
         fitted_on=", ".join(filter(None, [before, _say_kinds(scores.one, bool(five)), after])),
     ).at(far)
+    curves = (calibration.curve_threshold, calibration.curve_threshold_five)
+    numbers = np.concatenate([*curves, weights, [min_margin]])
+    check_finite(numbers, "The fitted calibration", UNSOUND)
     report = evaluate(calibration, scores.one)
     if five:
         with_five = evaluate(calibration, five, MANY)
@@ -228,7 +239,8 @@ def accept_each(calibration: Calibration, scores: Scores, pictures: int) -> np.n
 def _enough(five: Kinds, far: float, draws: int) -> Kinds:
     """The scores with MANY pictures; none where they are too few for this rate."""
     recorded, unrecorded = _pictures(five, draws)
-    return five if min(recorded, unrecorded) >= 100 and far * unrecorded >= 5 else {}
+    enough = min(recorded, unrecorded) >= FEWEST and far * unrecorded >= FALSE_ACCEPTS
+    return five if enough else {}
 
 
 def _threshold_rises(
@@ -236,7 +248,7 @@ def _threshold_rises(
 ) -> np.ndarray:
     """How much higher the threshold is with MANY pictures, at each rate."""
     same = {kind: one[kind].take(np.isin(one[kind].cell, five[kind].cell)) for kind in five}
-    least = 5 / _pictures(five, draws)[1]
+    least = FALSE_ACCEPTS / _pictures(five, draws)[1]
     few, many = (
         np.array([_threshold(*pool(each), min_margin, max(f, least)) for f in curve_far])
         for each in (same, five)

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from calibration.finite import json_text
 from engines.errors import UserError, short_reason
 from engines.files import explain_errors, write_file
 
@@ -149,7 +150,7 @@ def calibration_path(encoder: Path) -> Path:
 def save(calibration: Calibration, path: Path) -> None:
     """Write a calibration, whole or not at all. Raises UserError where it can't be written."""
     with explain_errors(f"The calibration can't be written to {path}"):
-        write_file(path, json.dumps(dataclasses.asdict(calibration), indent=2) + "\n")
+        write_file(path, json_text(dataclasses.asdict(calibration)) + "\n")
 
 
 def _check(read: Calibration) -> None:

@@ -59,7 +59,7 @@ HOMES = {
     "bidi": {"realtime/text/runs.py"},
     "matplotlib": {"train/reports/plots.py"},
     "markdown_it": {"train/reports/report.py"},
-    "optuna": {"train/studies/face_sweep.py"},
+    "optuna": {"train/studies/face_sweep.py", "train/runs/sweep_storage.py"},
     "pi_heif": {"realtime/picture_files.py"},
     "sklearn": {"train/siamese/verification.py"},
 }

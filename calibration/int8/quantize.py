@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from calibration.episodes import UNSOUND
+from calibration.finite import check_finite
 from calibration.int8.crops import HandCrops
 from calibration.int8.graph import FloatGraph
 from calibration.int8.qdq import Ranges, insert_qdq
@@ -79,11 +81,13 @@ def choose(
         The choice, and the ranges of graph.tensors().
 
     Raises:
-        UserError: if no layer is left.
+        UserError: if no layer is left, or what the float encoder gives isn't finite.
     """
+    exact = outputs(model, spec, held_back)
+    for name, values in exact.items():
+        check_finite(values, f"The {name} that {spec.name} gives", UNSOUND)
     collected = histograms(model, graph, spec, calibrating)
     widest = ranges(collected, METHODS[0])
-    exact = outputs(model, spec, held_back)
     allowed = {"embedding": drift, **DRIFTS}
 
     def drifts(layers: Collection[str], using: Ranges) -> dict[str, float]:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from calibration import metrics
-from calibration.episodes import LabelledEmbeddings, Scores, across, within
+from calibration.episodes import UNSOUND, LabelledEmbeddings, Scores, across, within
+from calibration.finite import check_finite
 from calibration.int8.crops import HandCrops
 from calibration.int8.quantize import cosines
 from calibration.metrics import Figure
@@ -28,7 +29,8 @@ STEP = 32  # hands in a call
 
 def label(outputs: Mapping[str, np.ndarray], hands: HandCrops) -> LabelledEmbeddings:
     """The embeddings among an encoder's outputs of some hands."""
-    return LabelledEmbeddings(outputs["embedding"], hands.labels, hands.subjects)
+    embeddings = check_finite(outputs["embedding"], "Embeddings of the hands", UNSOUND)
+    return LabelledEmbeddings(embeddings, hands.labels, hands.subjects)
 
 
 def compare_passes(

@@ -153,12 +153,12 @@ def _gate(comparison: Comparison) -> str:
 
 def _write(path: Path, encoder: str, made: list[SceneBench]) -> None:
     import dataclasses
-    import json
 
+    from calibration.finite import json_text
     from engines.files import explain_errors, write_file
     from engines.selftest.machine import facts
 
     scenes = [dataclasses.asdict(each) for each in made]
     report = {"machine": facts(), "encoder": Path(encoder).name, "scenes": scenes}
     with explain_errors(f"--json can't write {path}"):
-        write_file(path, json.dumps(report, indent=2) + "\n")
+        write_file(path, json_text(report) + "\n")

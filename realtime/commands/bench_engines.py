@@ -106,13 +106,13 @@ def _ratio(row: Row, baseline: str) -> str:
 
 def _write(path: Path, made: Bench, palms: Bench | None) -> None:
     import dataclasses
-    import json
 
+    from calibration.finite import json_text
     from engines.files import explain_errors, write_file
     from engines.selftest.machine import facts
 
     left = {"machine": facts(), **dataclasses.asdict(made)}
     left |= {"palm": dataclasses.asdict(palms)} if palms else {}
-    text = json.dumps(left, indent=2)
+    text = json_text(left)
     with explain_errors(f"--json can't write {path}"):
         write_file(path, text + "\n")

@@ -32,7 +32,7 @@ def options(parser: argparse.ArgumentParser) -> None:
         "--far",
         type=float,
         default=CALIBRATED_FAR,
-        help="share of false accepts to allow (%(default)s)",
+        help="share of false accepts to allow, at most 0.3 (%(default)s)",
     )
     recordings_option(parser)
     labels_option(parser)

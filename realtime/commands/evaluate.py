@@ -47,8 +47,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    import json
-
+    from calibration.finite import json_text
     from engines.encoder import open_encoder
     from engines.errors import UserError
     from engines.files import check_folder, check_writable, explain_errors, write_file
@@ -79,4 +78,4 @@ def run(arguments: argparse.Namespace) -> None:
     print_report(report)
     if arguments.json:
         with explain_errors(f"--json can't write {arguments.json}"):
-            write_file(arguments.json, json.dumps(report.to_json(), indent=2) + "\n")
+            write_file(arguments.json, json_text(report.to_json()) + "\n")

@@ -98,13 +98,20 @@ def _undo(gallery: Gallery) -> str:
 def _export(gallery: Gallery, file: str) -> str:
     from realtime.gallery.archive import export_zip
 
-    return f"References in {file}: {export_zip(gallery, Path(file))}."
+    return f"Exported {_references(export_zip(gallery, Path(file)))} to {file}."
 
 
 def _import(gallery: Gallery, file: str) -> str:
     from realtime.gallery.archive import import_zip
 
-    return f"New references: {import_zip(gallery, Path(file))}."
+    count = import_zip(gallery, Path(file))
+    if not count:
+        return f"Nothing new in {file}: the gallery has all that can be read of it."
+    return f"Imported {_references(count)} from {file}."
+
+
+def _references(count: int) -> str:
+    return f"{count} reference{'' if count == 1 else 's'}"
 
 
 # Of each action: what it does and gives to tell, its help, its arguments besides the gallery.

@@ -42,9 +42,9 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    import json
     from dataclasses import replace
 
+    from calibration.finite import json_text
     from engines.files import check_folder
     from engines.say import print_result
     from realtime.measuring.replay import read_segments, replay
@@ -56,4 +56,4 @@ def run(arguments: argparse.Namespace) -> None:
         check_folder(arguments.references) if arguments.references else None,
         arguments.other_hand,
     )
-    print_result(json.dumps(figures, indent=2, ensure_ascii=False))
+    print_result(json_text(figures, ensure_ascii=False))

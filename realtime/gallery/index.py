@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
+from calibration.finite import check_finite
 from engines.encoder import Encoder
 from engines.files import write_file
 from realtime.gallery.record import ReferenceRecord
 from realtime.gallery.reference import NEGATIVE, View, other_side
-from realtime.hands.cutting import cut_hand, encoder_inputs
+from realtime.hands.cutting import broken_embeddings, cut_hand, encoder_inputs
 
 VERSION = 3  # of the cache and of how hands are cut; another one is computed anew
 BATCH = 16  # views encoded at once: enough to be quick, few enough for a small memory
@@ -88,7 +89,8 @@ def embed(views: Sequence[View], encoder: Encoder, mirror_hands: bool) -> np.nda
     size = encoder.spec.crop_size
     mirror = mirror_hands and not encoder.spec.one_pass
     hands = [cut_hand(view.picture, view.detection(), size, mirror) for view in views]
-    return np.asarray(encoder.encode(encoder_inputs(hands)), np.float32)
+    found = np.asarray(encoder.encode(encoder_inputs(hands)), np.float32)
+    return check_finite(found, *broken_embeddings(encoder))
 
 
 def cache_name(encoder: Encoder, mirror_hands: bool) -> str:

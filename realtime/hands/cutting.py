@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from engines.encoder import Encoder
+from engines.say import warn_once
 from engines.spec import EncoderInputs
 from realtime.hands.geometry import (
     bounding_box,
@@ -75,7 +76,19 @@ def cut_hand(
 def embed_hands(encoder: Encoder, hands: list[Hand]) -> np.ndarray:
     """The embeddings, float32 (N, D), of N ≥ 1 hands that were found and cut for an encoder."""
     found = [hand.embedding for hand in hands if hand.embedding is not None]
-    return np.stack(found) if len(found) == len(hands) else encoder.encode(encoder_inputs(hands))
+    stacked = np.stack(found) if len(found) == len(hands) else encoder.encode(encoder_inputs(hands))
+    if not np.isfinite(stacked).all():  # such a hand is unknown, and the next may be sound
+        fault, remedy = broken_embeddings(encoder)
+        warn_once(f"{fault}: numbers aren't finite, so nothing is recognised in them. {remedy}")
+    return stacked
+
+
+def broken_embeddings(encoder: Encoder) -> tuple[str, str]:
+    """What to say of an encoder's embeddings that aren't finite: the fault, and what to do."""
+    return (
+        f"Embeddings of {encoder.spec.name} on {encoder.engine}",
+        "Examine it with `python run.py doctor`, or name another --encoder or --engine.",
+    )
 
 
 def encoder_inputs(hands: list[Hand]) -> EncoderInputs:

@@ -76,7 +76,7 @@ class Guard:
 
 
 def watch(target: str) -> None:
-    """In the helper: follow the program on stdin; write what it left open to `target`, a path or "-"."""
+    """In the helper: follow the program on stdin; write what it left open to a path or "-"."""
     # Signals are meant for the program, which says when it is over.
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, name):

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from calibration import fitting, metrics
-from calibration.episodes import LabelledEmbeddings, Scores, across, most_labels, within
+from calibration import fitting
+from calibration.episodes import Scores, across, within
+from calibration.figures import figures, figures_of_several
 from calibration.metrics import Figure
-from calibration.showings import APART_S
-from calibration.threshold import GALLERY_SIZE, Calibration
+from calibration.threshold import FARS, GALLERY_SIZE, Calibration
 from engines.encoder import Encoder, open_encoder
 from engines.errors import UserError
+from engines.say import warn
 from engines.similarity import similarity
 from realtime.hands.detector import Detector
 from realtime.measuring.folder import (
@@ -28,12 +29,7 @@ from realtime.measuring.folder import (
 )
 from realtime.names import join_spellings, readable
 
-FARS = (0.01, 0.05)
 DRAWS = 60  # of references per person, for a calibration
-NO_RECORDINGS = (
-    "several views are frames of one recording; where the pictures are such, say with --fps how "
-    "many numbers in their names make a second"
-)
 
 
 @dataclass(frozen=True)
@@ -129,15 +125,18 @@ def evaluate(
         modes: dict[str, Callable[..., Scores]] = {"within a person": within}
         modes["across people"] = across
         if pool is not None:
-            queries, others = spelt_alike([queries, label_embeddings(pool, i, fps)])
+            others = label_embeddings(pool, i, fps)
+            one_way = spelt_alike([queries.labels, others.labels, labels])
+            queries = dataclasses.replace(queries, labels=one_way[0])
+            others, labels = dataclasses.replace(others, labels=one_way[1]), one_way[2]
             modes = {"across people": functools.partial(across, references=others)}
         own = calibration if one is encoder else None
         for mode, episodes in modes.items():
-            found = [(mode, *each) for each in figures(queries, episodes, alike, own)]
+            found = [(mode, *each) for each in figures(queries, episodes, alike, own, labels)]
             for several, counts in (("shots", shots), ("views", views)):
                 for count in [count for count in counts if count > 1]:
                     named = f"{mode}, {count} {several}"
-                    more = figures_of_several(queries, episodes, alike, own, several, count)
+                    more = figures_of_several(queries, episodes, alike, own, several, count, labels)
                     found += [(named, *each) for each in more]
             for named, row, figure in found:
                 if isinstance(figure, str):
@@ -155,100 +154,10 @@ def evaluate(
     )
 
 
-def spelt_alike(parts: Sequence[LabelledEmbeddings]) -> list[LabelledEmbeddings]:
-    """The same, with one spelling of each label over all parts."""
-    labels = np.array(join_spellings([each for part in parts for each in part.labels], "label"))
-    ends = np.cumsum([len(part) for part in parts])[:-1]
-    each = zip(parts, np.split(labels, ends), strict=True)
-    return [dataclasses.replace(part, labels=its) for part, its in each]
-
-
-def figures(
-    queries: LabelledEmbeddings,
-    episodes: Callable[..., Scores],
-    alike: Callable[[np.ndarray, np.ndarray], np.ndarray],
-    calibration: Calibration | None,
-) -> Iterator[tuple[str, Figure | str]]:
-    """Compute the figures of one kind of episodes.
-
-    Args:
-        queries: The embeddings.
-        episodes: `within`, `across` or alike.
-        alike: Similarity of two sets of embeddings, (N, D) and (M, D) → (N, M).
-        calibration: Whose threshold to measure, or None.
-
-    Yields:
-        The name of the figure, and the figure or why it is left out.
-    """
-    scores = episodes(queries, alike)
-    if not len(scores):
-        yield "all figures", _too_few(queries)
-        return
-    yield "one-shot accuracy, all labels", metrics.accuracy(scores)
-    five_way = metrics.five_way_accuracy(scores)
-    yield "one-shot accuracy, 5-way", five_way or "nobody shows five labels"
-    yield from _open_set_figures(queries, episodes, alike, calibration, 1, FARS)
-
-
-def figures_of_several(
-    queries: LabelledEmbeddings,
-    episodes: Callable[..., Scores],
-    alike: Callable[[np.ndarray, np.ndarray], np.ndarray],
-    calibration: Calibration | None,
-    several: str,
-    count: int,
-) -> Iterator[tuple[str, Figure | str]]:
-    """Compute the figures with several pictures of each label, see `figures`.
-
-    Args:
-        several: "shots" or "views".
-        count: How many.
-    """
-    if several == "views" and queries.times is None:
-        yield "all figures", NO_RECORDINGS
-        return
-    more = functools.partial(episodes, **{several: count})
-    scores = more(queries, alike)
-    if not scores.known.any():
-        yield "all figures", f"{_too_few(queries)}, for {count} {several} of each"
-        return
-    yield "accuracy, all labels", metrics.accuracy(scores)
-    yield from _open_set_figures(queries, more, alike, calibration, count, FARS[:1])
-    cells = set(episodes(queries, alike).cell.tolist())
-    missing = len(cells - set(scores.cell.tolist()))
-    if missing:
-        yield "some labels", f"{missing} of {len(cells)} labels of a person have too few pictures"
-
-
-def _too_few(queries: LabelledEmbeddings) -> str:
-    few = "the pictures show too few people, or too few labels of each"
-    if queries.times is None:
-        return few
-    return f"{few}, or none of them {APART_S:g} s away from another in its recording"
-
-
-def _open_set_figures(
-    queries: LabelledEmbeddings,
-    episodes: Callable[..., Scores],
-    alike: Callable[[np.ndarray, np.ndarray], np.ndarray],
-    calibration: Calibration | None,
-    pictures: int,
-    fars: Sequence[float],
-) -> Iterator[tuple[str, Figure | str]]:
-    known = min(GALLERY_SIZE, most_labels(queries) // 2)
-    open_set = episodes(queries, alike, known=known) if known >= 2 else None
-    if open_set is None or not open_set.known.any() or open_set.known.all():
-        yield "open set", "it takes four labels, some recorded and some not"
-        return
-    yield f"AUROC, {known} recorded", metrics.auroc(open_set)
-    for far in fars:
-        accepts = metrics.correct_accepts(open_set, far)
-        yield f"correct accepts at {far:.0%} false, {known} recorded", accepts
-    if calibration is not None and calibration.far is not None:
-        passes = fitting.accept_each(calibration, open_set, pictures)
-        right = passes & open_set.correct
-        yield "calibrated: false accepts", metrics.share(open_set, passes, ~open_set.known)
-        yield "calibrated: correct accepts", metrics.share(open_set, right, open_set.known)
+def spelt_alike(parts: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The same labels, str (N,) each, with one spelling of each over all parts."""
+    labels = np.array(join_spellings([each for part in parts for each in part], "label"))
+    return np.split(labels, np.cumsum([len(part) for part in parts])[:-1])
 
 
 def calibrate(
@@ -265,7 +174,7 @@ def calibrate(
         sources: Folders of pictures, or .npz files of `run.py embed`.
         encoder: The encoder.
         open_detector: Opens a detector of single pictures; called only for folders.
-        far: The false accept rate to calibrate for, 0…1.
+        far: The false accept rate to calibrate for, above 0 and at most FARS[-1].
         only: Labels to use; None uses all.
         fps: Where the pictures are frames of recordings, how many numbers in their names make a
             second.
@@ -273,10 +182,14 @@ def calibrate(
     Raises:
         UserError: A source can't be used, or they show too few people or gestures.
     """
-    if not 0 < far < 1:
-        raise UserError(f"--far is a rate between 0 and 1, such as 0.01; got {far:g}.")
+    if not 0 < far <= FARS[-1]:
+        raise UserError(
+            f"--far is a rate between 0 and 1, at most {FARS[-1]:g}, such as 0.01; got {far:g}."
+        )
     alike = functools.partial(similarity, encoder.spec)
-    sets, people, pictures = [], 0, 0
+    sets: list[fitting.OpenSet] = []
+    used: list[str] = []
+    people = pictures = 0
     for i, source in enumerate(sources):
         if source.suffix == ".npz":
             part = load_embeddings(source, encoder, only, fps)
@@ -288,8 +201,15 @@ def calibrate(
         subjects = np.char.add(f"{i}/", part.subjects)  # equal names in two sets are two people
         part = dataclasses.replace(part, subjects=subjects)
         sets.append(fitting.open_set(part, alike, DRAWS))
-        people, pictures = people + len(np.unique(subjects)), pictures + len(part)
-    names = ", ".join(readable(source.stem) for source in sources)
+        if sets[-1].one:
+            used.append(readable(source.stem))
+            people, pictures = people + len(np.unique(subjects)), pictures + len(part)
+        else:
+            warn(
+                f"{source} adds nothing to the calibration: nobody in it shows more than "
+                f"{GALLERY_SIZE} gestures with several pictures of one."
+            )
+    names = ", ".join(used)
     what = f"{pictures} pictures of {people} people from {names}"
     labels = f"labels {', '.join(only)}" if only is not None else ""
     scores = fitting.join_sets(sets)

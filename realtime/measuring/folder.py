@@ -17,6 +17,7 @@ import numpy as np
 from rich.progress import track
 
 from calibration.episodes import LabelledEmbeddings
+from calibration.finite import check_finite
 from calibration.showings import APART_S
 from engines.cpu import cores
 from engines.encoder import Encoder
@@ -24,7 +25,7 @@ from engines.errors import UserError, no_arrays
 from engines.files import explain_errors, replace_file
 from engines.say import console, warn
 from realtime.folders import list_pictures
-from realtime.hands.cutting import cut_hand, encoder_inputs
+from realtime.hands.cutting import broken_embeddings, cut_hand, encoder_inputs
 from realtime.hands.detector import Detector, detect_picture, scaled
 from realtime.hands.geometry import bounding_box
 from realtime.names import enumerate_names, join_spellings, readable, spelling_key
@@ -110,7 +111,8 @@ def embed_folder(
         for encoder, rows in zip(encoders, embeddings, strict=True):
             size = encoder.spec.crop_size
             hand = cut_hand(seen.image, seen.detection, size, mirror_hands, shown=shown)
-            rows[i] = encoder.encode(encoder_inputs([hand]))[0]
+            found = encoder.encode(encoder_inputs([hand]))[0]
+            rows[i] = check_finite(found, *broken_embeddings(encoder))
     return PictureHands(
         relative_names(paths, folder), sides != "", sides, landmarks, world, boxes, embeddings
     )
@@ -266,6 +268,8 @@ def load_embeddings(
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             names, found = [str(p) for p in file["path"]], file["found"].astype(bool)
             embeddings, mark = file["embedding"], str(file["fingerprint"])
+        if found.shape != (len(names),) or embeddings.shape[:1] != found.shape:
+            raise ValueError("its parts don't fit each other")
     except Exception as error:  # zipfile, zlib and numpy raise a dozen types on damage
         raise UserError(
             f"{path} isn't what `run.py embed` writes ({no_arrays(error)}). Make it with: "
@@ -281,6 +285,11 @@ def load_embeddings(
     wanted = _keys_of(only, [label for label in labels if label], path)
     if wanted is not None:
         found &= np.array([spelling_key(label) in wanted for label in labels], bool)
+    check_finite(
+        embeddings[found],
+        f"Embeddings in {path}, of pictures that show a hand",
+        "Make it again with: python run.py embed DIR --out FILE.npz",
+    )
     return _label(names, found, embeddings, fps)
 
 

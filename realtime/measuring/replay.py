@@ -16,6 +16,7 @@ from typing import Any
 
 from engines.errors import UserError
 from engines.files import explain_errors, temporary_folder
+from engines.say import warn
 from realtime.folders import list_pictures
 from realtime.live.burst import Shot
 from realtime.live.enrol import enrol
@@ -133,6 +134,11 @@ def replay(
                 f"{references or settings.camera} doesn't show {', '.join(sorted(missing))}, so "
                 "there is nothing to enrol."
             )
+        if missing:
+            warn(
+                f"{references} doesn't show {', '.join(sorted(missing))}: not enrolled, so their "
+                "segments can't be recognised."
+            )
         recognised = _recognise(dataclasses.replace(settings, mirrored=other_hand))
     return {"encoder": settings.encoder} | figures(segments, leave_out, recognised)
 
@@ -195,7 +201,7 @@ def figures(
     rejected = {}
     for left in sorted(leave_out):
         labels = [label for shown, _, label in hands if shown == left]
-        rejected[left] = round(labels.count(None) / max(len(labels), 1), 3)
+        rejected[left] = round(labels.count(None) / len(labels), 3) if labels else None
     return {
         "frames": len(truth),
         "frames_with_hand": len(hands),

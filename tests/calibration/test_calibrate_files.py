@@ -103,10 +103,34 @@ def test_embeddings_of_another_encoder_are_refused(saved: Path) -> None:
         calibrate([saved], UnitEncoder("e" * 64), no_detector, 0.05)
 
 
-@pytest.mark.parametrize("far", [0.0, 1.0, -0.1, float("nan")])
+@pytest.mark.parametrize("far", [0.0, 1.0, 0.5, 0.31, -0.1, float("nan")])
 def test_a_rate_that_is_none_is_told(saved: Path, far: float) -> None:
     with pytest.raises(UserError, match="--far is a rate between 0 and 1.*; got"):
         calibrate([saved], UnitEncoder(), no_detector, far)
+
+
+def test_all_needs_are_told_at_once(tmp_path: Path) -> None:
+    save_embeddings(people(["ann"]), UnitEncoder(), tmp_path / "few.npz")
+    with pytest.raises(UserError, match="at least 100 pictures .* at least 500 are needed"):
+        calibrate([tmp_path / "few.npz"], UnitEncoder(), no_detector, 0.01)
+
+
+def test_a_source_that_adds_nothing_is_named(saved: Path, tmp_path: Path, capsys) -> None:
+    small = people(["gus"], seed=3)
+    few = np.flatnonzero([path.split("/")[1] in LABELS[:5] for path in small.paths])
+    rows = {
+        field.name: np.array(getattr(small, field.name))[few]
+        for field in dataclasses.fields(small)
+        if field.name not in ("paths", "embeddings")
+    }
+    paths, vectors = [small.paths[i] for i in few], [small.embeddings[0][few]]
+    save_embeddings(
+        PictureHands(**rows, paths=paths, embeddings=vectors), UnitEncoder(), tmp_path / "few.npz"
+    )
+    both = calibrate([saved, tmp_path / "few.npz"], UnitEncoder(), no_detector, 0.1)
+    alone = calibrate([saved], UnitEncoder(), no_detector, 0.1)
+    assert both == alone  # in what it says of itself, too
+    assert "few.npz adds nothing to the calibration" in capsys.readouterr().err.replace("\n", " ")
 
 
 def test_sources_that_are_none_are_told(saved: Path, tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     with training_packages():
         from train.encoder.recipes import RECIPES
+        from train.evaluation import REPORT
         from train.evaluation.cross_validate import FAR, calibration_of, cross_validate
 
         recipe = choose_recipe(arguments.recipe, arguments.seed, RECIPES)
@@ -47,7 +48,7 @@ def run(arguments: argparse.Namespace) -> None:
             arguments.out,
             arguments.features,
         )
-    print_result((arguments.out / "report.md").read_text(encoding="utf-8"))
+    print_result((arguments.out / REPORT).read_text(encoding="utf-8"))
     if encoder is not None and path is not None:
         fitted = calibration_of(done, FAR, encoder.fingerprint)
         save(fitted, path)

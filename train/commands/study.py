@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from engines.errors import UserError
+from engines.errors import UserError, short_reason
 from train.commands.options import training_packages
 
 NAME = "study"
@@ -44,7 +44,6 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from engines.files import explain_errors
     from engines.say import print_result, tell
 
     with training_packages():
@@ -67,9 +66,16 @@ def run(arguments: argparse.Namespace) -> None:
         plan = Study(
             arguments.data, arguments.out, arguments.size, arguments.seeds, arguments.storage
         )
-        remedy = "Make room, or name another folder; the same command goes on where it was."
-        with explain_errors(f"--out {arguments.out} can't be written", remedy):
+        try:
             report = studies[arguments.name](plan)
+        except BrokenPipeError:
+            raise
+        except OSError as error:  # where it names a file, that needn't be one in --out
+            raise UserError(
+                f"{error.filename or f'--out {arguments.out}'} can't be used "
+                f"({short_reason(error)}). Make room, or name another folder; the same command "
+                "goes on where it was."
+            ) from None
     print_result(report.markdown())
     tell(f"The report, with its pictures: {arguments.out / 'report.html'}")
 

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from rich.progress import Progress
 
+from calibration.finite import check_finite
 from engines.say import console
 from realtime.hands.geometry import turns_of
 from train.backbone.backbone import FEATURES as WIDTH
@@ -24,7 +25,7 @@ from train.encoder.model import FEATURES, HandFeatures
 from train.encoder.stored import damage_error, hash_of, hash_weights, load_or_compute, save_whole
 from train.pictures.augment import VERSION as AUGMENTATION
 from train.pictures.augment import augment, centre_crop
-from train.pictures.prepared import MARGIN, STORED_SIZE, Prepared
+from train.pictures.prepared import MARGIN, REMEDY, STORED_SIZE, Prepared
 from train.synthetic.pictures import draw_pictures
 from train.synthetic.samples import draw_classes
 
@@ -253,6 +254,7 @@ def _encode(
             found, features = network(*tensors)
         rows.append([x.cpu().numpy() for x in (features.half(), found.presence, found.right)])
     features, presence, right = (np.concatenate(column) for column in zip(*rows, strict=True))
+    check_finite(features, "What the hand network sees in the pictures", REMEDY)
     return features, presence, right
 
 

@@ -10,7 +10,6 @@ import copy
 import dataclasses
 import datetime
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,12 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
 from pytorch_metric_learning.losses import SupConLoss
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from calibration.episodes import LabelledEmbeddings, across
+from engines.errors import UserError
 from engines.say import tell
 from train.backbone.backbone import load_backbone
 from train.encoder.batches import BatchIndex, draw_batch, draw_pair_batch, index_hands
@@ -33,9 +32,12 @@ from train.encoder.model import GestureEncoder, Head
 from train.encoder.recipes import Recipe
 from train.encoder.stored import digest
 from train.encoder.whitening import fit_whitening, whiten
+from train.pictures.prepared import Prepared
 from train.runs.checkpoint import round_to_half, save_checkpoint
+from train.runs.curves import Curves
 from train.runs.folder import check_folder, claim_folder
 from train.runs.lightning import fit
+from train.runs.processes import processes
 
 SCORE = "one-shot accuracy, new drawn gestures"
 
@@ -187,6 +189,7 @@ def train(
     real, drawn, held_out = load_banks(data, recipe, backbone.to(device), folder)
     if main_process and torch.distributed.is_initialized():
         torch.distributed.barrier()
+    _check_unlike(data)
     torch.manual_seed(recipe.seed)
     model = GestureEncoder(recipe.model, backbone.cpu())
     model.whitening, within = fit_whitening(real, recipe.model.components)
@@ -199,8 +202,18 @@ def train(
     return checkpoint
 
 
+def _check_unlike(data: Prepared) -> None:
+    """Raise UserError if all pictures are copies of one: nothing can be learnt from them."""
+    first = data.webp[: data.offsets[1]].tobytes()
+    if data.webp.tobytes() == first * len(data):
+        raise UserError(
+            f"All {len(data)} pictures are copies of one: training needs different pictures of "
+            "each gesture. Prepare pictures of several people."
+        )
+
+
 def _fit(head: Head, data: WhitenedBanks, recipe: Recipe, out: Path) -> dict[str, float]:
-    """Train the head in place, resuming from out/checkpoints/last.ckpt; return its figures."""
+    """Train the head in place, resuming from the states in out/checkpoints; return its figures."""
     training = HeadTraining(head, data, recipe)
     score, epochs = fit(
         training,
@@ -208,7 +221,7 @@ def _fit(head: Head, data: WhitenedBanks, recipe: Recipe, out: Path) -> dict[str
         SCORE,
         epochs=recipe.epochs,
         patience=recipe.patience,
-        logger=TensorBoardLogger(out, "tensorboard", version=0),
+        logger=Curves(out / "tensorboard" / "version_0"),
     )
     head.cpu().eval()
     return {SCORE: score, "epochs": float(epochs)}
@@ -247,7 +260,7 @@ def _of_either_hand(bank: Bank) -> np.ndarray:
 
 def _join_processes() -> bool:
     """Join the other processes, if torchrun started this one; return whether it is the main one."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if processes() == 1:
         return True
     timeout = datetime.timedelta(hours=12)  # the others wait while features are computed
     torch.distributed.init_process_group(timeout=timeout)

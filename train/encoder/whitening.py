@@ -11,8 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from engines.errors import UserError
 from train.encoder.features import Bank
 from train.encoder.model import BLOCKS, Whitening
+from train.runs.checkpoint import weights_are_finite
 
 SHRINKAGE = 0.1  # of the within-class covariance, towards a multiple of the identity
 CHUNK = 4096  # rows read at once
@@ -28,6 +30,9 @@ def fit_whitening(bank: Bank, components: tuple[int, ...]) -> tuple[Whitening, n
     Returns:
         The principal components, (N, FEATURES) → (N, K), and the within-class normalisation,
         (N, K) → (N, K).
+
+    Raises:
+        UserError: The pictures don't differ.
     """
     weights = set_weights(bank.sets)
     whitening = Whitening(components)
@@ -38,7 +43,13 @@ def fit_whitening(bank: Bank, components: tuple[int, ...]) -> tuple[Whitening, n
         start += width
     rows = whiten(bank.features[0], whitening)
     classes = np.char.add(np.char.add(bank.alphabets, "/"), bank.labels)
-    return whitening, _normalise_within_class(rows, classes, weights)
+    within = _normalise_within_class(rows, classes, weights)
+    if not weights_are_finite({**whitening.state_dict(), "within": within.weight}):
+        raise UserError(
+            "The pictures are too alike to train on: what the hand network sees in them hardly "
+            "differs. Prepare pictures of several people and gestures."
+        )
+    return whitening, within
 
 
 def set_weights(sets: np.ndarray) -> np.ndarray:

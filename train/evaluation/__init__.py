@@ -2,3 +2,4 @@
 
 # The folder of the training that sets outside the recipe are tested on.
 OUTSIDE = "outside-the-recipe"
+REPORT, FIGURES = "report.md", "report.json"  # beside the folders of the sets

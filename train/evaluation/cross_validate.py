@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -20,13 +18,14 @@ from torch.nn import functional
 from calibration import fitting, threshold
 from calibration.carry_over import carry_over
 from calibration.episodes import LabelledEmbeddings, Scores, across, within
+from calibration.figures import figures
+from calibration.finite import json_text
 from calibration.fitting import WITHIN
 from calibration.metrics import Figure
 from calibration.threshold import MANY, Calibration
 from engines.errors import UserError
 from engines.files import write_file
 from engines.say import tell
-from realtime.measuring.evaluate import figures
 from train.backbone.backbone import load_backbone
 from train.backbone.landmark_baseline import mean_features
 from train.encoder.checkpoint import load_checkpoint
@@ -37,10 +36,12 @@ from train.encoder.fit import train
 from train.encoder.model import GEOMETRY, GestureEncoder
 from train.encoder.recipes import Recipe
 from train.encoder.whitening import whiten
+from train.evaluation import FIGURES, REPORT
 from train.evaluation.confusions import count_confusions
 from train.evaluation.folds import Fold, plan_folds
 from train.pictures.alphabets import kinds_of
 from train.pictures.prepared import Prepared, load_prepared
+from train.runs.processes import processes
 
 ENCODERS = (
     "landmark baseline",
@@ -78,7 +79,7 @@ def cross_validate(
             "No set can be left out: each must show two labels, and pictures of two people must be "
             "left to train on without it. Add sets, or people."
         )
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if processes() > 1:
         raise UserError("cross-validate runs in one process; torchrun is for train.")
     for fold in plan:  # unsuitable data is an error before the long work
         load_data(paths, recipe, fold.without)
@@ -229,5 +230,5 @@ def _write_reports(done: list[Fold], recipe_name: str, out: Path, last: bool) ->
             values += [f"{100 * rates['correct_accepts']:.1f} %" if rates else "–"]
             values += [f"{rates[e]:.3f}" if rates else "–" for e in ("ece_before", "ece_after")]
             lines.append(f"| {name} | " + " | ".join(values) + " |")
-    write_file(out / "report.json", json.dumps(stored, indent=1))
-    write_file(out / "report.md", "\n".join(lines) + "\n")
+    write_file(out / FIGURES, json_text(stored, indent=1))
+    write_file(out / REPORT, "\n".join(lines) + "\n")

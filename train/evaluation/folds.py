@@ -9,9 +9,10 @@ import numpy as np
 
 from calibration.fitting import OpenSet
 from calibration.metrics import Figure
+from engines.errors import UserError
 from train.encoder.data import alphabets_and_labels
 from train.encoder.recipes import Recipe
-from train.evaluation import OUTSIDE
+from train.evaluation import FIGURES, OUTSIDE, REPORT
 from train.pictures.prepared import Prepared
 
 
@@ -46,7 +47,11 @@ def plan_folds(data: Prepared, recipe: Recipe) -> list[Fold]:
 
     A set with one picture per label, in an alphabet with other sets, is no fold: it serves as
     references for the others of its alphabet, and is left out together with them.
+
+    Raises:
+        UserError: A set has a name that its folder can't have.
     """
+    _check_names(np.unique(data.sets).tolist())
     alphabets, labels = alphabets_and_labels(data, recipe)
     names = np.unique(data.sets).tolist()
     used = [name for name in names if recipe.only is None or name in recipe.only]
@@ -79,3 +84,14 @@ def plan_folds(data: Prepared, recipe: Recipe) -> list[Fold]:
             first = next(iter(references(name)), None)
             plan.append(Fold(name, first, without, run=OUTSIDE, own=False))
     return plan
+
+
+def _check_names(sets: list[str]) -> None:
+    """Raise UserError for a set whose folder would lie where something else goes."""
+    taken = (OUTSIDE, REPORT, FIGURES, "", ".", "..")
+    for name in sets:
+        if name.casefold() in taken or "/" in name or "\\" in name:
+            raise UserError(
+                f"The set {name!r} can't be cross-validated: the results have a folder for each "
+                "set, and this name is taken there. Rename the set's folder and prepare it again."
+            )

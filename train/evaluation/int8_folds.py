@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,6 @@ from calibration.int8.report import STEP, compare, compare_passes, label
 from calibration.threshold import Calibration
 from engines.encoder import open_encoder
 from engines.errors import UserError, short_reason
-from engines.files import temporary_folder
 from engines.onnx_file import load_encoder, save_encoder
 from engines.say import tell
 from engines.selftest.outputs import all_outputs
@@ -57,7 +57,7 @@ class FoldResult:
 
 
 def evaluate_folds(
-    folder: Path, data: Prepared, choice: Choice, crops: int, seed: int
+    folder: Path, data: Prepared, choice: Choice, crops: int, seed: int, scratch: Path
 ) -> list[FoldResult]:
     """Compare each fold's encoder, quantised and in float, on the set that it wasn't trained on.
 
@@ -67,6 +67,7 @@ def evaluate_folds(
         choice: Layers to quantise and the method to find their ranges.
         crops: Number of crops, from the fold's training sets, to find the ranges with.
         seed: Seed of the draw of these crops.
+        scratch: A folder for files that are deleted again.
 
     Raises:
         UserError: The folder holds no folds, or folds of other data or another encoder.
@@ -81,11 +82,13 @@ def evaluate_folds(
     results = []
     for run in runs:
         tell(f"8 bits on {run.name}, by the encoder trained without it.")
-        results.append(_evaluate_fold(run, data, choice, crops, seed))
+        results.append(_evaluate_fold(run, data, choice, crops, seed, scratch))
     return results
 
 
-def _evaluate_fold(run: Path, data: Prepared, choice: Choice, crops: int, seed: int) -> FoldResult:
+def _evaluate_fold(
+    run: Path, data: Prepared, choice: Choice, crops: int, seed: int, scratch: Path
+) -> FoldResult:
     try:
         settings = json.loads((run / "run.json").read_text(encoding="utf-8"))
         without, same = list(settings["without"]), dict(settings["same_shapes"])
@@ -110,8 +113,8 @@ def _evaluate_fold(run: Path, data: Prepared, choice: Choice, crops: int, seed: 
     tested = source.fetch(np.flatnonzero(data.sets == run.name))
     labels = [same.get(name, name.split("/", 1)[1]) for name in tested.labels.tolist()]
     tested = dataclasses.replace(tested, labels=np.array(labels))
-    with temporary_folder() as temporary:
-        path = temporary / "int8.onnx"
+    with tempfile.TemporaryDirectory(dir=scratch) as temporary:
+        path = Path(temporary) / "int8.onnx"
         save_encoder(insert_qdq(model, graph, choice.layers, found), spec, path)
         report, new = _compare_fold(run / "encoder.onnx", path, tested)
     alike = functools.partial(similarity, spec)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import tempfile
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from calibration import threshold
+from calibration.finite import json_text
 from calibration.int8.crops import (
     check_enough,
     choose_balanced,
@@ -127,7 +127,7 @@ def _quantize_into(
         "cpu_multiplies_8_bits_in_one_step": multiplies_8_bits(),
     }
     if folds is not None:
-        results = evaluate_folds(folds, load_prepared([pictures]), choice, crops, SEED)
+        results = evaluate_folds(folds, load_prepared([pictures]), choice, crops, SEED, out.parent)
         report["folds"] = {result.test: result.report for result in results}
         fitted = calibration_of(results, new_mark)
         threshold.save(fitted, threshold.calibration_path(out))
@@ -137,7 +137,7 @@ def _quantize_into(
 
 
 def _save(what: dict[str, Any], path: Path) -> None:
-    write_file(path, json.dumps(what, indent=1, ensure_ascii=False) + "\n")
+    write_file(path, json_text(what, indent=1, ensure_ascii=False) + "\n")
 
 
 def lines(report: dict[str, Any]) -> list[str]:

@@ -182,6 +182,7 @@ def _load(path: Path) -> Prepared:
     count = part.labels.size
     if not count:
         raise UserError(f"{path} holds no pictures. {REMEDY}")
+    points = (part.landmarks, part.world_landmarks, part.angles)
     names = (part.labels, part.sets, part.subjects, part.paths, part.angles)
     if (
         any(array.shape != (count,) for array in names)
@@ -189,6 +190,7 @@ def _load(path: Path) -> Prepared:
         or part.offsets.shape != (count + 1,)
         or (part.offsets[0], part.offsets[-1]) != (0, part.webp.size)
         or (np.diff(part.offsets) <= 0).any()
+        or not all(np.isfinite(array).all() for array in points)
     ):
         raise UserError(f"{path} is damaged: its parts don't fit each other. {REMEDY}")
     return part

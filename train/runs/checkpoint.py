@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import warnings
 from collections.abc import Callable, Mapping
@@ -15,9 +16,14 @@ from engines.errors import UserError, short_reason
 from engines.files import explain_errors, replace_file
 
 FORMAT = 1
+AGAIN = "Make room, or name another folder with --out; the same command goes on where it was."
 Model = TypeVar("Model", bound=torch.nn.Module)
 # Kind of network, as stored in the checkpoint → the function that builds it from its configuration.
 Kinds = Mapping[str, Callable[[dict[str, Any]], Any]]
+
+
+class Diverged(UserError):
+    """A training diverged: its numbers aren't finite any more."""
 
 
 class StorableNetwork(Protocol):
@@ -38,12 +44,25 @@ def round_to_half(model: Model) -> Model:
     """Round the weights in place to half precision, as a checkpoint stores them; return the model.
 
     The tensors stay in single precision. Statistics of batch normalisation are rounded, too.
+
+    Raises:
+        Diverged: A weight isn't finite, or is no longer: half precision ends at 65,504.
     """
     with torch.no_grad():
         for value in model.state_dict().values():
             if value.is_floating_point():
                 value.copy_(value.half().float())
+    if not weights_are_finite(model.state_dict()):
+        raise Diverged(
+            "The trained weights aren't finite numbers of half precision: the training diverged, "
+            "and nothing was written. Lower the recipe's learning rate, or add pictures."
+        )
     return model
+
+
+def weights_are_finite(weights: Mapping[str, torch.Tensor]) -> bool:
+    """Whether no weight is NaN or infinite."""
+    return all(bool(torch.isfinite(value).all()) for value in weights.values())
 
 
 def save_checkpoint(model: StorableNetwork, about: dict[str, Any], path: Path) -> None:
@@ -55,13 +74,26 @@ def save_checkpoint(model: StorableNetwork, about: dict[str, Any], path: Path) -
         path: The file.
 
     Raises:
-        UserError: The file can't be written.
+        UserError: The file can't be written, or a weight isn't finite in half precision.
     """
     weights = {name: value.half().contiguous() for name, value in model.state_dict().items()}
+    if not weights_are_finite(weights):
+        raise UserError(f"{path} wasn't written: the network has weights that aren't finite.")
     config = model.config.to_dict()
     text = json.dumps({"format": FORMAT, "kind": model.kind, "model": config, "about": about})
-    with explain_errors(f"{path} can't be written"), replace_file(path) as file:
-        torch.save({"configuration": text, "weights": weights}, file)
+    write_tensors({"configuration": text, "weights": weights}, path)
+
+
+def write_tensors(stored: dict[str, Any], path: Path) -> None:
+    """Write what `torch.load` reads, whole or not at all.
+
+    Raises:
+        UserError: The file can't be written.
+    """
+    buffer = io.BytesIO()  # torch tells errors of a file as its own
+    torch.save(stored, buffer)
+    with explain_errors(f"{path} can't be written", AGAIN), replace_file(path) as file:
+        file.write(buffer.getbuffer())
 
 
 def read_checkpoint(path: Path, kinds: Kinds) -> tuple[Any, dict[str, Any]]:
@@ -75,7 +107,8 @@ def read_checkpoint(path: Path, kinds: Kinds) -> tuple[Any, dict[str, Any]]:
         The network in single precision and evaluation mode, and `about` of `save_checkpoint`.
 
     Raises:
-        UserError: The file is missing, no checkpoint of this project, or of another kind.
+        UserError: The file is missing, no checkpoint of this project, of another kind, or with
+            weights that aren't finite.
     """
     try:
         with warnings.catch_warnings():
@@ -92,6 +125,11 @@ def read_checkpoint(path: Path, kinds: Kinds) -> tuple[Any, dict[str, Any]]:
             raise UserError(
                 f"{path} holds a network of the kind {kind!r}; this version of the program reads "
                 f"{', '.join(kinds)}. Train the encoder again."
+            )
+        if not weights_are_finite(stored["weights"]):
+            raise UserError(
+                f"{path} has weights that aren't finite numbers: its training diverged. Train the "
+                "encoder again, with a lower learning rate or more pictures."
             )
         model = kinds[kind](text["model"])
         model.load_state_dict({name: value.float() for name, value in stored["weights"].items()})

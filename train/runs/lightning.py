@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
-import os
 import warnings
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import EarlyStopping, RichProgressBar
 from lightning.pytorch.loggers import Logger
 
+from engines.files import explain_errors
 from engines.say import console, tell
+from train.runs.checkpoint import AGAIN, Diverged, weights_are_finite
+from train.runs.processes import cluster, processes, processes_here
+from train.runs.states import BEST, KeepStates, WholeFiles, newest_state
 
 
 class Patience(EarlyStopping):
@@ -21,6 +24,30 @@ class Patience(EarlyStopping):
 
     def on_train_start(self, trainer: lightning.Trainer, *_: Any) -> None:
         trainer.should_stop = self.wait_count >= self.patience
+
+
+class StopDiverging(lightning.Callback):
+    """Ends a training whose numbers are no longer finite, before its state is kept."""
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, module: lightning.LightningModule, outputs: Any, *_: Any
+    ) -> None:
+        if not bool(torch.isfinite(outputs["loss"])):
+            raise _diverged(trainer, "loss isn't")
+
+    def on_validation_start(
+        self, trainer: lightning.Trainer, module: lightning.LightningModule
+    ) -> None:
+        if not weights_are_finite(module.state_dict()):
+            raise _diverged(trainer, "weights aren't")
+
+
+def _diverged(trainer: lightning.Trainer, what: str) -> Diverged:
+    return Diverged(
+        f"The training diverged in epoch {trainer.current_epoch + 1}: its {what} finite any "
+        "more. Lower the recipe's learning rate, or look at the pictures for ones that are all "
+        "alike."
+    )
 
 
 def fit(
@@ -32,43 +59,44 @@ def fit(
     patience: int,
     min_delta: float = 0.0,
     logger: Logger | bool = False,
-    keep: str = "best",
+    keep: str = BEST,
 ) -> tuple[float, int]:
-    """Train, resuming from folder/last.ckpt if it exists, and load the chosen epoch's weights.
+    """Train, resuming from the newest state in a folder, and load the chosen epoch's weights.
 
     Args:
         training: What to train; holds the weights of the chosen epoch afterwards.
-        folder: Where checkpoints are written.
+        folder: Where states are kept.
         score: Name of the validation metric to maximise.
         epochs: The most epochs to train.
         patience: Epochs without an improvement before training stops.
         min_delta: The least increase of the score that counts as an improvement.
         logger: Lightning's logger, or False.
-        keep: The epoch to load in the end, "best" or "last".
+        keep: The epoch to load in the end, BEST or LAST.
 
     Returns:
         The best score and the number of epochs trained.
 
     Raises:
+        UserError: A file can't be written, or the training diverged.
         KeyboardInterrupt: The user pressed Ctrl-C; training can be resumed.
     """
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning")
-    best = ModelCheckpoint(folder, "best", score, mode="max", enable_version_counter=False)
+    states = KeepStates(folder, score)
     callbacks: list[lightning.Callback] = [
         Patience(score, mode="max", patience=patience, min_delta=min_delta),
-        best,
-        # After `best`, so that each epoch's state includes what `best` knows by then.
-        ModelCheckpoint(folder, "last", enable_version_counter=False),
+        StopDiverging(),
+        states,
     ]
     if console.is_terminal:
         callbacks.append(RichProgressBar(console_kwargs={"stderr": True}))
-    workers = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    several = processes() > 1
     trainer = lightning.Trainer(
         max_epochs=epochs,
-        devices=workers if workers > 1 or not torch.cuda.is_available() else 1,
-        num_nodes=int(os.environ.get("WORLD_SIZE", "1")) // workers,
-        strategy="ddp" if int(os.environ.get("WORLD_SIZE", "1")) > 1 else "auto",
+        devices=processes_here() if several or not torch.cuda.is_available() else 1,
+        num_nodes=processes() // processes_here(),
+        strategy="ddp" if several else "auto",
+        plugins=[cluster(), WholeFiles()],
         use_distributed_sampler=False,
         reload_dataloaders_every_n_epochs=1,
         num_sanity_val_steps=0,
@@ -78,13 +106,14 @@ def fit(
         enable_model_summary=False,
         log_every_n_steps=10,
     )
-    last = folder / "last.ckpt"
-    try:
-        trainer.fit(training, ckpt_path=last if last.is_file() else None, weights_only=True)
-    except SystemExit:  # Lightning turns Ctrl-C into this
-        tell("Training was interrupted: the same command goes on from there.")
-        raise KeyboardInterrupt from None
-    stored = torch.load(folder / f"{keep}.ckpt", map_location="cpu", weights_only=True)
+    with explain_errors(f"{folder.parent} can't be written", AGAIN):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            trainer.fit(training, ckpt_path=newest_state(folder, keep), weights_only=True)
+        except SystemExit:  # Lightning turns Ctrl-C into this
+            tell("Training was interrupted: the same command goes on from there.")
+            raise KeyboardInterrupt from None
+    stored = torch.load(folder / keep, map_location="cpu", weights_only=True)
     training.load_state_dict(stored["state_dict"])
-    assert best.best_model_score is not None  # every epoch is validated
-    return float(best.best_model_score), int(trainer.current_epoch)
+    assert states.best is not None  # every epoch is validated
+    return states.best, int(trainer.current_epoch)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from engines.errors import UserError
+from train.runs.checkpoint import Diverged, weights_are_finite
 from train.siamese.networks import SiameseNetwork
 
 
@@ -130,7 +131,13 @@ def compute_features(network: SiameseNetwork, images: np.ndarray, batch: int = 1
         network(to_input(images[start : start + batch]).to(device)).cpu()
         for start in range(0, len(images), batch)
     ]
-    return torch.cat(parts)
+    features = torch.cat(parts)
+    if not weights_are_finite({"features": features}):
+        raise Diverged(
+            "The network's features aren't finite: its training diverged. Use a lower learning "
+            "rate in train/siamese/recipes.py."
+        )
+    return features
 
 
 def to_input(images: np.ndarray) -> Tensor:

@@ -12,7 +12,6 @@ import dataclasses
 import hashlib
 import io
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from calibration.finite import json_text
 from engines.errors import UserError
 from engines.files import write_file
 from engines.say import tell
@@ -28,6 +28,8 @@ from train.runs.checkpoint import read_checkpoint, round_to_half, save_checkpoin
 from train.runs.folder import check_folder, claim_folder
 from train.runs.lightning import fit
 from train.runs.machine import machine
+from train.runs.processes import processes
+from train.runs.states import BEST, LAST
 from train.siamese.batches import Task
 from train.siamese.networks import KINDS, SiameseNetwork, initialise
 from train.siamese.recipes import SiameseRecipe
@@ -70,7 +72,7 @@ def train(recipe: SiameseRecipe, task: Task, out: Path) -> Run:
         "data": digest(task, recipe.within_groups),
     }
     check_folder(out, settings)
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if processes() > 1:
         raise UserError(
             "Siamese networks are trained by one process; torchrun was asked for more. Start the "
             "command without it."
@@ -115,7 +117,7 @@ def _train(recipe: SiameseRecipe, task: Task, out: Path, settings: dict[str, Any
         # With one cycle the last epoch is the best: never stop before it.
         patience=recipe.epochs if recipe.one_cycle else recipe.patience,
         min_delta=recipe.min_delta,
-        keep="last" if recipe.one_cycle else "best",
+        keep=LAST if recipe.one_cycle else BEST,
     )
     log = training.log_rows
     seconds = log[-1]["seconds"]
@@ -131,7 +133,7 @@ def _train(recipe: SiameseRecipe, task: Task, out: Path, settings: dict[str, Any
     draw_log(log, out / "curves.png", recipe)
     result = {"figures": figures, "threshold": threshold, "log": log, "machine": machine()}
     # Last: it marks the run as finished.
-    write_file(out / "result.json", json.dumps(result, indent=1))
+    write_file(out / "result.json", json_text(result, indent=1))
     tell(f"{out}: {epochs} epochs in {seconds:.0f} s, {describe(figures)}.")
 
 

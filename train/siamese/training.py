@@ -14,7 +14,6 @@ from pytorch_metric_learning.utils.common_functions import TorchInitWrapper
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from engines.errors import UserError
 from train.siamese.batches import QUARTER_TURNS, SiameseBatches, Task
 from train.siamese.episodes import Episodes, accuracy_on_pictures, draw_episodes
 from train.siamese.losses import PAIR_LOSSES, contrastive_loss, cross_entropy, triplet_loss
@@ -24,10 +23,6 @@ from train.siamese.verification import best_threshold, score_pairs, verify
 
 SCORE = "validation score"
 MOMENTUM = (0.5, 0.9, 20)  # from, to, number of epochs
-
-
-class Diverged(UserError):
-    """The training diverged: similarities are no longer finite."""
 
 
 class SiameseTraining(lightning.LightningModule):
@@ -96,11 +91,6 @@ class SiameseTraining(lightning.LightningModule):
     def validation_step(self, _: Any) -> None:
         images, pairs = self.task.validation.images, self.task.validation_pairs
         scores = score_pairs(self.network, images, pairs)
-        if not np.isfinite(scores).all():
-            raise Diverged(
-                f"The training diverged in epoch {self.current_epoch + 1}: similarities are no "
-                "longer finite. Use a lower learning rate in train/siamese/recipes.py."
-            )
         found = verify(scores, pairs.same, best_threshold(scores, pairs.same))
         row = {
             "epoch": self.current_epoch + 1.0,

@@ -9,6 +9,7 @@ import torch
 from sklearn.metrics import roc_auc_score, roc_curve
 from torch import Tensor
 
+from train.runs.checkpoint import Diverged
 from train.siamese.episodes import Share, compute_features, share
 from train.siamese.networks import SiameseNetwork
 from train.siamese.pairs import Pairs
@@ -64,7 +65,13 @@ def score_features(network: SiameseNetwork, features: Tensor, pairs: Pairs) -> n
         part = slice(start, start + 256)
         first, second = features[pairs.first[part]], features[pairs.second[part]]
         parts.append(network.compare(first.to(device), second.to(device)).float().cpu())
-    return torch.cat(parts).numpy()
+    scores = torch.cat(parts).numpy()
+    if not np.isfinite(scores).all():
+        raise Diverged(
+            "The network's similarities aren't finite: its training diverged. Use a lower learning "
+            "rate in train/siamese/recipes.py."
+        )
+    return scores
 
 
 def best_threshold(scores: np.ndarray, same: np.ndarray) -> float:

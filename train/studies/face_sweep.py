@@ -12,13 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 import optuna
 
-from engines.errors import UserError, short_reason
+from engines.errors import UserError
+from engines.files import explain_errors
 from engines.say import tell
 from train.reports.plots import curves
+from train.runs import sweep_storage
+from train.runs.checkpoint import Diverged
+from train.runs.sweep_storage import explain_storage, file_url
 from train.siamese.batches import Task
 from train.siamese.recipes import SiameseRecipe
 from train.siamese.runs import Run, digest, train
-from train.siamese.training import Diverged
 from train.studies.face_data import Faces
 from train.studies.face_runs import SIZES, SweepGrid, published_recipe, resize_task
 from train.studies.study import Study
@@ -70,14 +73,17 @@ def open_table(study: Study, faces: Faces) -> optuna.Study:
     """
     recipe, task = _common_settings(study, faces)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    return _table(study, f"faces-{study.size}-{digest(task, recipe.within_groups)[:12]}")
+    with explain_errors(f"--out {study.out} can't be written"):
+        study.out.mkdir(parents=True, exist_ok=True)
+    name = f"faces-{study.size}-{digest(task, recipe.within_groups)[:12]}"
+    return sweep_storage.open_table(_url(study), name)
 
 
 def run_sweep(study: Study, faces: Faces, table: optuna.Study) -> Sweep:
     """Run the trials that are missing.
 
     Raises:
-        UserError: Every trial diverged.
+        UserError: Every trial diverged, or the storage can't be used.
     """
     grid = SIZES[study.size].grid
     recipe, task = _common_settings(study, faces)
@@ -97,13 +103,14 @@ def run_sweep(study: Study, faces: Faces, table: optuna.Study) -> Sweep:
             tell(str(error))
             raise optuna.TrialPruned from None  # a diverged trial counts as one
 
-    while _count_trials(table) < grid.trials:
-        # Seeded by the number of trials, machines that share the table draw different ones.
-        table.sampler = optuna.samplers.TPESampler(
-            n_startup_trials=RANDOM_TRIALS, seed=len(table.get_trials(deepcopy=False))
-        )
-        table.optimize(objective, n_trials=1)
-    trials = list_trials(table)
+    with explain_storage(_url(study)):
+        while _count_trials(table) < grid.trials:
+            # Seeded by the number of trials, machines that share the table draw different ones.
+            table.sampler = optuna.samplers.TPESampler(
+                n_startup_trials=RANDOM_TRIALS, seed=len(table.get_trials(deepcopy=False))
+            )
+            table.optimize(objective, n_trials=1)
+        trials = list_trials(table)
     if not trials:
         raise UserError(
             "Every trial of the sweep diverged. Lower its learning rates in "
@@ -160,18 +167,8 @@ def draw_sweep(sweep: Sweep, study: Study, name: str) -> None:
     )
 
 
-def _table(study: Study, name: str) -> optuna.Study:
-    storage = study.storage or f"sqlite:///{(study.out / 'sweep.db').absolute()}"
-    try:
-        study.out.mkdir(parents=True, exist_ok=True)
-        return optuna.create_study(
-            storage=storage, study_name=name, direction="maximize", load_if_exists=True
-        )
-    except Exception as error:  # each kind of database raises its own
-        raise UserError(
-            f"The sweep's storage {storage} can't be used ({short_reason(error)}): expected a "
-            "database URL such as sqlite:////shared/sweep.db. Correct --storage, or leave it out."
-        ) from None
+def _url(study: Study) -> str:
+    return study.storage or file_url(study.out / "sweep.db")
 
 
 def _recipe(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from calibration.finite import json_text
 from engines.errors import UserError
 from engines.files import write_file
 from realtime.names import readable
@@ -121,7 +121,7 @@ def format_mean(values: list[float]) -> str:
 
 def write_figures(path: Path, results: object) -> None:
     """Write figures as JSON, for other programs."""
-    write_file(path, json.dumps(results, indent=1))
+    write_file(path, json_text(results, indent=1))
 
 
 def name_machines(runs: Iterable[Run]) -> str:

@@ -95,6 +95,18 @@ def test_layers_that_drift_are_left_in_float(small, monkeypatch) -> None:
     assert set(found) == set(FloatGraph(loud, "loud").tensors())
 
 
+def test_an_encoder_without_numbers_is_not_quantised(small) -> None:
+    broken = onnx.ModelProto()
+    broken.CopyFrom(small)
+    for constant in broken.graph.initializer:
+        if constant.name == "g1.weight":
+            values = numpy_helper.to_array(constant).copy()
+            values.flat[3] = np.nan
+            constant.CopyFrom(numpy_helper.from_array(values, constant.name))
+    with pytest.raises(UserError, match="The embedding that small-1 gives: .* aren't finite"):
+        choose(broken, FloatGraph(broken, "broken"), SPEC, HANDS, drawn(8, seed=1))
+
+
 def test_short_runs_between_float_layers_stay_float(small, graph) -> None:
     kept = [name for name in graph.layers if name not in ("c1", "c8")]
     assert quantize._without_short_runs(graph, kept) == [*CONVOLUTIONS[2:8], "g0", "g1"]

@@ -209,7 +209,7 @@ def test_gestures_commands(folder: Path) -> None:
     assert gestures("delete", "Victory") == []
     assert gestures("list", "--gallery", "gestures") == [f"Letter ell\t{one}"]
     run = fine(main_py("gestures", "import", "all.zip", cwd=folder))
-    assert said(run) == ["New references: 1."]
+    assert said(run) == ["Imported 1 reference from all.zip."]
     assert gestures("list") == [f"Letter ell\t{one}", f"Victory\t{one}"]
     assert gestures("import", "all.zip", "--gallery", "other") == []
     assert gestures("list", "--gallery", "other") == [f"Letter ell\t{one}", f"Victory\t{one}"]

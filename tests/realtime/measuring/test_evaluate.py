@@ -110,15 +110,17 @@ def test_six_gestures_of_two_people(two_people: Path, encoder: Encoder) -> None:
     assert modes(report) == {"within a person", "across people"}
     assert all(list(by_encoder) == ["landmarks-1"] for by_encoder in report.rows.values())
     # The hands are drawn far apart, and the left ones are seen as right ones.
-    for mode in modes(report):
-        assert report.rows[f"{mode}: one-shot accuracy, all labels"]["landmarks-1"].value == 1.0
+    # The two have three labels in common.
+    for mode, which in (("within a person", "all labels"), ("across people", "3 of 6 labels")):
+        assert report.rows[f"{mode}: one-shot accuracy, {which}"]["landmarks-1"].value == 1.0
     assert report.rows["within a person: one-shot accuracy, 5-way"]["landmarks-1"].value == 1.0
     assert report.rows["within a person: AUROC, 3 recorded"]["landmarks-1"].value > 0.9
     for share in ("false", "correct"):
         figure = report.rows[f"within a person: calibrated: {share} accepts"]["landmarks-1"]
         assert 0 <= figure.low <= figure.value <= figure.high <= 1
-    # The two have three labels in common.
-    assert len(report.left_out) == 2 and all(
+    missing = "compared with no reference, so no figure counts them: Call me, L, Thumb up"
+    assert f"across people, 3 of 6 labels: {missing}" in report.left_out
+    assert len(report.left_out) == 3 and all(
         x.startswith("across people, ") for x in report.left_out
     )
     assert "5-way: nobody shows five labels" in words(report)
@@ -199,8 +201,36 @@ def test_references_of_other_people(two_people, tmp_path, encoder) -> None:
     report = evaluate(two_people, tmp_path, encoder, engine, calibration=guess)
     assert modes(report) == {"across people"} and report.pictures == 18
     assert "calibrated" not in str(report.rows)
-    assert report.left_out == ["across people, one-shot accuracy, 5-way: nobody shows five labels"]
-    assert report.rows["across people: one-shot accuracy, all labels"]["landmarks-1"].value > 0.9
+    missing = "compared with no reference, so no figure counts them: Call me, Thumb up"
+    assert report.left_out == [
+        f"across people, 2 of 6 labels: {missing}",
+        "across people, one-shot accuracy, 5-way: nobody shows five labels",
+    ]
+    rows = {row for row in report.rows if "accuracy" in row}
+    assert rows == {"across people: one-shot accuracy, 4 of 6 labels"}
+    assert report.rows[rows.pop()]["landmarks-1"].value > 0.9
+
+
+def test_a_label_that_one_person_shows_once_is_told(two_people, tmp_path, encoder) -> None:
+    """A reference is no query of its own, and the person's other labels have figures."""
+    for person, label in itertools.product((1, 2), SHOWN[:3]):
+        draw(tmp_path, person, label, 1 if (person, label) == (2, SHOWN[1]) else 2)
+    report = evaluate(tmp_path, None, encoder, engine)
+    few = "were compared with no reference, so no figure counts them"
+    assert f"within a person, some labels: 1 of 6 labels of a person {few}" in report.left_out
+    assert "within a person: one-shot accuracy, all labels" in report.rows
+    assert not any("across people, some labels" in line for line in report.left_out)
+
+
+def test_a_label_without_any_hand_is_in_no_figure(tmp_path, encoder) -> None:
+    for label in SHOWN[:3]:
+        draw(tmp_path, 1, label, 2)
+    wall = tmp_path / "person 1" / "Nothing" / "wall.png"
+    wall.parent.mkdir()
+    write_picture(wall, np.full((120, 160, 3), 90, np.uint8))
+    report = evaluate(tmp_path, None, encoder, engine)
+    assert "within a person: one-shot accuracy, 3 of 4 labels" in report.rows
+    assert "within a person, 1 of 4 labels: compared with no reference" in words(report)
 
 
 def test_labels_that_are_not_asked_for_do_not_count(two_people, encoder) -> None:

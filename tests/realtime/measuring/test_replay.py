@@ -48,6 +48,16 @@ def test_a_video_that_is_over_before_a_gesture_comes(folder: Path) -> None:
         replay(Settings(camera=str(folder / "v.avi")), segments)
 
 
+def test_labels_that_no_reference_shows_are_told(folder: Path, tmp_path: Path, capsys) -> None:
+    picture = next(performance(["Victory"], FPS))
+    write_png(tmp_path / "shown" / "Victory" / "0.png", picture)
+    settings, segments = Settings(camera=str(folder / "v.avi")), read_segments(folder / "v.json")
+    found = replay(settings, segments, references=tmp_path / "shown")
+    assert found["segments_exact"] == "1 of 3"
+    said = " ".join(capsys.readouterr().err.split())
+    assert "shown doesn't show Open hand, Thumb up: not enrolled" in said
+
+
 @pytest.mark.usefixtures("hand_model_path")
 def test_references_without_a_hand(folder: Path, tmp_path: Path) -> None:
     picture = next(performance(["Fist"], FPS)) * 0 + 90

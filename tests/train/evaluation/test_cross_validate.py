@@ -41,6 +41,17 @@ def test_references_are_left_out_with_the_set_they_are_for(tmp_path: Path) -> No
     assert left_out(found) == {"one": ("two", ["one", "two"]), "three": (None, ["three"])}
 
 
+@pytest.mark.parametrize(
+    "name", ["report.md", "Report.MD", "report.json", "outside-the-recipe", "..", "a/b"]
+)
+def test_a_set_named_like_a_result_is_told_before_the_work(tmp_path: Path, name: str) -> None:
+    names = names_of("one", 2, 3, 2) + names_of(name, 2, 3, 2)
+    path = write_prepared(tmp_path / "x.npz", names)
+    with pytest.raises(UserError, match=r"The set '.*' can't be cross-validated: .*Rename"):
+        cross_validate("small", SMALL, [path], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_sets_of_one_alphabet_are_left_out_one_by_one(tmp_path: Path) -> None:
     found = plan(tmp_path, one=(2, 3, 2), two=(2, 3, 2), three=(2, 3, 2))
     assert left_out(found) == {name: (None, [name]) for name in ("one", "three", "two")}

@@ -1,0 +1,1 @@
+"""Tests of train/runs: states, processes, and trainings that diverge."""
