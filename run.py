@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from engines.errors import UserError
+from engines.text.addresses import hide_addresses
 
 VERSION = "0.1.0"
 PROGRAM = f"one-shot-gestures {VERSION}"
@@ -65,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (UserError, ImportError) as error:
-        print(f"error: {_sentence(error)}", file=sys.stderr)
+        print(f"error: {hide_addresses(_sentence(error))}", file=sys.stderr)
         return 1
     return 0
 
@@ -109,7 +110,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message} (see {self.prog} --help)\n")
+        self.exit(2, f"error: {hide_addresses(message)} (see {self.prog} --help)\n")
 
 
 def _sentence(error: UserError | ImportError) -> str:

@@ -11,6 +11,7 @@ from engines.errors import UserError
 from engines.hand_networks import HAND, PALM, PALM_PLAN, HandNetwork, HandOutputs, PalmNetwork
 from engines.say import warn, warn_once
 from engines.spec import EncoderInputs, EncoderSpec
+from engines.text.addresses import public_address
 
 MODELS = Path(__file__).resolve().parent.parent / "models"
 
@@ -116,7 +117,7 @@ def open_encoder(name: str = "default", engine: str = "auto") -> Encoder:
 
         return open_triton(value, _open_onnx(path).fingerprint)
     hint = " An ONNX file goes with --encoder." if kind == "encoder" else ""
-    raise UserError(f"--engine takes {ENGINES}; got {engine!r}.{hint}")
+    raise UserError(f"--engine takes {ENGINES}; got {public_address(engine)!r}.{hint}")
 
 
 def _open_onnx(path: Path, provider: str = "cpu") -> Encoder:

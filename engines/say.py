@@ -8,12 +8,14 @@ from rich.console import Console
 from rich.progress import Progress, ProgressColumn
 from rich.text import Text
 
+from engines.text.addresses import hide_addresses
+
 console = Console(stderr=True, highlight=False)
 
 
 def warn(sentence: str) -> None:
     """Print a warning; the program goes on."""
-    console.print(Text.assemble(("warning: ", "yellow"), sentence), soft_wrap=True)
+    console.print(Text.assemble(("warning: ", "yellow"), hide_addresses(sentence)), soft_wrap=True)
 
 
 @functools.cache
@@ -24,7 +26,7 @@ def warn_once(sentence: str) -> None:
 
 def tell(sentence: str) -> None:
     """Print a line of news."""
-    console.print(Text(sentence), soft_wrap=True)
+    console.print(Text(hide_addresses(sentence)), soft_wrap=True)
 
 
 def progress(*columns: str | ProgressColumn) -> Progress:

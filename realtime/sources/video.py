@@ -12,7 +12,7 @@ import cv2
 from engines.errors import UserError, short_reason
 from engines.say import warn
 from realtime.picture_files import quiet_opencv
-from realtime.sources.camera import next_image
+from realtime.sources.capture import next_image
 from realtime.sources.source import PICTURE_FPS, WaitingSource
 from realtime.types import Frame
 
