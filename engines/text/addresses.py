@@ -16,7 +16,10 @@ from urllib.parse import quote, unquote
 HIDDEN = "…"
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://.*", re.DOTALL)
 PLACE = re.compile(r"(\[[0-9A-Fa-f:.]+(?:%[^\]]+)?\]|[^][\s:/?#@]+)(?::(\d{0,5}))?")  # host, port
-PLAIN = re.compile(r"[A-Za-z0-9._-]{1,15}")  # the last part of a path, where it isn't a token
+PLAIN = re.compile(
+    r"(/?|/[A-Za-z0-9._-]{1,15})/?(?:\?[^@]*)?", re.DOTALL
+)  # a path that tells nothing
+BARE = re.compile(r"[^/\\\s]+:[^\\]*@|[\w.-]+(?::\d+)?/[^?]*\?.*=", re.DOTALL)  # without its scheme
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,12 @@ class Address:
         return found[1].strip("[]") if found else ""
 
     @property
+    def public_host(self) -> str:
+        """The host; "" where it may be a piece of a password with an "@" in it."""
+        certain = "@" not in self.rest or (self.user is None and _is_numeric(self.host))
+        return self.host if certain else ""
+
+    @property
     def port(self) -> int | None:
         found = PLACE.fullmatch(self.place)
         return int(found[2]) if found and found[2] else None
@@ -65,50 +74,44 @@ def read_address(text: str) -> Address | None:
     """Read an address, also one whose password holds "@", "/", "?" or "#". None: it isn't one.
 
     RFC 3986 decides where user and password end, unless what it takes for host and port can't be
-    that, or an "@" in the path says that the password goes on.
+    that, or a later "@" makes it doubtful.
     """
     if not ADDRESS.match(text.strip()):
         return None
     scheme, _, after = text.strip().partition("://")
-    path = re.split("[?#]", after, maxsplit=1)[0]
-    authority = path.partition("/")[0]
-    if not PLACE.fullmatch(authority.rpartition("@")[2]):
-        end = after.rfind("@")
-    elif ":" in authority and not re.match(r"localhost:|\[|[^:@]*\.[^:@]*:", authority):
-        end = path.rfind("@")  # "me:12/34@cam": no host that one can be sure of
-    else:
+    authority = re.split("[/?#]", after, maxsplit=1)[0]
+    before_query = re.split(r"\?[\w.-]+=", after, maxsplit=1)[0]
+    place = PLACE.fullmatch(authority.rpartition("@")[2])
+    if place and ("@" not in authority or re.search(r"[.\[]|^localhost$", place[1])):
         end = authority.rfind("@")
+    else:  # "me:pass/word@cam", "me:p@ss/word@cam": "/" and the first "@" belong to the password
+        end = max(before_query.rfind("@"), -1 if place else after.rfind("@"))
     user, colon, password = after[: max(end, 0)].partition(":")
-    place = re.split("[/?#]", after[end + 1 :], maxsplit=1)[0]
+    host = re.split("[/?#]", after[end + 1 :], maxsplit=1)[0]
     return Address(
         scheme=scheme.lower(),
         user=unquote(user) if end >= 0 else None,
         password=unquote(password) if colon else None,
-        place=place,
-        rest=after[end + 1 + len(place) :],
+        place=host,
+        rest=after[end + 1 + len(host) :],
     )
 
 
 def public_address(text: str) -> str:
-    """What may be shown of an address: scheme, host, port, and the end of a plain path.
+    """What may be shown of an address: scheme, host, port, and a path of one plain word.
 
-    A text that is no address comes back as it is, without what looks like user and password, or
-    like a query.
+    A text that isn't one, and doesn't look like one without its scheme, comes back as it is.
     """
+    if BARE.match(text) and not ADDRESS.match(text):
+        return public_address(f"x://{text}").removeprefix("x://")
     address = read_address(text)
     if address is None:
-        text = re.sub(r"^\w[^\s/\\]+:.*@", f"{HIDDEN}@", text, flags=re.DOTALL)
-        return re.sub(r"^([\w.-]+(:\d+)?/[^?&=]*)[?&].*=.*", rf"\1{HIDDEN}", text, flags=re.DOTALL)
-    begun = address.user is not None or (":" in address.place and not _is_numeric(address.host))
-    doubtful = "@" in address.rest and begun
-    if doubtful or not address.host:  # a part of the password may stand where the host would
+        return text
+    if not address.public_host:
         return f"{address.scheme}://{HIDDEN}"
-    path = re.split("[?#]", address.rest, maxsplit=1)[0].strip("/")
-    shown = []
-    if path:
-        above, _, last = path.rpartition("/")
-        shown = [HIDDEN] * bool(above) + [last if PLAIN.fullmatch(last) else HIDDEN]
-    return "/".join([f"{address.scheme}://{address.place}", *shown])
+    path = PLAIN.fullmatch(address.rest)
+    end = path[1] if path else f"/{HIDDEN}"
+    return f"{address.scheme}://{address.place}{end}"
 
 
 def hide_addresses(message: str) -> str:

@@ -183,7 +183,7 @@ def _ask(address: Address, timeout_s: float, stall_s: float) -> _Body:
     try:
         return _Body(response, time.monotonic() + timeout_s)
     except OSError as error:
-        raise refused_by_error(error, address.host, address.scheme) from None
+        raise refused_by_error(error, address) from None
 
 
 def decode(data: bytes) -> np.ndarray | None:

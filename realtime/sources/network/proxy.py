@@ -25,7 +25,7 @@ def keep_ffmpeg_off_proxies(address: Address) -> None:
     """Tell FFmpeg, which only the environment reaches, what `proxies_for` says of a host."""
     proxies = urllib.request.getproxies()
     if proxies and not proxies_for(address):
-        hosts = os.environ.get("no_proxy", "").split(",")
+        hosts = os.environ.get("no_proxy", os.environ.get("NO_PROXY", "")).split(",")
         if address.host not in hosts:
             os.environ["no_proxy"] = ",".join(filter(None, [*hosts, address.host]))
 

@@ -9,6 +9,9 @@ from http import HTTPStatus
 from http.client import RemoteDisconnected
 
 from engines.errors import short_reason
+from engines.text.addresses import HIDDEN, Address
+
+ENCODED = 'with %40 for an "@" and %2F for a "/" in them'
 
 
 class Refused(Exception):
@@ -36,7 +39,7 @@ def refused_by_status(status: int, named: bool, scheme: str) -> Refused:
     if status == 401 and named:
         return Refused(
             "it refuses the user name and password, 401",
-            f'Correct them in the address: {where}, with %40 for "@" and %2F for "/".',
+            f"Correct them in the address: {where}, {ENCODED}.",
         )
     if status == 401:
         return Refused(
@@ -71,11 +74,12 @@ def refused_by_status(status: int, named: bool, scheme: str) -> Refused:
     return Refused(f"it refuses the request, {phrase}", "Correct the address.")
 
 
-def refused_by_error(error: Exception, host: str, scheme: str) -> Refused:
-    """What an error of the network means, while a host was asked."""
+def refused_by_error(error: Exception, address: Address) -> Refused:
+    """What an error of the network means, while an address was asked."""
+    scheme = address.scheme
     if isinstance(error, socket.gaierror):
         return Refused(
-            f"no host is named {host}",
+            f"no host is named {address.public_host or HIDDEN}",
             "Correct the name, or use the camera's IP address.",
             final=error.errno != socket.EAI_AGAIN,
         )
@@ -96,4 +100,9 @@ def refused_by_error(error: Exception, host: str, scheme: str) -> Refused:
         return Refused(
             f"this computer has no way there: {short_reason(error)}", advice, final=False
         )
-    return Refused(short_reason(error), advice, final=not isinstance(error, OSError))
+    if not isinstance(error, OSError):  # its text may quote the password
+        return Refused(
+            "the address can't be understood",
+            f"Write {scheme}://NAME:PASSWORD@HOST:PORT/PATH, {ENCODED}.",
+        )
+    return Refused(short_reason(error), advice, final=False)

@@ -55,7 +55,7 @@ def request(address: Address, timeout_s: float, stall_s: float) -> http.client.H
         cause = error.reason if isinstance(error, URLError) else error
         if not isinstance(cause, Exception):
             cause = error
-        refused = refused_by_error(cause, address.host, address.scheme)
+        refused = refused_by_error(cause, address)
     if proxy := proxies.get(address.scheme):
         refused.advice += (
             f" It was asked through the proxy {public_address(proxy)}, which {address.scheme}_proxy"

@@ -32,7 +32,7 @@ def ask_rtsp(address: Address, timeout_s: float) -> bool:
             base = _first(heads, "content-base") or address.bare
             return talk.say("SETUP", _track(base, body), f"Transport: {TCP}")[0] < 400
     except (OSError, ValueError) as error:
-        raise refused_by_error(error, address.host, address.scheme) from None
+        raise refused_by_error(error, address) from None
 
 
 class _Talk:
