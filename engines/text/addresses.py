@@ -16,10 +16,9 @@ from urllib.parse import quote, unquote
 HIDDEN = "…"
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://.*", re.DOTALL)
 PLACE = re.compile(r"(\[[0-9A-Fa-f:.]+(?:%[^\]]+)?\]|[^][\s:/?#@]+)(?::(\d{0,5}))?")  # host, port
-PLAIN = re.compile(
-    r"(/?|/[A-Za-z0-9._-]{1,15})/?(?:\?[^@]*)?", re.DOTALL
-)  # a path that tells nothing
-BARE = re.compile(r"[^/\\\s]+:[^\\]*@|[\w.-]+(?::\d+)?/[^?]*\?.*=", re.DOTALL)  # without its scheme
+# A path that tells nothing, with any query; and an address without its scheme.
+PLAIN = re.compile(r"(/?|/[A-Za-z0-9._-]{1,15})/?(?:\?.*)?", re.DOTALL)
+BARE = re.compile(r"[^/\\\s]+:[^\\]*@|[\w.-]+(?::\d+)?/[^?]*\?.*=", re.DOTALL)
 
 
 @dataclass(frozen=True)
