@@ -6,7 +6,7 @@ import base64
 import hashlib
 import secrets
 from collections.abc import Iterable
-from urllib.request import parse_http_list, parse_keqv_list
+from urllib.request import parse_http_list
 
 from engines.text.addresses import Address
 
@@ -36,8 +36,8 @@ def _answer(challenge: str, address: Address, method: str, uri: str) -> str | No
         return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
     if kind.lower() != "digest":
         return None
-    items = [item for item in parse_http_list(text) if "=" in item]
-    asked = {key.strip().lower(): value for key, value in parse_keqv_list(items).items()}
+    pairs = [item.partition("=") for item in parse_http_list(text)]
+    asked = {key.strip().lower(): value.strip().strip('"') for key, _, value in pairs}
     name = asked.get("algorithm", "MD5").upper()
     make = HASHES.get(name.removesuffix("-SESS"))
     if make is None or "nonce" not in asked:

@@ -45,7 +45,8 @@ def request(address: Address, timeout_s: float, stall_s: float) -> http.client.H
             if error.code != 401 or answer is None or error.url != asked.full_url:
                 raise
             error.close()
-        asked.add_unredirected_header("Authorization", answer)
+        # http.client sends Latin-1, servers read UTF-8.
+        asked.add_unredirected_header("Authorization", answer.encode().decode("latin-1"))
         return opener.open(asked, timeout=timeout_s)
     except HTTPError as error:
         error.close()
