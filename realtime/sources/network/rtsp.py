@@ -13,6 +13,7 @@ from realtime.sources.network.refusal import Refused, refused_by_error, refused_
 
 PORTS = {"rtsp": 554, "rtsps": 322}
 MOST_LINES, MOST_BODY = 100, 1 << 16  # of an answer: a server may send what it likes
+PORT_ADVICE = "Correct the port in the address; RTSP's is 554 on most cameras."
 TCP = "RTP/AVP/TCP;unicast;interleaved=0-1"
 
 
@@ -74,7 +75,7 @@ class _Talk:
         found = re.match(r"RTSP/\d\.\d (\d{3})", first)
         if not found:
             what = "closed the connection" if not first else "answered something that isn't RTSP"
-            raise Refused(f"it {what}", "Correct the port; RTSP's is 554 on most cameras.", False)
+            raise Refused(f"it {what}", PORT_ADVICE, final=bool(first))
         heads: list[tuple[str, str]] = []
         while (line := self._line()) and len(heads) < MOST_LINES:
             key, _, value = line.partition(":")
