@@ -48,8 +48,8 @@ class Address:
         """The address with user and password encoded, so that every reader finds the host."""
         if self.user is None:
             return self.bare
-        password = "" if self.password is None else ":" + quote(self.password, safe="")
-        return f"{self.scheme}://{quote(self.user, safe='')}{password}@{self.place}{self.rest}"
+        user = _encode(self.user) + ("" if self.password is None else f":{_encode(self.password)}")
+        return f"{self.scheme}://{user}@{self.place}{self.rest}"
 
     @property
     def host(self) -> str:
@@ -130,6 +130,10 @@ def hide_addresses(message: str) -> str:
         if secret:  # of a path made of it, the beginning may be quoted
             message = message.replace(secret[0], f"{HIDDEN}@")
     return message
+
+
+def _encode(text: str) -> str:
+    return quote(text, safe="", errors="surrogateescape")
 
 
 def _is_numeric(host: str) -> bool:

@@ -31,7 +31,8 @@ def request(address: Address, timeout_s: float, stall_s: float) -> http.client.H
     if not address.host:
         raise Refused("it names no host", f"Write {address.scheme}://HOST:PORT/PATH.")
     rest = address.rest.partition("#")[0]
-    uri = quote(rest if rest.startswith("/") else f"/{rest}", safe="%/:?[]@!$&'()*+,;=~")
+    rest = rest if rest.startswith("/") else f"/{rest}"
+    uri = quote(rest, safe="%/:?[]@!$&'()*+,;=~", errors="surrogateescape")
     asked = urllib.request.Request(f"{address.scheme}://{address.place}{uri}", headers=HEADERS)
     proxies = proxies_for(address)
     opener = _opener(proxies, stall_s)
