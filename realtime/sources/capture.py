@@ -75,7 +75,7 @@ def open_device(
 def open_ffmpeg(
     address: str, timeout_s: float, stall_s: float, udp: bool = False
 ) -> cv2.VideoCapture:
-    """Open a stream with FFmpeg; it may fail.
+    """Open a stream with FFmpeg; it may fail. An address that isn't UTF-8 crashes OpenCV.
 
     Args:
         timeout_s: for the first answers.

@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 
 from engines.errors import UserError, short_reason
+from engines.files import check_encodable
 from engines.say import warn
 from realtime.picture_files import quiet_opencv
 from realtime.sources.capture import next_image
@@ -26,7 +27,7 @@ class Video(WaitingSource):
     def __init__(self, path: Path, mirrored: bool, realtime: bool) -> None:
         quiet_opencv()
         # Absolute: FFmpeg would take "a:b.mp4" for an address.
-        self._capture = cv2.VideoCapture(os.path.abspath(path), cv2.CAP_FFMPEG)
+        self._capture = cv2.VideoCapture(os.path.abspath(check_encodable(path)), cv2.CAP_FFMPEG)
         fps = self._capture.get(cv2.CAP_PROP_FPS)
         super().__init__(path.name, fps if 0 < fps <= 1000 else None, mirrored, realtime)
         self._path = path

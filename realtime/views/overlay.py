@@ -107,7 +107,7 @@ ASCENT = 6  # pixels that marks above capitals may take
 def _ink(text: str, size: int) -> np.ndarray:
     """float32 (h, w) coverage 0…1. Kept, because drawing a line of text takes 2 ms."""
     patch = np.zeros((2 * size + ASCENT, _width(text, size) + 4, 3), np.uint8)
-    cv2.putText(patch, text, (0, size + ASCENT), (255, 255, 255), _font(), size, 600)
+    cv2.putText(patch, _encodable(text), (0, size + ASCENT), (255, 255, 255), _font(), size, 600)
     return patch[:, :, 0].astype(np.float32) / 255
 
 
@@ -118,7 +118,12 @@ def _font() -> cv2.FontFace:
 
 @functools.lru_cache(maxsize=512)
 def _width(text: str, size: int) -> int:
-    return cv2.getTextSize((0, 0), text, (0, 0), _font(), size, 600)[2]
+    return cv2.getTextSize((0, 0), _encodable(text), (0, 0), _font(), size, 600)[2]
+
+
+def _encodable(text: str) -> str:
+    """Text with names in it that aren't UTF-8: OpenCV crashes where it gets them as they are."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _selfie(image: np.ndarray, strip: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from engines.errors import UserError
-from engines.files import explain_errors, replace_path
+from engines.files import check_encodable, explain_errors, replace_path
 from realtime.live.state import State
 from realtime.types import FrameResult
 from realtime.views.canvas import Canvas
@@ -32,7 +32,7 @@ class VideoWriter:
             raise UserError(f"--save writes .mp4 files; got {path}.")
         if not path.parent.is_dir():
             raise UserError(f"--save can't write {path}: there is no folder {path.parent}.")
-        self._path = path
+        self._path = check_encodable(path)
         self._fps = fps
         self._written = 0
         self._skipped_s = 0.0

@@ -10,7 +10,7 @@ from engines.text.addresses import Address
 from realtime.sources.capture import Capture, Reader, open_ffmpeg
 from realtime.sources.network.pictures import open_http
 from realtime.sources.network.proxy import keep_ffmpeg_off_proxies
-from realtime.sources.network.refusal import Refused
+from realtime.sources.network.refusal import Refused, refused_by_error
 from realtime.sources.network.rtsp import ask_rtsp
 
 SCHEMES = ("http", "https", "rtsp", "rtsps")
@@ -30,6 +30,10 @@ def open_stream(
     Raises:
         Refused: it gives none.
     """
+    try:
+        address.full.encode()
+    except UnicodeEncodeError as error:
+        raise refused_by_error(error, address) from None
     if address.scheme in ("http", "https"):
         pictures = open_http(address, timeout_s, stall_s, pause)
         if pictures is not None:

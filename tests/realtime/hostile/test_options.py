@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +18,8 @@ import run
 from engines.errors import UserError
 from realtime.live.events import EventFile
 from realtime.sources.open import open_source
+from realtime.views.overlay import write
+from realtime.views.video import VideoWriter
 from tests.realtime.hostile.changes import MANY, ODD_NUMBERS, ODD_TEXTS
 
 OPTIONS = ["--size", "--fps", "--far", "--hands", "--keep", "--max-frames", "--camera", "--view"]
@@ -67,3 +72,27 @@ def test_event_files(
     line, end = target.read_text(encoding="utf-8").split("\n")
     assert end == "" and json.loads(line) == {"type": "header", "version": 1, **header}
     assert set(folder.parent.iterdir()) == before
+
+
+BYTES = st.binary(min_size=1, max_size=6).map(lambda data: data.translate(None, b"/\0.") or b"\xe9")
+
+
+@MANY
+@given(BYTES)
+def test_names_that_are_not_utf_8(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+    """OpenCV crashes on the text that Python makes of them; nothing gets that far."""
+    folder = tmp_path_factory.mktemp("names")
+    path = folder / f"{os.fsdecode(data)}.mp4"
+    try:
+        path.write_bytes(b"no video")
+    except OSError:  # this file system takes UTF-8 alone
+        return
+    with pytest.raises(UserError):
+        open_source(str(path))
+    with pytest.raises(UserError, match="gave no picture"):
+        open_source(f"rtsp://127.0.0.1:9/{path.name}", max_wait_s=0.2)
+    with contextlib.suppress(UserError):
+        VideoWriter(path, 30.0).write(np.zeros((16, 16, 3), np.uint8), 0.0)
+    canvas = np.zeros((60, 400, 3), np.uint8)
+    write(canvas, f"{path.name} is here", (10, 40), 20, (255, 255, 255))
+    assert canvas.any()
