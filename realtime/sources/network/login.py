@@ -46,12 +46,8 @@ def _answer(challenge: str, address: Address, method: str, uri: str) -> str | No
     def digest(*parts: str) -> str:
         return make(":".join(parts).encode(), usedforsecurity=False).hexdigest()
 
-    realm, nonce, count, own = (
-        asked.get("realm", ""),
-        asked["nonce"],
-        "00000001",
-        secrets.token_hex(8),
-    )
+    realm, nonce = asked.get("realm", ""), asked["nonce"]
+    count, own = "00000001", secrets.token_hex(8)
     first = digest(user, realm, password)
     if name.endswith("-SESS"):
         first = digest(first, nonce, own)
