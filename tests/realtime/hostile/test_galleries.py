@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import shutil
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -84,7 +85,8 @@ def archives(draw: st.DrawFn) -> bytes:
         name = draw(st.sampled_from(sorted(entries) or ["x"]) | st.sampled_from(ODD_TEXTS[:5]))
         entries[draw(st.sampled_from(["", "../", "/tmp/"])) + name] = draw(st.binary(max_size=20))
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as file:
+    with zipfile.ZipFile(buffer, "w") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of names that come twice
         for name, data in entries.items():
             info = zipfile.ZipInfo(name)
             info.compress_type = draw(st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]))
@@ -149,3 +151,13 @@ def test_cache_of_embeddings_is_only_a_cache(
     for vector in read_cache(path, Encoder()).values():  # type: ignore[arg-type]
         assert vector.shape == (3,) and np.isfinite(vector).all()
     path.unlink()
+
+
+def test_archive_with_an_entry_without_a_name(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
+        file.writestr(zipfile.ZipInfo(""), b"x")
+        for name, data in {"gesture.json": GESTURE, **ITEM}.items():
+            file.writestr(f"Yes/{name}", data)
+    gallery = Gallery(tmp_path / "gestures")
+    assert archive.import_zip(gallery, tmp_path / "a.zip") == 1
+    assert gallery.labels() == {"Yes": 1}
