@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from engines.errors import UserError, explain_missing, visible
+from engines.text.addresses import hide_addresses
 from realtime.quiet import part_stderr
 
 VERSION = "0.1.0"
@@ -74,7 +75,7 @@ def main(argv: list[str] | None = None) -> int:
     except (UserError, ImportError, AttributeError) as error:
         if (sentence := _sentence(error)) is None:
             raise
-        print(f"error: {visible(sentence)}", file=sys.stderr)
+        print(f"error: {visible(hide_addresses(sentence))}", file=sys.stderr)
         return 1
     return 0
 
@@ -137,7 +138,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {visible(message)} (see {self.prog} --help)\n")
+        self.exit(2, f"error: {visible(hide_addresses(message))} (see {self.prog} --help)\n")
 
 
 def _sentence(error: UserError | ImportError | AttributeError) -> str | None:

@@ -18,6 +18,7 @@ from engines.hand_networks import (
 )
 from engines.say import warn, warn_once
 from engines.spec import EncoderInputs, EncoderSpec
+from engines.text.addresses import public_address
 
 MODELS = Path(__file__).resolve().parent.parent / "models"
 
@@ -124,7 +125,7 @@ def open_encoder(name: str = "default", engine: str = "auto") -> Encoder:
 
         return open_triton(value, _open_onnx(path).fingerprint)
     hint = " An ONNX file goes with --encoder." if kind == "encoder" else ""
-    raise UserError(f"--engine takes {ENGINES}; got {engine!r}.{hint}")
+    raise UserError(f"--engine takes {ENGINES}; got {public_address(engine)!r}.{hint}")
 
 
 def _open_onnx(path: Path, provider: str = "cpu") -> Encoder:

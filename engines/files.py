@@ -127,6 +127,21 @@ def check_writable(path: Path | None) -> None:
         )
 
 
+def check_encodable(path: Path) -> Path:
+    """The path itself. Raises UserError where its whole name isn't UTF-8.
+
+    Libraries that take text crash on it: OpenCV does.
+    """
+    try:
+        os.path.abspath(path).encode()
+    except UnicodeEncodeError:
+        raise UserError(
+            f"{path} has a name, or lies in a folder, that isn't UTF-8, which OpenCV can't open: "
+            "rename it."
+        ) from None
+    return path
+
+
 def check_folder(path: Path) -> Path:
     """The path itself. Raises UserError where it isn't a folder."""
     if not path.is_dir():

@@ -9,6 +9,7 @@ from rich.progress import Progress, ProgressColumn
 from rich.text import Text
 
 from engines.errors import visible
+from engines.text.addresses import hide_addresses
 
 console = Console(stderr=True, highlight=False)
 
@@ -25,7 +26,9 @@ def plain(text: str) -> Text:
 
 def warn(sentence: str) -> None:
     """Print a warning; the program goes on."""
-    console.print(Text.assemble(("warning: ", "yellow"), plain(sentence)), soft_wrap=True)
+    console.print(
+        Text.assemble(("warning: ", "yellow"), plain(hide_addresses(sentence))), soft_wrap=True
+    )
 
 
 @functools.cache
@@ -36,7 +39,7 @@ def warn_once(sentence: str) -> None:
 
 def tell(sentence: str) -> None:
     """Print a line of news."""
-    console.print(plain(sentence), soft_wrap=True)
+    console.print(plain(hide_addresses(sentence)), soft_wrap=True)
 
 
 def print_result(text: str) -> None:

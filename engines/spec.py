@@ -111,12 +111,6 @@ class EncoderSpec:
             raise UserError(
                 f"A similarity is one of {SIMILARITIES}; got {repr(self.similarity)[:80]}."
             )
-        numbers = (self.crop_mean, self.crop_std, self.similarity_weights, (self.similarity_bias,))
-        if not all(np.isfinite(np.asarray(values, np.float64)).all() for values in numbers):
-            raise UserError(
-                f"The spec of the encoder {self.name} has numbers that aren't finite (NaN or ∞). "
-                "Export it again from its checkpoint."
-            )
         if self.similarity == "weighted_l1" and len(self.similarity_weights) != self.dim:
             raise UserError(
                 f"weighted_l1 needs {self.dim} weights, one per feature; "

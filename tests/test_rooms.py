@@ -15,7 +15,7 @@ ROOMS = ("engines", "calibration", "realtime", "train")
 # Sub-rooms from left to right; each imports only from those before it. A name without a folder
 # is a module of the room itself. What isn't listed comes before all that is.
 SUB_ROOMS = {
-    "engines": ("tensorrt", "onnx_runtime", "triton", "encoder", "selftest"),
+    "engines": ("text", "say", "tensorrt", "onnx_runtime", "triton", "encoder", "selftest"),
     "calibration": ("int8",),
     "realtime": (
         "drawn",

@@ -14,6 +14,7 @@ import numpy as np
 from engines.errors import UserError, first_line
 from engines.hand_networks import Shapes
 from engines.network import Arrays, NetworkEncoder, run_in_batches
+from engines.text.addresses import public_address
 from engines.triton.config import AGAIN, NAME, TritonModel, parse_config, served_shapes
 
 PREFIX = "triton://"
@@ -175,7 +176,7 @@ def _parse_url(url: str) -> tuple[str, str]:
     if not parts or not 0 < int(parts[2]) < 65536:
         raise UserError(
             f"A model on Triton is triton://HOST:PORT/MODEL with its gRPC port, such as "
-            f"triton://localhost:8001/default; got {url!r}."
+            f"triton://localhost:8001/default; got {public_address(url)!r}."
         )
     return f"{parts[1]}:{parts[2]}", parts[3]
 

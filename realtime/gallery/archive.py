@@ -142,7 +142,7 @@ def _items(archive: zipfile.ZipFile, path: Path) -> dict[tuple[str, str], Entrie
                 "folder. Pass a zip file that `gestures export` made."
             )
         own = JSON.fullmatch(parts[-1]) or PICTURE.fullmatch(parts[-1]) if parts else None
-        hidden = info.is_dir() or any(part.startswith((".", "__MACOSX")) for part in parts)
+        hidden = name.endswith("/") or any(part.startswith((".", "__MACOSX")) for part in parts)
         if (own or parts[-1:] == (GESTURE,)) and not hidden and len(parts) > 1:
             item = items.setdefault(("/".join(parts[:-1]), own[1] if own else ""), {})
             item[parts[-1]] = info

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import re
 import sys
 import threading
 import time
@@ -15,7 +14,11 @@ import numpy as np
 
 from engines.errors import UserError
 from engines.say import tell
+from engines.text.addresses import public_address, read_address
 from realtime.picture_files import quiet_opencv
+from realtime.sources.capture import Capture, Reader, device_ways, next_image, open_device
+from realtime.sources.network.refusal import Refused
+from realtime.sources.network.stream import ADVICE, open_stream
 from realtime.sources.source import SLICE_S, Source
 from realtime.types import Frame
 
@@ -25,7 +28,6 @@ PAUSE_S, LONGEST_PAUSE_S = 0.5, 8.0  # between two attempts to open
 REOPEN_S = 5.0  # for one attempt to open a stream again
 PROBE_S = 2.0  # for trying indices where cameras can't be listed
 DEVICE_ADVICE = "Close other programs that use it. "
-STREAM_ADVICE = "Check its address and the network, or look around with `--camera demo`."
 
 
 class Camera(Source):
@@ -55,15 +57,16 @@ class Camera(Source):
     ) -> None:
         quiet_opencv()  # and a read of a Linux device is to give up earlier than after 10 s
         os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", f"{STALL_S:.0f}")
-        super().__init__(re.sub("//[^/]*@", "//", camera), None, mirrored)  # no password
-        self._camera, self._asked = camera, _properties(size, fps)
+        super().__init__(public_address(camera), None, mirrored)
+        self._camera, self._address = camera, read_address(camera)  # None: a device
+        self._size, self._fps = size, fps
         self._handed = 0  # frames handed out
         self._first_s = 0.0  # capture of the first one, on the monotonic clock
         # Guarded by _changed. The newest frame and its capture, None once it is handed out.
         self._changed = threading.Condition()
         self._newest: tuple[np.ndarray, float] | None = None
         self._delivered = False
-        self._failed = ""  # what the last attempt to open it came to
+        self._failed: Refused | None = None  # what the last attempt to open it came to
         # macOS asks the person for permission only on the main thread.
         early = self._open(max_wait_s) if sys.platform == "darwin" and is_device(camera) else None
         self._thread = threading.Thread(target=self._read, args=(early, max_wait_s), daemon=True)
@@ -108,28 +111,27 @@ class Camera(Source):
         told = False
         with self._changed:
             while not self._delivered and (left_s := deadline - time.monotonic()) > 0:
+                if self._failed and self._failed.final:
+                    break
                 if self._failed and not told:
                     tell(f"Camera {self.name} does not open yet; trying for {max_wait_s:g} s …")
                     told = True
                 self._changed.wait(min(left_s, SLICE_S))
             if self._delivered:
                 return
-        raise UserError(
-            f"Camera {self.name} gave no picture within {max_wait_s:g} s "
-            f"({self._failed or 'it did not answer'}). "
-            + (DEVICE_ADVICE + camera_choices() if is_device(self._camera) else STREAM_ADVICE)
-        )
+        failed = self._failed or Refused("it did not answer", ADVICE, final=False)
+        within = "" if failed.final else f" within {max_wait_s:g} s"
+        advice = DEVICE_ADVICE + camera_choices() if is_device(self._camera) else failed.advice
+        raise UserError(f"Camera {self.name} gave no picture{within} ({failed}). {advice}")
 
-    def _read(self, opened: tuple[cv2.VideoCapture, np.ndarray] | None, max_wait_s: float) -> None:
+    def _read(self, opened: tuple[Reader, np.ndarray] | None, max_wait_s: float) -> None:
         """The daemon thread; what OpenCV may throw ends it and is told by the iterating one."""
         try:
             self._keep_reading(opened, max_wait_s)
         except (cv2.error, ValueError, OverflowError, MemoryError) as error:
-            self._failed = str(error) or type(error).__name__
+            self._failed = Refused(str(error) or type(error).__name__)
 
-    def _keep_reading(
-        self, opened: tuple[cv2.VideoCapture, np.ndarray] | None, max_wait_s: float
-    ) -> None:
+    def _keep_reading(self, opened: tuple[Reader, np.ndarray] | None, max_wait_s: float) -> None:
         """Nobody else touches a capture: releasing it during a read crashes."""
         pause_s = PAUSE_S
         while not self._closed.is_set():
@@ -143,8 +145,8 @@ class Camera(Source):
             self._closed.wait(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
-    def _deliver(self, capture: cv2.VideoCapture, image: np.ndarray | None) -> None:
-        """Publish frames until no more come. OpenCV's reads give up after STALL_S."""
+    def _deliver(self, reader: Reader, image: np.ndarray | None) -> None:
+        """Publish frames until no more come. A read gives up after STALL_S."""
         if self._delivered:
             tell(f"Camera {self.name} is back.")
         while image is not None and not self._closed.is_set():
@@ -152,28 +154,36 @@ class Camera(Source):
                 self._newest = image, time.monotonic()
                 self._delivered = True
                 self._changed.notify_all()
-            image = next_image(capture)
-        capture.release()
+            image = reader.read()
+        reader.close()
         if not self._closed.is_set():
             tell(f"Camera {self.name} stopped delivering; trying again …")
 
-    def _open(self, timeout_s: float) -> tuple[cv2.VideoCapture, np.ndarray] | None:
-        """An open capture and its first frame, or None; _failed says why."""
+    def _open(self, timeout_s: float) -> tuple[Reader, np.ndarray] | None:
+        """A reader and its first frame, or None; _failed says why."""
+        try:
+            if self._address is None:
+                return self._open_device()
+            return open_stream(self._address, timeout_s, STALL_S, self._closed.wait)
+        except Refused as refused:
+            self._failed = refused
+            return None
+
+    def _open_device(self) -> tuple[Reader, np.ndarray]:
+        """Raises Refused where no way leads to a frame."""
         failed = []
-        for backend, target in _ways(self._camera):
-            capture = _capture(backend, target, timeout_s, self._asked)
+        for backend, target in device_ways(self._camera):
+            capture = open_device(backend, target, self._size, self._fps)
             image = next_image(capture)
             if image is not None:
                 fps = capture.get(cv2.CAP_PROP_FPS)
-                # For a stream it is only FFmpeg's guess, 25 whatever is sent.
-                if is_device(self._camera) and 0 < fps <= 1000:
+                if 0 < fps <= 1000:
                     self.fps = fps
-                return capture, image
+                return Capture(capture), image
             went = "opened it but got no frame" if capture.isOpened() else "could not open it"
             failed.append(f"{cv2.videoio_registry.getBackendName(backend)} {went}")
             capture.release()
-        self._failed = ", ".join(failed)
-        return None
+        raise Refused(", ".join(failed), final=False)
 
 
 def list_cameras() -> list[str]:
@@ -186,7 +196,7 @@ def list_cameras() -> list[str]:
 
     def probe() -> None:
         for index in map(str, range(5)):
-            if any(cv2.VideoCapture(i, backend).isOpened() for backend, i in _ways(index)):
+            if any(cv2.VideoCapture(i, backend).isOpened() for backend, i in device_ways(index)):
                 answered.append(index)
 
     thread = threading.Thread(target=probe, daemon=True)  # opening a camera may hang
@@ -212,49 +222,3 @@ def _title(index: int) -> str:
     except OSError:
         return str(index)
     return f"{index} ({title.strip()})"
-
-
-def _ways(camera: str) -> list[tuple[int, int | str]]:
-    """What to try in turn: OpenCV's back-end, and what it is to open."""
-    if not is_device(camera):
-        return [(cv2.CAP_FFMPEG, camera)]
-    if sys.platform == "linux":
-        return [(cv2.CAP_V4L2, f"/dev/video{camera}" if camera.isdecimal() else camera)]
-    if sys.platform == "darwin":
-        return [(cv2.CAP_AVFOUNDATION, int(camera))]
-    # DirectShow opens at once where Media Foundation may take many seconds, but some newer
-    # cameras are known only to the latter.
-    return [(cv2.CAP_DSHOW, int(camera)), (cv2.CAP_MSMF, int(camera))]
-
-
-def _properties(size: tuple[int, int] | None, fps: float | None) -> list[tuple[int, float]]:
-    # Compressed first: uncompressed, USB carries large pictures only a few times a second.
-    wishes: list[tuple[int, float]] = [(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))]
-    if size:
-        wishes += [(cv2.CAP_PROP_FRAME_WIDTH, size[0]), (cv2.CAP_PROP_FRAME_HEIGHT, size[1])]
-    if fps:
-        wishes.append((cv2.CAP_PROP_FPS, fps))
-    # Two buffers: with one, the driver drops a frame while we decode.
-    return [*wishes, (cv2.CAP_PROP_BUFFERSIZE, 2)]
-
-
-def _capture(
-    backend: int, target: int | str, timeout_s: float, asked: list[tuple[int, float]]
-) -> cv2.VideoCapture:
-    if backend == cv2.CAP_FFMPEG:
-        # FFmpeg hands MJPEG frames on as they come, and uses TCP for RTSP by itself. Every
-        # decoder thread beyond the first would hold back one frame of H.264 or MPEG-4.
-        options = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, round(timeout_s * 1000)]
-        options += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, round(STALL_S * 1000)]
-        return cv2.VideoCapture(str(target), backend, [*options, cv2.CAP_PROP_N_THREADS, 1])
-    capture = cv2.VideoCapture(target, backend)
-    for option, value in asked:
-        capture.set(option, value)  # a camera that can't do it goes on with what it has
-    return capture
-
-
-def next_image(capture: cv2.VideoCapture) -> np.ndarray | None:
-    try:
-        return capture.read()[1]
-    except cv2.error:  # what came can't be decoded
-        return None

@@ -7,16 +7,17 @@ import sys
 from pathlib import Path
 
 from engines.errors import UserError
+from engines.text.addresses import public_address, read_address
 from realtime.folders import head_of, is_picture, list_pictures
 from realtime.picture_header import format_of
 from realtime.settings import Settings
 from realtime.sources.camera import Camera, camera_choices, is_device
 from realtime.sources.demo import Demo
+from realtime.sources.network.stream import SCHEMES
 from realtime.sources.pictures import PictureSource
 from realtime.sources.source import Source
 from realtime.sources.video import Video
 
-STREAMS = ("http://", "https://", "rtsp://", "rtsps://")
 TAKES = (
     "--camera takes the index of a camera (0), a device path, an http(s) or rtsp address, "
     "a video file, a folder of pictures, or demo."
@@ -44,7 +45,8 @@ def open_source(
     """
     if camera == "demo":
         return Demo(mirrored, realtime)
-    if camera.lower().startswith(STREAMS):
+    address = read_address(camera)
+    if address and address.scheme in SCHEMES:
         return Camera(camera, mirrored=mirrored, max_wait_s=max_wait_s)
     if is_device(camera):
         _refuse_missing(camera)
@@ -54,7 +56,7 @@ def open_source(
         pictures = list_pictures(path, advice=TAKES)
         return PictureSource(path.name or camera, pictures, mirrored)
     if not os.path.isfile(camera):
-        raise UserError(f"There is nothing named {camera!r}. {TAKES}")
+        raise UserError(f"There is nothing named {public_address(camera)!r}. {TAKES}")
     if is_picture(path) and format_of(head_of(path)) != "GIF":  # that plays as a video
         return PictureSource(path.name, [path], mirrored)
     return Video(path, mirrored, realtime)

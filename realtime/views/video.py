@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from engines.errors import UserError
-from engines.files import explain_errors, replace_path
+from engines.files import check_encodable, explain_errors, replace_path
 from realtime.live.state import State
 from realtime.pace import Pace
 from realtime.picture_files import quiet_opencv
@@ -40,7 +40,7 @@ class VideoWriter:
         if not path.parent.is_dir():
             raise UserError(f"--save can't write {path}: there is no folder {path.parent}.")
         quiet_opencv()
-        self._path = path
+        self._path = check_encodable(path)
         # Three digits behind the point, at a high rate, are more than the format has room for.
         self._fps = round(min(max(fps or USUAL_FPS, LEAST_FPS), MOST_FPS), 2)
         self._written = 0

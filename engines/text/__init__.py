@@ -1,0 +1,1 @@
+"""What a text that comes from outside may show to the person."""
