@@ -27,7 +27,9 @@ def place() -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    ("before", "after"), [(f"me:{SECRET}@", "/shot.jpg"), ("", f"/shot.jpg?pw={SECRET}")]
+    ("before", "after"),
+    [(f"me:{SECRET}@", "/shot.jpg"), ("", f"/shot.jpg?pw={SECRET}")],
+    ids=["user", "query"],  # the folder's name has it, and is shown
 )
 def test_live_run(tmp_path: Path, place: str, before: str, after: str) -> None:
     """A single picture, asked for again and again, is recognised in like a stream."""
