@@ -1,28 +1,22 @@
-"""The references' embeddings, and the cache that spares computing them at every start."""
+"""The references' embeddings: what isn't known yet is computed, and put together for a matcher."""
 
 from __future__ import annotations
 
-import contextlib
-import io
-import itertools
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from engines.encoder import Encoder
-from engines.files import write_file
 from realtime.gallery.record import ReferenceRecord
 from realtime.gallery.reference import Reference, View, other_side
 from realtime.hands.cutting import cut_hand, encoder_inputs
 
-VERSION = 3  # of the cache and of how hands are cut; another one is computed anew
 BATCH = 16  # views encoded at once: enough to be quick, few enough for a small memory
 
 Key = tuple[str, str]  # a reference's id; its content's digest, which view, and whether its twin
 Vectors = dict[Key, np.ndarray]  # float32 (D,) each
+Content = tuple[tuple[str, str, str], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,12 +29,25 @@ class GalleryIndex:
     Attributes:
         labels, ids, sides: (R,).
         embeddings: float32 (R, D).
+        content: label, id and digest of each reference whose views are all there.
     """
 
     labels: tuple[str, ...]
     ids: tuple[str, ...]
     sides: tuple[str, ...]
     embeddings: np.ndarray
+    content: Content = ()
+
+    def without(self, label: str) -> GalleryIndex:
+        """The same index without a gesture."""
+        rows = [i for i, own in enumerate(self.labels) if own != label]
+        return GalleryIndex(
+            labels=tuple(self.labels[i] for i in rows),
+            ids=tuple(self.ids[i] for i in rows),
+            sides=tuple(self.sides[i] for i in rows),
+            embeddings=self.embeddings[rows],
+            content=tuple(each for each in self.content if each[0] != label),
+        )
 
 
 def build_index(
@@ -49,33 +56,54 @@ def build_index(
     encoder: Encoder,
     mirror_hands: bool,
     known: Vectors,
+    newest: int | None = None,
+    progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> GalleryIndex:
     """Embed what isn't known yet, and put the index together.
 
     Args:
         records: (label, record) of each reference.
         load: reads each reference; one that it gives as None is left out.
-        known: embeddings that need no computing; what is computed is added.
+        known: embeddings that need no computing; what is computed is added, reference by reference.
+        newest: how many of the references that aren't known are embedded; None: all.
+        progress: called with the number of references embedded, and how many are to be. What it
+            raises ends it.
     """
-    missing = _missing_views(records, load, encoder, mirror_hands, known)
-    while batch := list(itertools.islice(missing, BATCH)):
-        vectors = embed([view for _, view in batch], encoder, mirror_hands)
-        known.update((key, v) for (key, _), v in zip(batch, vectors, strict=True))
-    labels, ids, sides, rows = [], [], [], []
-    for label, record in records:
-        for key, (number, twin) in view_keys(record, encoder, mirror_hands).items():
+    keys = [view_keys(record, encoder, mirror_hands) for _, record in records]
+    missing = [i for i, its in enumerate(keys) if not its.keys() <= known.keys()]
+    missing.sort(key=lambda i: records[i][1].id, reverse=True)
+    missing = missing[:newest]
+    batch: list[tuple[Key, View]] = []
+    progress(0, len(missing))
+    for done, i in enumerate(missing, 1):
+        batch += _views(load[i](), keys[i])
+        if len(batch) >= BATCH or done == len(missing):
+            known.update(_embed_all(batch, encoder, mirror_hands))
+            batch = []
+            progress(done, len(missing))
+    labels, ids, sides, rows, whole = [], [], [], [], []
+    for (label, record), its in zip(records, keys, strict=True):
+        for key, (number, twin) in its.items():
             if key in known:
                 labels.append(label)
                 ids.append(record.id)
                 side = record.views[number].side
                 sides.append(other_side(side) if twin else side)
                 rows.append(known[key])
+        if its.keys() <= known.keys():
+            whole.append((label, record))
     return GalleryIndex(
         labels=tuple(labels),
         ids=tuple(ids),
         sides=tuple(sides),
         embeddings=np.stack(rows) if rows else np.zeros((0, encoder.spec.dim), np.float32),
+        content=content_of(whole),
     )
+
+
+def content_of(records: Sequence[tuple[str, ReferenceRecord]]) -> Content:
+    """What an index of all these references has as `content`."""
+    return tuple((label, record.id, record.digest) for label, record in records)
 
 
 def embed(views: Sequence[View], encoder: Encoder, mirror_hands: bool) -> np.ndarray:
@@ -84,43 +112,6 @@ def embed(views: Sequence[View], encoder: Encoder, mirror_hands: bool) -> np.nda
     mirror = mirror_hands and not encoder.spec.one_pass
     hands = [cut_hand(view.picture, view.detection(), size, mirror) for view in views]
     return np.asarray(encoder.encode(encoder_inputs(hands)), np.float32)
-
-
-def cache_name(encoder: Encoder, mirror_hands: bool) -> str:
-    """The cache's file name for an encoder."""
-    mark = re.sub(r"\W", "_", encoder.fingerprint[:16])
-    return f"{mark}-{'m' if mirror_hands else 's'}.npz"
-
-
-def read_cache(path: Path, encoder: Encoder) -> Vectors:
-    """What the cache holds for this encoder; nothing where it is missing, damaged or another's."""
-    try:
-        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
-            if int(file["version"]) != VERSION or str(file["fingerprint"]) != encoder.fingerprint:
-                return {}
-            ids, digests, vectors = file["ids"], file["digests"], file["embeddings"]
-    except Exception:  # zip, npy and their headers fail in many ways, and it is only a cache
-        return {}
-    sound = vectors.dtype == np.float32 and vectors.shape == (len(ids), encoder.spec.dim)
-    if not sound or ids.shape != digests.shape or not np.isfinite(vectors).all():
-        return {}
-    return dict(zip(zip(ids.tolist(), digests.tolist(), strict=True), vectors, strict=True))
-
-
-def write_cache(path: Path, encoder: Encoder, vectors: Vectors) -> None:
-    """Replace the cache; one that can't be written is only slower."""
-    buffer = io.BytesIO()
-    np.savez(
-        buffer,
-        version=np.array(VERSION),
-        fingerprint=np.array(encoder.fingerprint),
-        ids=np.array([id for id, _ in vectors], np.str_),
-        digests=np.array([digest for _, digest in vectors], np.str_),
-        embeddings=np.stack(list(vectors.values())),
-    )
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(exist_ok=True)
-        write_file(path, buffer.getvalue())
 
 
 def view_keys(
@@ -138,18 +129,19 @@ def view_keys(
     return keys
 
 
-def _missing_views(
-    records: Sequence[tuple[str, ReferenceRecord]],
-    load: Sequence[Callable[[], Reference | None]],
-    encoder: Encoder,
-    mirror_hands: bool,
-    known: Vectors,
+def _views(
+    reference: Reference | None, keys: dict[Key, tuple[int, bool]]
 ) -> Iterator[tuple[Key, View]]:
-    """The views that aren't known yet, each as the hand that its key says."""
-    for (_, record), read in zip(records, load, strict=True):
-        keys = view_keys(record, encoder, mirror_hands)
-        if keys.keys() <= known.keys() or (reference := read()) is None:
-            continue
+    """A reference's views, each as the hand that its key says."""
+    if reference is not None:
         for key, (number, twin) in keys.items():
             view = reference.views[number]
             yield key, view.mirror() if twin else view
+
+
+def _embed_all(views: list[tuple[Key, View]], encoder: Encoder, mirror_hands: bool) -> Vectors:
+    vectors: Vectors = {}
+    for begin in range(0, len(views), BATCH):
+        keys, batch = zip(*views[begin : begin + BATCH], strict=True)
+        vectors.update(zip(keys, embed(batch, encoder, mirror_hands), strict=True))
+    return vectors

@@ -39,7 +39,7 @@ def enrol(
         )
     reference = add_twins(make_reference(shots, label), recognizer.still_detector)
     recognizer.gallery.add(reference, replace=replace)
-    recognizer.refresh()
+    recognizer.refresh(newest=1)
     return warnings
 
 

@@ -234,11 +234,11 @@ class Session:
             recognizer.gallery.delete_reference(id)
             return Answer(command.id, True, f"Deleted a reference of {labels.get(id, id)}.")
         finally:
-            recognizer.refresh()
+            recognizer.refresh(newest=1)
 
     def _undo(self, command: Undo) -> Answer:
         label = self.recognizer.gallery.undo()
-        self.recognizer.refresh()
+        self.recognizer.refresh(newest=1)
         return Answer(command.id, True, f"Brought back {label}.")
 
     def _pause(self, command: Pause) -> Answer:
