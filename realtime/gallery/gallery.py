@@ -206,8 +206,8 @@ class Gallery:
 
         Args:
             mirror_hands: either hand may show a gesture.
-            newest: at most so many references are embedded, the newest first, and the cache's file
-                isn't looked at: what isn't embedded then is left out. None: all are embedded.
+            newest: only so many references are embedded, the newest, and the cache's file isn't
+                looked at; of the others, those that aren't embedded yet are left out. None: all.
             last: an index, given back where it is still the right one.
             progress: called with the number of references embedded, and how many are to be. What
                 it raises ends it.

@@ -65,14 +65,13 @@ def build_index(
         records: (label, record) of each reference.
         load: reads each reference; one that it gives as None is left out.
         known: embeddings that need no computing; what is computed is added, reference by reference.
-        newest: how many of the references that aren't known are embedded; None: all.
+        newest: only so many references are looked at for what isn't known, the newest; None: all.
         progress: called with the number of references embedded, and how many are to be. What it
             raises ends it.
     """
     keys = [view_keys(record, encoder, mirror_hands) for _, record in records]
-    missing = [i for i, its in enumerate(keys) if not its.keys() <= known.keys()]
-    missing.sort(key=lambda i: records[i][1].id, reverse=True)
-    missing = missing[:newest]
+    by_age = sorted(range(len(records)), key=lambda i: records[i][1].id, reverse=True)
+    missing = [i for i in by_age[:newest] if not keys[i].keys() <= known.keys()]
     batch: list[tuple[Key, View]] = []
     progress(0, len(missing))
     for done, i in enumerate(missing, 1):

@@ -85,8 +85,8 @@ class Recognizer:
         """Take in what changed in the gallery, by whichever program.
 
         Args:
-            newest: at most so many new references are taken in at once, the newest first; the
-                others follow while frames go on. None: all.
+            newest: of references that were never embedded, only so many come in at once, the
+                newest; the others follow while frames go on. None: all.
         """
         self._take(self._references.read(newest))
 

@@ -37,8 +37,8 @@ class References:
         """The gallery's index now.
 
         Args:
-            newest: how many references are embedded for it at most, the newest first; the others
-                are embedded by the thread, and `poll` gives them. None: all are.
+            newest: only so many references are embedded for it, the newest; what else isn't
+                embedded yet is left to the thread, and `poll` gives it. None: all are.
         """
         self._coming = None  # it may know less than this
         if newest is None:
