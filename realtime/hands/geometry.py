@@ -67,7 +67,7 @@ def cut(image: np.ndarray, square: Square, size: int, mirror: bool) -> np.ndarra
     matrix = crop_matrix(square, size)
     if mirror:
         matrix = np.array([[-1.0, 0, size], [0, 1.0, 0]]) @ np.vstack([matrix, (0, 0, 1)])
-    left, top, right, bottom = _reach(image, square)
+    left, top, right, bottom = reach(image, square)
     part = image[top:bottom, left:right]
     if part.shape[0] * part.shape[1] > LARGEST_PART * size * size or not part.size:
         crop = cv2.warpAffine(image, matrix, (size, size), borderMode=cv2.BORDER_REPLICATE)
@@ -79,7 +79,7 @@ def cut(image: np.ndarray, square: Square, size: int, mirror: bool) -> np.ndarra
     return cv2.cvtColor(crop, cv2.COLOR_RGBA2RGB)
 
 
-def _reach(image: np.ndarray, square: Square) -> tuple[int, int, int, int]:
+def reach(image: np.ndarray, square: Square) -> tuple[int, int, int, int]:
     """Left, top, right and bottom, px, of the part of a picture that a crop reads."""
     height, width = image.shape[:2]
     half = square.width * math.sqrt(0.5) + 2

@@ -74,6 +74,7 @@ class Recognizer:
             max_hands=max_hands,
             mirror_hands=self.settings.mirror_hands,
             model=self.settings.hand_model,
+            every_frame=self.settings.every_frame,
         )
 
     def cut(self, image: np.ndarray, detection: Detection) -> Hand:
