@@ -26,6 +26,7 @@ SUB_ROOMS = {
         "live",
         "measuring",
         "views",
+        "timing",
         "doctor",
         "commands",
     ),

@@ -39,21 +39,16 @@ class Matcher:
         apart: bool = True,
     ) -> None:
         self._spec = spec
-        rows: dict[str, list[int]] = {}  # not numpy's strings: they lose a NUL at the end
-        for row, label in enumerate(labels):
-            rows.setdefault(label, []).append(row)
-        self._labels = sorted(rows)
-        # Views in the order of their labels, and where each label's begin.
-        order = [row for label in self._labels for row in rows[label]]
-        self._embeddings = embeddings[order]
-        self._starts = np.cumsum([0, *(len(rows[label]) for label in self._labels[:-1])])
+        self._apart = apart and sides is not None
         self._views = Counter(zip(labels, sides or [ANY] * len(labels), strict=True))
-        self._sides = None
-        if apart and sides is not None:
-            self._sides = np.array([sides[row] for row in order])
-        else:  # a view and its twin, which shows it by the other hand, count as one
+        if not self._apart:  # a view and its twin, which shows it by the other hand, count as one
             for (label, _), count in list(self._views.items()):
                 self._views[label, ANY] = max(self._views[label, ANY], count)
+        rows: dict[str, dict[str, list[int]]] = {}  # by side, then label
+        for row, label in enumerate(labels):
+            side = sides[row] if self._apart and sides is not None else ANY
+            rows.setdefault(side, {}).setdefault(label, []).append(row)
+        self._sides = {side: _Side(embeddings, its) for side, its in rows.items()}
         self.calibration = calibration
 
     def match(self, embeddings: np.ndarray, sides: Sequence[str] = ()) -> list[Match]:
@@ -63,25 +58,27 @@ class Matcher:
             embeddings: float32 (N, D).
             sides: (N,), needed where the references have sides.
         """
-        if not self._labels:
-            return [Match(None, None, 0.0, 0.0, None, 0.0) for _ in embeddings]
-        scores = similarity(self._spec, embeddings, self._embeddings)  # (N, R)
-        if self._sides is None:
+        if not self._apart:
             sides = [ANY] * len(embeddings)
-        else:
-            scores[np.array(sides)[:, None] != self._sides[None, :]] = -np.inf
-        by_label = np.maximum.reduceat(scores, self._starts, axis=1)  # (N, L)
-        return [self._decide(row, side) for row, side in zip(by_label, sides, strict=True)]
+        return [
+            self._match_one(embedding, side)
+            for embedding, side in zip(embeddings, sides, strict=True)
+        ]
 
-    def _decide(self, scores: np.ndarray, side: str) -> Match:
-        order = np.argsort(-scores, kind="stable")
-        order = order[np.isfinite(scores[order])]
-        if not len(order):
+    def _match_one(self, embedding: np.ndarray, side: str) -> Match:
+        if side not in self._sides:
             return Match(None, None, 0.0, 0.0, None, 0.0)
-        nearest, score = self._labels[order[0]], float(scores[order[0]])
+        its = self._sides[side]
+        # Hand by hand: it is the faster way, see `cosine`, and sides have views of their own.
+        scores = similarity(self._spec, embedding[None], its.embeddings)[0]
+        return self._decide(its.labels, np.maximum.reduceat(scores, its.starts), side)
+
+    def _decide(self, labels: Sequence[str], scores: np.ndarray, side: str) -> Match:
+        order = np.argsort(-scores, kind="stable")
+        nearest, score = labels[order[0]], float(scores[order[0]])
         runner_up, margin = None, 1.0
         if len(order) > 1:
-            runner_up = self._labels[order[1]]
+            runner_up = labels[order[1]]
             margin = float(relative_margin(scores[order[0]], scores[order[1]]))
         views = self._views[nearest, side]
         known = self.calibration.accepts(score, margin, views)
@@ -93,3 +90,18 @@ class Matcher:
             runner_up=runner_up,
             margin=margin,
         )
+
+
+class _Side:
+    """The views that count for one side, in the order of their labels.
+
+    Attributes:
+        labels: (L,), sorted.
+        embeddings: float32 (R, D).
+        starts: (L,), where each label's views begin.
+    """
+
+    def __init__(self, embeddings: np.ndarray, rows: dict[str, list[int]]) -> None:
+        self.labels = sorted(rows)  # not numpy's strings: they lose a NUL at the end
+        self.embeddings = embeddings[[row for label in self.labels for row in rows[label]]]
+        self.starts = np.cumsum([0, *(len(rows[label]) for label in self.labels[:-1])])
