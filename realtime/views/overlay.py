@@ -91,24 +91,48 @@ def write(
     canvas: np.ndarray, text: str, at: tuple[int, int], size: int, colour: tuple[int, int, int]
 ) -> None:
     """Unicode text in place, with a dark edge that keeps it legible; `at` is its lower left."""
-    ink = _ink(text, size)
-    for shift, tint in ((1, PAPER), (0, colour)):
-        left, top = at[0] + shift, at[1] + shift - size - ASCENT
-        x0, y0 = max(left, 0), max(top, 0)
-        area = canvas[y0 : max(top + ink.shape[0], 0), x0 : max(left + ink.shape[1], 0)]
-        part = ink[y0 - top :, x0 - left :][: area.shape[0], : area.shape[1], None]
-        area[:] = (area + part * (np.array(tint, np.float32) - area)).astype(np.uint8)
+    keep, ink = _ink(text, size, colour)
+    left, top = at[0], at[1] - size - ASCENT
+    x0, y0 = max(left, 0), max(top, 0)
+    area = canvas[y0 : max(top + len(ink), 0), x0 : max(left + ink.shape[1], 0)]
+    if not area.size:
+        return
+    part = (slice(y0 - top, y0 - top + area.shape[0]), slice(x0 - left, x0 - left + area.shape[1]))
+    area[:] = cv2.add(cv2.multiply(area, keep[part], scale=1 / 255), ink[part])
+
+
+def _write_pieces(
+    canvas: np.ndarray,
+    pieces: Sequence[str],
+    at: tuple[int, int],
+    size: int,
+    colour: tuple[int, int, int],
+) -> None:
+    """A line of text in pieces, of which each is drawn once, however often the others change."""
+    x = at[0]
+    for piece in pieces:
+        write(canvas, piece, (x, at[1]), size, colour)
+        x += _width(piece, size) + size
 
 
 ASCENT = 6  # pixels that marks above capitals may take
 
 
 @functools.lru_cache(maxsize=512)
-def _ink(text: str, size: int) -> np.ndarray:
-    """float32 (h, w) coverage 0…1. Kept, because drawing a line of text takes 2 ms."""
+def _ink(text: str, size: int, colour: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """What is kept of the picture below, and what is added. Drawing a line of text takes 2 ms.
+
+    Returns:
+        uint8 (h, w, 3) each, the first of 255.
+    """
     patch = np.zeros((2 * size + ASCENT, _width(text, size) + 4, 3), np.uint8)
     cv2.putText(patch, text, (0, size + ASCENT), (255, 255, 255), _font(), size, 600)
-    return patch[:, :, 0].astype(np.float32) / 255
+    letters = patch.astype(np.float32) / 255
+    edge = np.zeros_like(letters)
+    edge[1:, 1:] = letters[:-1, :-1]
+    keep = (1 - edge) * (1 - letters)
+    ink = np.array(PAPER) * edge * (1 - letters) + np.array(colour) * letters
+    return np.round(255 * keep).astype(np.uint8), ink.astype(np.uint8)
 
 
 @functools.cache
@@ -164,22 +188,23 @@ def _draw_hand(
         cv2.circle(canvas, tuple(point.tolist()), 4, colour, -1, 16)
         cv2.circle(canvas, tuple(point.tolist()), 4, PAPER, 1, 16)
     x, y = int(points[:, 0].min()), int(points[:, 1].min()) - 14
-    title = gesture if gesture is not None else "unknown"
+    title = [gesture if gesture is not None else "unknown"]
     if gesture is not None and match.nearest == gesture:  # the probability is the nearest's
-        title = f"{gesture}  {100 * match.probability:.0f} %"
+        title.append(f"{100 * match.probability:.0f} %")
     if gesture is None and match.label is not None:
-        title = f"{match.label} …"
-    x = max(4, min(x, canvas.shape[1] - _width(title, 26) - 4))
-    write(canvas, title, (x, max(y, 70)), 26, colour)
+        title = [f"{match.label} …"]
+    width = sum(_width(piece, 26) + 26 for piece in title) - 26
+    x = max(4, min(x, canvas.shape[1] - width - 4))
+    _write_pieces(canvas, title, (x, max(y, 70)), 26, colour)
     write(canvas, f"{hand.side} hand", (x, max(y, 70) - 28), 15, INK)
 
 
 def _draw_status(canvas: np.ndarray, state: State) -> None:
     far = "not calibrated" if state.far is None else f"false accepts {100 * state.far:g} %"
     gallery, speed = os.path.basename(state.gallery), f"{state.fps:.0f} fps"
-    line = f"{gallery}   {far}   {speed}   {state.latency_ms:.0f} ms   h help"
+    pieces = (gallery, far, speed, f"{state.latency_ms:.0f} ms", "h help")
     _dim(canvas[:26], 0.45)
-    write(canvas, line, (8, 19), 15, INK)
+    _write_pieces(canvas, pieces, (8, 19), 15, INK)
     if state.message:
         _draw_message(canvas, state.message)
 
