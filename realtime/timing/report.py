@@ -37,18 +37,19 @@ def print_ages(settings: Settings) -> None:
     """Run the loop on paced streams and print a table. Raises UserError."""
     rows = []
     for name, fps, overload in (
-        ("30 a second", 30.0, False),
-        ("30 a second, overload", 30.0, True),
-        ("60 a second, overload", 60.0, True),
+        ("30", 30.0, False),
+        ("30, overload", 30.0, True),
+        ("60, overload", 60.0, True),
     ):
-        tell(f"Frames come {name} …")
+        tell(f"Frames a second: {name} …")
         rows.append([name, *_figures(measure_age(settings, fps, FRAMES, overload))])
-    heads = ["age p50", "p95", "work p50", "p95", "handled", "last third to first"]
-    print_table(["stream"], heads, rows)
+    heads = ["age p50", "p95", "work p50", "p95", "handled", "growth"]
+    print_table(["frames a second"], heads, rows)
     print(
         "Milliseconds from a frame's capture, drawn into it by the stream's process, until its "
-        "result is handed to the outputs; work: the loop's own part of that. Overload: a view that "
-        "takes 100 ms of processor time a frame, and another process that keeps a core busy."
+        "result is handed to the outputs; work: the loop's own part of that; growth: median age in the "
+        "last third to that in the first. Overload: a view that takes 100 ms of processor time a "
+        "frame, and another process that keeps a core busy."
     )
 
 
