@@ -47,9 +47,9 @@ def print_ages(settings: Settings) -> None:
     print_table(["frames a second"], heads, rows)
     print(
         "Milliseconds from a frame's capture, drawn into it by the stream's process, until its "
-        "result is handed to the outputs; work: the loop's own part of that; growth: median age in the "
-        "last third to that in the first. Overload: a view that takes 100 ms of processor time a "
-        "frame, and another process that keeps a core busy."
+        "result is handed to the outputs; work: the loop's own part of that; growth: median age of "
+        "the last third to that of the first. Overload: a view that takes 100 ms of processor time "
+        "a frame, and another process that keeps a core busy."
     )
 
 
