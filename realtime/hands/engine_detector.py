@@ -40,6 +40,7 @@ class EngineDetector:
     Use it as a context manager, or call close().
 
     Attributes:
+        skip_still: Whether tracked hands whose pixels haven't changed are passed over.
         stages_ms: Milliseconds of the last frame by stage, 0 for one that it didn't need: "palm" is
             the search for new hands, "cut" and "pass" the crops of hands and the network's pass
             over them; "still" the comparison that may spare these.
@@ -69,6 +70,7 @@ class EngineDetector:
             confidence: least score of a palm, and of a hand's presence, 0…1.
             every_frame: both networks see each frame of a video, whether it has changed or not.
         """
+        self.skip_still = video and not every_frame
         self.stages_ms = dict.fromkeys(STAGES, 0.0)
         self.engine = f"palm network on {palm.engine}, hand network on {network.engine}"
         self._palm = palm
@@ -125,9 +127,8 @@ class EngineDetector:
 
     def _follow(self, image: np.ndarray) -> list[Seen]:
         """The tracked hands that are still there; those whose pixels have changed, read anew."""
-        still = self._video and not self._every_frame
         with self._timed("still"):
-            due = [s for s in self._seen if not (still and s.holds(image, self._time_s))]
+            due = [s for s in self._seen if not (self.skip_still and s.holds(image, self._time_s))]
         read = iter(self._read_hands(image, [seen.next_square for seen in due]))
         return _present([next(read) if seen in due else seen for seen in self._seen])
 
@@ -157,7 +158,7 @@ class EngineDetector:
 
     def _see(self, image: np.ndarray, square: Square, detection: Detection) -> Seen:
         following, sample = upright_square(detection.landmarks), None
-        if self._video and not self._every_frame and settled(square, following):
+        if self.skip_still and settled(square, following):
             with self._timed("still"):
                 sample = sample_square(image, square)
         return Seen(detection, following, square, sample, self._time_s)

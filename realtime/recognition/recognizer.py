@@ -114,6 +114,10 @@ class Recognizer:
             self._take(index)
         return self._pipeline.step(frame)
 
+    def look_closely(self, closely: bool) -> None:
+        """Have each frame's hands seen anew, as a recording needs, or no longer."""
+        self.detector.skip_still = not closely and not self.settings.every_frame
+
     def mute(self, hand: Hand) -> None:
         """Let a hand start nothing until `unmute`. What it holds ends with the next frame."""
         self._pipeline.mute(hand)
