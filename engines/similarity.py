@@ -9,6 +9,10 @@ from engines.spec import EncoderSpec
 
 def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Cosine similarity of embeddings of unit norm: (N, D) and (M, D) → (N, M) in −1…1."""
+    if len(a) == 1:
+        # A live hand. BLAS would share a large gallery among threads that wait for one another:
+        # with 2,500 rows on two busy cores 8 ms of processor time instead of 0.06.
+        return np.vecdot(b, a[0])[None]
     return a @ b.T
 
 

@@ -26,6 +26,7 @@ class Settings:
     detector: str = "engine"  # or "mediapipe"
     hand_model: str | None = None  # of MediaPipe's detector; None: the cached one
     hands: int = 2
+    every_frame: bool = False  # the engine's networks see frames that haven't changed, too
     mirror_hands: bool = True
     far: float | None = None  # None: what the encoder was calibrated at
     keep: int = MOST_KEPT  # views of a recording at most; 1 is recorded in half a second

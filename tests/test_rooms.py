@@ -27,6 +27,7 @@ SUB_ROOMS = {
         "live",
         "measuring",
         "views",
+        "timing",
         "doctor",
         "commands",
     ),

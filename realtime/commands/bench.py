@@ -1,4 +1,7 @@
-"""`run.py bench`: what a frame of the whole live loop costs, beside MediaPipe's bare detector."""
+"""`run.py bench`: what a frame of the whole live loop costs, beside MediaPipe's bare detector.
+
+Also what its parts cost, and how old a frame is when its result comes out.
+"""
 
 from __future__ import annotations
 
@@ -48,6 +51,15 @@ def options(parser: argparse.ArgumentParser) -> None:
         help="turns of 30 frames of each contender, fewer where a video ends (%(default)s)",
     )
     add("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    alone = parser.add_mutually_exclusive_group()
+    alone.add_argument(
+        "--parts", action="store_true", help="only what a frame costs beside the networks"
+    )
+    alone.add_argument(
+        "--age",
+        action="store_true",
+        help="only how old frames of a stream are when their results come out",
+    )
     encoder_option(parser)
     engine_option(parser)
     hand_model_option(parser)
@@ -61,6 +73,13 @@ def run(arguments: argparse.Namespace) -> None:
     from realtime.measuring.bench import measure, summarise
     from realtime.measuring.contenders import open_contenders
 
+    if arguments.parts or arguments.age:
+        from realtime.timing.report import print_ages, print_parts
+
+        if arguments.json:
+            raise UserError("--json is for the whole bench: leave it out with --parts or --age.")
+        (print_parts if arguments.parts else print_ages)(settings_of(arguments))
+        return
     check_writable(arguments.json)
     for camera in arguments.cameras:
         if camera != "demo" and not Path(camera).is_file():

@@ -8,6 +8,7 @@ from pathlib import Path
 from realtime.commands.options import (
     camera_options,
     encoder_options,
+    every_frame_option,
     far_option,
     gallery_option,
     keep_option,
@@ -25,6 +26,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--realtime", action="store_true", help="pace a video like a camera")
     add("--hands", type=int, choices=(1, 2), default=Settings.hands, help="hands at most")
+    every_frame_option(parser)
     gallery_option(parser)
     keep_option(parser)
     mirror_hands_option(parser)

@@ -96,6 +96,14 @@ def _size(text: str) -> tuple[int, int]:
     return width, height
 
 
+def every_frame_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--every-frame",
+        action="store_true",
+        help="run the networks on every frame, not only where something has changed",
+    )
+
+
 def gallery_option(parser: argparse.ArgumentParser, default: str | None = None) -> None:
     parser.add_argument(
         "--gallery", metavar="DIR", default=default, help=f"recorded gestures ({GALLERY}/)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from realtime.commands.options import encoder_options, names, settings_of
+from realtime.commands.options import encoder_options, every_frame_option, names, settings_of
 
 NAME = "replay"
 HELP = "measure the live loop on a video whose gestures are labelled"
@@ -38,6 +38,7 @@ def options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="recognise the mirror image: the hand that wasn't recorded",
     )
+    every_frame_option(parser)
     encoder_options(parser)
 
 

@@ -11,7 +11,7 @@ import dataclasses
 import functools
 import os
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,16 +21,9 @@ from engines.errors import UserError, short_reason
 from engines.files import explain_errors
 from engines.say import how_many
 from realtime.gallery import files, trash
+from realtime.gallery.cache import Cache, cache_name
 from realtime.gallery.files import CACHE, Stored
-from realtime.gallery.index import (
-    GalleryIndex,
-    Vectors,
-    build_index,
-    cache_name,
-    read_cache,
-    view_keys,
-    write_cache,
-)
+from realtime.gallery.index import GalleryIndex, Vectors, build_index, content_of, view_keys
 from realtime.gallery.item import Files, check_files, to_files
 from realtime.gallery.labels import check_label, folder_key, free_name
 from realtime.gallery.reading import GalleryReader
@@ -52,7 +45,7 @@ class Gallery:
         self.folder = Path(folder)
         _check_links(self.folder)
         self._reader = GalleryReader(self.folder)
-        self._vectors: dict[str, Vectors] = {}  # by fingerprint and cache name
+        self._vectors: dict[str, tuple[Vectors, Cache]] = {}  # by fingerprint and cache name
         self.stamp()  # fails where nothing can be read
 
     def references(self) -> list[Reference]:
@@ -245,30 +238,45 @@ class Gallery:
                 return restored[0].label
         raise UserError(f"Nothing was deleted from {self.folder} that could be brought back.")
 
-    def embeddings(self, encoder: Encoder, mirror_hands: bool = True) -> GalleryIndex:
+    def embeddings(
+        self,
+        encoder: Encoder,
+        mirror_hands: bool = True,
+        *,
+        newest: int | None = None,
+        last: GalleryIndex | None = None,
+        progress: Callable[[int, int], None] = lambda done, of: None,
+    ) -> GalleryIndex:
         """The embeddings of all references; pictures are opened only where the cache lacks them.
+
+        Threads may call it at the same time. What one has embedded is there for all.
 
         Args:
             mirror_hands: either hand may show a gesture.
+            newest: only so many references are embedded, the newest, and the cache's file isn't
+                looked at; of the others, those that aren't embedded yet are left out. None: all.
+            last: an index, given back where it is still the right one.
+            progress: called with the number of references embedded, and how many are to be. What
+                it raises ends it.
         """
         records, load = [], []
-        for place in self._reader.places():
-            record = self._reader.read(place, files.read_record)
-            if record is not None:
-                records.append((place.label, record))
-                load.append(functools.partial(self._reader.read, place, files.read_views))
-        name = cache_name(encoder, mirror_hands)
-        path = self.folder / CACHE / name
-        stored = read_cache(path, encoder)
+        for place, record in self._reader.records():
+            records.append((place.label, record))
+            load.append(functools.partial(self._reader.read, place, files.read_views))
+        fars = tuple(sorted(self.fars().items()))
+        if last is not None and (last.content, last.fars) == (content_of(records), fars):
+            return last
         # Kept in memory too: a gallery on a read-only disk has no other cache.
-        known = {**self._vectors.get(encoder.fingerprint + name, {}), **stored}
-        index = build_index(records, load, encoder, mirror_hands, known)
-        keys = [key for _, record in records for key in view_keys(record, encoder, mirror_hands)]
-        known = {key: known[key] for key in keys if key in known}  # without what was deleted
-        self._vectors[encoder.fingerprint + name] = known
-        if known.keys() - stored.keys():
-            write_cache(path, encoder, known)
-        return index
+        name = cache_name(encoder, mirror_hands)
+        new: tuple[Vectors, Cache] = {}, Cache(self.folder / CACHE / name)
+        known, cache = self._vectors.setdefault(encoder.fingerprint + name, new)
+        if newest is None:
+            known.update(cache.read(encoder))
+        index = build_index(records, load, encoder, mirror_hands, known, newest, progress)
+        if newest is None:
+            keys = [k for _, record in records for k in view_keys(record, encoder, mirror_hands)]
+            cache.write(encoder, {key: known[key] for key in keys if key in known})
+        return dataclasses.replace(index, fars=fars)
 
     def _id_behind(self, there: set[str], id: str) -> str:
         """The id, or one made anew where it doesn't sort behind those here and in the trash.

@@ -1,29 +1,23 @@
-"""The references' embeddings, and the cache that spares computing them at every start."""
+"""The references' embeddings: what isn't known yet is computed, and put together for a matcher."""
 
 from __future__ import annotations
 
-import contextlib
-import io
-import itertools
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from calibration.finite import check_finite
 from engines.encoder import Encoder
-from engines.files import write_file
 from realtime.gallery.record import ReferenceRecord
 from realtime.gallery.reference import NEGATIVE, View, other_side
 from realtime.hands.cutting import broken_embeddings, cut_hand, encoder_inputs
 
-VERSION = 3  # of the cache and of how hands are cut; another one is computed anew
 BATCH = 16  # views encoded at once: enough to be quick, few enough for a small memory
 
 Key = tuple[str, str]  # a reference's id; its content's digest, which view, and whether its twin
 Vectors = dict[Key, np.ndarray]  # float32 (D,) each
+Content = tuple[tuple[str, str, str], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +31,8 @@ class GalleryIndex:
         labels, ids, sides: (R,).
         embeddings: float32 (R, D).
         negative: (R,), whether a row shows what is not the gesture.
+        content: label, id and digest of each reference whose views are all there.
+        fars: (label, false-accept rate) of each gesture that has one of its own.
     """
 
     labels: tuple[str, ...]
@@ -44,6 +40,21 @@ class GalleryIndex:
     sides: tuple[str, ...]
     embeddings: np.ndarray
     negative: tuple[bool, ...]
+    content: Content = ()
+    fars: tuple[tuple[str, float], ...] = ()
+
+    def without(self, label: str) -> GalleryIndex:
+        """The same index without a gesture; its negative references stay."""
+        rows = [i for i, own in enumerate(self.labels) if own != label or self.negative[i]]
+        return GalleryIndex(
+            labels=tuple(self.labels[i] for i in rows),
+            ids=tuple(self.ids[i] for i in rows),
+            sides=tuple(self.sides[i] for i in rows),
+            embeddings=self.embeddings[rows],
+            negative=tuple(self.negative[i] for i in rows),
+            content=tuple(each for each in self.content if each[0] != label),
+            fars=self.fars,
+        )
 
 
 def build_index(
@@ -52,22 +63,34 @@ def build_index(
     encoder: Encoder,
     mirror_hands: bool,
     known: Vectors,
+    newest: int | None = None,
+    progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> GalleryIndex:
     """Embed what isn't known yet, and put the index together.
 
     Args:
         records: (label, record) of each reference.
         load: reads each reference's views, by their numbers; what it doesn't give is left out.
-        known: embeddings that need no computing; what is computed is added.
+        known: embeddings that need no computing; what is computed is added, reference by reference.
+        newest: only so many references are looked at for what isn't known, the newest; None: all.
+        progress: called with the number of references embedded, and how many are to be. What it
+            raises ends it.
     """
-    missing = _missing_views(records, load, encoder, mirror_hands, known)
-    while batch := list(itertools.islice(missing, BATCH)):
-        vectors = embed([view for _, view in batch], encoder, mirror_hands)
-        known.update((key, v) for (key, _), v in zip(batch, vectors, strict=True))
-    labels, ids, sides, rows, negative = [], [], [], [], []
-    for label, record in records:
+    keys = [view_keys(record, encoder, mirror_hands) for _, record in records]
+    by_age = sorted(range(len(records)), key=lambda i: records[i][1].id, reverse=True)
+    missing = [i for i in by_age[:newest] if not keys[i].keys() <= known.keys()]
+    batch: list[tuple[Key, View]] = []
+    progress(0, len(missing))
+    for done, i in enumerate(missing, 1):
+        batch += _views(load[i](), keys[i])
+        if len(batch) >= BATCH or done == len(missing):
+            known.update(_embed_all(batch, encoder, mirror_hands))
+            batch = []
+            progress(done, len(missing))
+    labels, ids, sides, rows, negative, whole = [], [], [], [], [], []
+    for (label, record), its in zip(records, keys, strict=True):
         own_sides = {view.number: view.side for view in record.views}
-        for key, (number, twin) in view_keys(record, encoder, mirror_hands).items():
+        for key, (number, twin) in its.items():
             if key in known:
                 labels.append(label)
                 ids.append(record.id)
@@ -75,13 +98,21 @@ def build_index(
                 sides.append(other_side(side) if twin else side)
                 rows.append(known[key])
                 negative.append(record.kind == NEGATIVE)
+        if its.keys() <= known.keys():
+            whole.append((label, record))
     return GalleryIndex(
         labels=tuple(labels),
         ids=tuple(ids),
         sides=tuple(sides),
         embeddings=np.stack(rows) if rows else np.zeros((0, encoder.spec.dim), np.float32),
         negative=tuple(negative),
+        content=content_of(whole),
     )
+
+
+def content_of(records: Sequence[tuple[str, ReferenceRecord]]) -> Content:
+    """What an index of all these references has as `content`."""
+    return tuple((label, record.id, record.digest) for label, record in records)
 
 
 def embed(views: Sequence[View], encoder: Encoder, mirror_hands: bool) -> np.ndarray:
@@ -91,43 +122,6 @@ def embed(views: Sequence[View], encoder: Encoder, mirror_hands: bool) -> np.nda
     hands = [cut_hand(view.picture, view.detection(), size, mirror) for view in views]
     found = np.asarray(encoder.encode(encoder_inputs(hands)), np.float32)
     return check_finite(found, *broken_embeddings(encoder))
-
-
-def cache_name(encoder: Encoder, mirror_hands: bool) -> str:
-    """The cache's file name for an encoder."""
-    mark = re.sub(r"\W", "_", encoder.fingerprint[:16])
-    return f"{mark}-{'m' if mirror_hands else 's'}.npz"
-
-
-def read_cache(path: Path, encoder: Encoder) -> Vectors:
-    """What the cache holds for this encoder; nothing where it is missing, damaged or another's."""
-    try:
-        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
-            if int(file["version"]) != VERSION or str(file["fingerprint"]) != encoder.fingerprint:
-                return {}
-            ids, digests, vectors = file["ids"], file["digests"], file["embeddings"]
-    except Exception:  # zip, npy and their headers fail in many ways, and it is only a cache
-        return {}
-    sound = vectors.dtype == np.float32 and vectors.shape == (len(ids), encoder.spec.dim)
-    if not sound or ids.shape != digests.shape or not np.isfinite(vectors).all():
-        return {}
-    return dict(zip(zip(ids.tolist(), digests.tolist(), strict=True), vectors, strict=True))
-
-
-def write_cache(path: Path, encoder: Encoder, vectors: Vectors) -> None:
-    """Replace the cache; one that can't be written is only slower."""
-    buffer = io.BytesIO()
-    np.savez(
-        buffer,
-        version=np.array(VERSION),
-        fingerprint=np.array(encoder.fingerprint),
-        ids=np.array([id for id, _ in vectors], np.str_),
-        digests=np.array([digest for _, digest in vectors], np.str_),
-        embeddings=np.stack(list(vectors.values())),
-    )
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(exist_ok=True)
-        write_file(path, buffer.getvalue())
 
 
 def view_keys(
@@ -145,18 +139,18 @@ def view_keys(
     return keys
 
 
-def _missing_views(
-    records: Sequence[tuple[str, ReferenceRecord]],
-    load: Sequence[Callable[[], Mapping[int, View] | None]],
-    encoder: Encoder,
-    mirror_hands: bool,
-    known: Vectors,
+def _views(
+    views: Mapping[int, View] | None, keys: dict[Key, tuple[int, bool]]
 ) -> Iterator[tuple[Key, View]]:
-    """The views that aren't known yet, each as the hand that its key says."""
-    for (_, record), read in zip(records, load, strict=True):
-        keys = view_keys(record, encoder, mirror_hands)
-        if keys.keys() <= known.keys() or (views := read()) is None:
-            continue
-        for key, (number, twin) in keys.items():
-            if (view := views.get(number)) is not None:
-                yield key, view.mirror() if twin else view
+    """A reference's views that are there, each as the hand that its key says."""
+    for key, (number, twin) in keys.items():
+        if (view := (views or {}).get(number)) is not None:
+            yield key, view.mirror() if twin else view
+
+
+def _embed_all(views: list[tuple[Key, View]], encoder: Encoder, mirror_hands: bool) -> Vectors:
+    vectors: Vectors = {}
+    for begin in range(0, len(views), BATCH):
+        keys, batch = zip(*views[begin : begin + BATCH], strict=True)
+        vectors.update(zip(keys, embed(batch, encoder, mirror_hands), strict=True))
+    return vectors

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -15,29 +16,28 @@ from engines.say import warn
 from realtime.gallery import files
 from realtime.gallery.files import Stored
 from realtime.gallery.labels import label_of_folder
-from realtime.gallery.record import DamagedPicture, DamagedReference, NewerFormat
+from realtime.gallery.record import DamagedPicture, DamagedReference, NewerFormat, ReferenceRecord
 
 T = TypeVar("T")
+Stamp = tuple[str, int, int]  # a folder, its time of change in ns and how many files are in it
+Records = list[tuple[Stored, ReferenceRecord]]
+FRESH_NS = 2_000_000_000  # so coarse may a time of change be: two changes may share one
 
 
 class GalleryReader:
-    """What lies in a gallery's folder now. Remembers only what it has warned about."""
+    """What lies in a gallery's folder now. Threads may share it.
+
+    It remembers what it has warned about, and the records of folders that don't change.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._warned: set[str] = set()
+        self._records: dict[Stamp, Records] = {}
 
     def folders(self) -> list[tuple[Path, str]]:
         """The gestures' folders with their labels; two may have the same one. Raises UserError."""
-        with explain_errors(f"{self.folder} can't be read as a gallery"):
-            folders = files.list_folders(self.folder)
-            links = files.list_folders(self.folder, links=True)
-        for link in links:
-            self._warn(
-                f"{link} is a link and is left out: a gallery holds the folders themselves. Copy "
-                "it here, or name the gallery that it is in with --gallery."
-            )
-        labelled = [(folder, self._label(folder)) for folder in folders]
+        labelled = [(folder, self._label(folder)) for folder in self._gesture_folders()]
         return [(folder, label) for folder, label in labelled if label is not None]
 
     def names(self) -> set[str]:
@@ -49,13 +49,29 @@ class GalleryReader:
 
     def places(self) -> list[Stored]:
         """Where each reference lies, sorted by label, then id; they aren't opened."""
-        places: list[Stored] = []
-        for folder, label in self.folders():
-            try:
-                places += files.list_items(folder, label)
-            except OSError as error:
-                self._warn(f"{folder} can't be read ({short_reason(error)}) and is left out.")
-        return sorted(places, key=lambda place: (place.label, place.id, place.folder))
+        places = [place for folder, label in self.folders() for place in self._items(folder, label)]
+        return sorted(places, key=_order)
+
+    def records(self) -> Records:
+        """Where each reference lies, with its record, sorted by label, then id.
+
+        Only folders that have changed since the last call are opened.
+        """
+        now_ns = time.time_ns()
+        kept: dict[Stamp, Records] = {}
+        found: Records = []
+        for folder in self._gesture_folders():
+            stamp = _stamp(folder)
+            records = None if stamp is None else self._records.get(stamp)
+            if records is None:
+                records, all_read = self._read_folder(folder)
+                if not all_read or stamp is None or now_ns - stamp[1] < FRESH_NS:
+                    stamp = None  # to be read again
+            if stamp is not None:
+                kept[stamp] = records
+            found += records
+        self._records = kept
+        return sorted(found, key=lambda each: _order(each[0]))
 
     def read(self, place: Stored, how: Callable[[Stored], T]) -> T | None:
         """how(place), or None where the reference has gone, is damaged or can't be read."""
@@ -77,16 +93,36 @@ class GalleryReader:
             self._warn(f"{place.json} can't be read ({short_reason(error)}) and is left out.")
         return None
 
-    def stamp(self) -> tuple[tuple[str, int, int], ...]:
+    def stamp(self) -> tuple[Stamp, ...]:
         """Each gesture's folder, its time of change in ns and how many files are in it."""
-        stamps = []
+        stamps = [_stamp(folder) for folder in self._gesture_folders()]
+        return tuple(stamp for stamp in stamps if stamp is not None)
+
+    def _gesture_folders(self) -> list[Path]:
         with explain_errors(f"{self.folder} can't be read as a gallery"):
             folders = files.list_folders(self.folder)
-        for folder in folders:
-            with contextlib.suppress(OSError):
-                # The number tells changes apart that a coarse file system gives one time.
-                stamps.append((folder.name, folder.stat().st_mtime_ns, len(os.listdir(folder))))
-        return tuple(stamps)
+            links = files.list_folders(self.folder, links=True)
+        for link in links:
+            self._warn(
+                f"{link} is a link and is left out: a gallery holds the folders themselves. Copy "
+                "it here, or name the gallery that it is in with --gallery."
+            )
+        return folders
+
+    def _read_folder(self, folder: Path) -> tuple[Records, bool]:
+        """A gesture's records, and whether all that is there could be read."""
+        label = self._label(folder)
+        places = [] if label is None else self._items(folder, label)
+        read = [(place, self.read(place, files.read_record)) for place in places]
+        records = [(place, record) for place, record in read if record is not None]
+        return records, label is not None and len(records) == len(read)
+
+    def _items(self, folder: Path, label: str) -> list[Stored]:
+        try:
+            return files.list_items(folder, label)
+        except OSError as error:
+            self._warn(f"{folder} can't be read ({short_reason(error)}) and is left out.")
+        return []
 
     def _label(self, folder: Path) -> str | None:
         try:
@@ -124,3 +160,15 @@ class GalleryReader:
         if sentence not in self._warned:  # the gallery is read again and again while live
             self._warned.add(sentence)
             warn(sentence)
+
+
+def _order(place: Stored) -> tuple[str, str, Path]:
+    return place.label, place.id, place.folder
+
+
+def _stamp(folder: Path) -> Stamp | None:
+    """None where the folder can't be read."""
+    with contextlib.suppress(OSError):
+        # The number tells changes apart that a coarse file system gives one time.
+        return folder.name, folder.stat().st_mtime_ns, len(os.listdir(folder))
+    return None

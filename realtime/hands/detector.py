@@ -23,10 +23,13 @@ class Detector(Protocol):
 
     Attributes:
         engine: What runs its networks, for people.
+        skip_still: Whether tracked hands whose pixels haven't changed are passed over. It may be
+            set at any time; a detector that has no such shortcut ignores it.
         stages_ms: Milliseconds of the last frame by stage, where it is known.
     """
 
     engine: str
+    skip_still: bool
     stages_ms: dict[str, float]
 
     def detect(self, frame: Frame) -> list[Hand]:

@@ -2,8 +2,9 @@
 
 The palm network looks for hands in the whole picture; the hand network looks at a turned square
 around each hand and gives landmarks, and these give the square for the next frame. The palm network
-doesn't run while as many hands are tracked as there may be, or while nothing else changes. Where
-the encoder is a one-pass encoder, it is the hand network, and the hands come with their embeddings.
+doesn't run while as many hands are tracked as there may be, or while nothing else changes; the hand
+network doesn't while a hand's pixels stay as they were. Where the encoder is a one-pass encoder, it
+is the hand network, and the hands come with their embeddings.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from realtime.hands.cutting import cut_hands
 from realtime.hands.detector import STILL_LOOKS
 from realtime.hands.geometry import bounding_box, cut, turns_of, upright_square
 from realtime.hands.palms import box_overlap, decode, in_picture, letterbox, palm_square, suppress
-from realtime.hands.search import SearchTimer
+from realtime.hands.search import SearchTimer, Seen, sample_square, settled
 from realtime.hands.tracks import Tracker
 from realtime.types import Detection, Frame, Hand, Look, Square
 
@@ -29,7 +30,7 @@ DEPTH = 2.5  # the hand network's z to the scale of its x and y: MediaPipe's nor
 DOUBLES_BOX = 0.2  # two hands are one where their boxes overlap by more than this
 DOUBLES_REACH = 0.2  # and where many joints are nearer to each other than this, in palm lengths
 DOUBLES_JOINTS = 10  # how many are many
-STAGES = ("palm", "cut", "pass")
+STAGES = ("palm", "still", "cut", "pass")
 PALM_SIDES = ((0, 5), (5, 17), (17, 0))  # wrist, index finger's knuckle, little finger's knuckle
 
 
@@ -39,9 +40,10 @@ class EngineDetector:
     Use it as a context manager, or call close().
 
     Attributes:
+        skip_still: Whether tracked hands whose pixels haven't changed are passed over.
         stages_ms: Milliseconds of the last frame by stage, 0 for one that it didn't need: "palm" is
             the search for new hands, "cut" and "pass" the crops of hands and the network's pass
-            over them.
+            over them; "still" the comparison that may spare these.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class EngineDetector:
         crop_size: int = 224,
         mirror_hands: bool = True,
         confidence: float = 0.5,
+        every_frame: bool = False,
     ) -> None:
         """Take the networks.
 
@@ -65,7 +68,9 @@ class EngineDetector:
             crop_size: S of Hand.crop.
             mirror_hands: left hands are cut as right ones.
             confidence: least score of a palm, and of a hand's presence, 0…1.
+            every_frame: both networks see each frame of a video, whether it has changed or not.
         """
+        self.skip_still = video and not every_frame
         self.stages_ms = dict.fromkeys(STAGES, 0.0)
         self.engine = f"palm network on {palm.engine}, hand network on {network.engine}"
         self._palm = palm
@@ -77,7 +82,8 @@ class EngineDetector:
         self._confidence = confidence
         self._tracker = Tracker()
         self._shape: tuple[int, ...] = ()
-        self._squares: list[Square] = []
+        self._every_frame = every_frame
+        self._seen: list[Seen] = []  # the hands of the last frame
         self._time_s = 0.0
         self._timer = SearchTimer()
 
@@ -94,28 +100,37 @@ class EngineDetector:
         """
         self.stages_ms = dict.fromkeys(STAGES, 0.0)
         if not self._video:
-            self._squares = []
-            found = self._look(image, search=True)
-            for _ in range(STILL_LOOKS - 1 if found else 0):
-                found = self._look(image, search=False)
-            return found
-        if image.shape != self._shape:  # another picture size: the squares mean nothing in it
-            self._shape, self._squares = image.shape, []
-        self._time_s = time_s
-        return self._look(image, search=self._timer.is_due(image, time_s, self._squares))
+            self._seen = []
+            self._look(image, search=True)
+            for _ in range(STILL_LOOKS - 1 if self._seen else 0):
+                self._look(image, search=False)
+        else:
+            if image.shape != self._shape:  # another picture size: the squares mean nothing in it
+                self._shape, self._seen = image.shape, []
+            self._time_s = time_s
+            squares = [seen.next_square for seen in self._seen]
+            due = self._timer.is_due(image, time_s, squares)
+            self._look(image, search=due or self._every_frame)
+        return [seen.detection for seen in self._seen]
 
-    def _look(self, image: np.ndarray, search: bool) -> list[Detection]:
-        """Read the tracked squares; search if asked to, or where a tracked hand is lost."""
-        found = _without_doubles(self._read_hands(image, self._squares))
-        lost = len(found) < len(self._squares)
+    def _look(self, image: np.ndarray, search: bool) -> None:
+        """Follow the tracked hands; search if asked to, or where one of them is lost."""
+        found = _without_doubles(self._follow(image))
+        lost = len(found) < len(self._seen)
         if (search or lost) and len(found) < self._max_hands:
             self._timer.searched(image, self._time_s)
-            boxes = [_box(upright_square(detection.landmarks)) for detection in found]
+            boxes = [_box(seen.next_square) for seen in found]
             new = [square for square in self._find_hands(image) if _is_apart(_box(square), boxes)]
             new = new[: self._max_hands - len(found)]
-            found = _without_doubles(found + self._read_hands(image, new))
-        self._squares = [upright_square(detection.landmarks) for detection in found]
-        return found
+            found = _without_doubles(found + _present(self._read_hands(image, new)))
+        self._seen = found
+
+    def _follow(self, image: np.ndarray) -> list[Seen]:
+        """The tracked hands that are still there; those whose pixels have changed, read anew."""
+        with self._timed("still"):
+            due = [s for s in self._seen if not (self.skip_still and s.holds(image, self._time_s))]
+        read = iter(self._read_hands(image, [seen.next_square for seen in due]))
+        return _present([next(read) if seen in due else seen for seen in self._seen])
 
     def _find_hands(self, image: np.ndarray) -> list[Square]:
         """Squares around the hands whose palms the palm network sees, surest first."""
@@ -126,8 +141,8 @@ class EngineDetector:
             placed = [in_picture(palm, side, corner) for palm in palms[: self._max_hands]]
             return [palm_square(palm) for palm in placed]
 
-    def _read_hands(self, image: np.ndarray, squares: Sequence[Square]) -> list[Detection]:
-        """What the hand network says of each square that shows a hand."""
+    def _read_hands(self, image: np.ndarray, squares: Sequence[Square]) -> list[Seen | None]:
+        """What the hand network says of each square; None where it shows no hand."""
         if not squares:
             return []
         with self._timed("cut"):
@@ -135,10 +150,18 @@ class EngineDetector:
         with self._timed("pass"):
             outputs = self._network.look(crops, turns_of([square.angle for square in squares]))
         return [
-            _detection(outputs, i, square, crops[i])
-            for i, square in enumerate(squares)
+            self._see(image, square, _detection(outputs, i, square, crops[i]))
             if outputs.presence[i] > self._confidence
+            else None
+            for i, square in enumerate(squares)
         ]
+
+    def _see(self, image: np.ndarray, square: Square, detection: Detection) -> Seen:
+        following, sample = upright_square(detection.landmarks), None
+        if self.skip_still and settled(square, following):
+            with self._timed("still"):
+                sample = sample_square(image, square)
+        return Seen(detection, following, square, sample, self._time_s)
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
@@ -187,12 +210,16 @@ def _is_apart(box: np.ndarray, others: Sequence[np.ndarray]) -> bool:
     return all(box_overlap(box, other) <= SAME_HAND for other in others)
 
 
-def _without_doubles(detections: list[Detection]) -> list[Detection]:
+def _present(read: Sequence[Seen | None]) -> list[Seen]:
+    return [seen for seen in read if seen is not None]
+
+
+def _without_doubles(hands: list[Seen]) -> list[Seen]:
     """Drop hands that an earlier one already is: overlapping boxes and many joints together."""
-    kept: list[Detection] = []
-    for detection in detections:
-        if not any(_same_hand(detection, other) for other in kept):
-            kept.append(detection)
+    kept: list[Seen] = []
+    for hand in hands:
+        if not any(_same_hand(hand.detection, other.detection) for other in kept):
+            kept.append(hand)
     return kept
 
 

@@ -68,7 +68,7 @@ def cut(image: np.ndarray, square: Square, size: int, mirror: bool) -> np.ndarra
     matrix = crop_matrix(square, size)
     if mirror:
         matrix = np.array([[-1.0, 0, size], [0, 1.0, 0]]) @ np.vstack([matrix, (0, 0, 1)])
-    left, top, right, bottom = _reach(image, square)
+    left, top, right, bottom = reach(image, square)
     part = image[top:bottom, left:right]
     if part.shape[0] * part.shape[1] > LARGEST_PART * size * size or not part.size:
         image, step = thin(image)
@@ -88,7 +88,7 @@ def thin(image: np.ndarray) -> tuple[np.ndarray, int]:
     return (image if step == 1 else np.ascontiguousarray(image[::step, ::step])), step
 
 
-def _reach(image: np.ndarray, square: Square) -> tuple[int, int, int, int]:
+def reach(image: np.ndarray, square: Square) -> tuple[int, int, int, int]:
     """Left, top, right and bottom, px, of the part of a picture that a crop reads."""
     height, width = image.shape[:2]
     half = square.width * math.sqrt(0.5) + 2

@@ -49,6 +49,7 @@ class HandDetector:
         confidence: float = 0.5,
     ) -> None:
         self.engine = "its package"
+        self.skip_still = False  # it has no such shortcut
         self.stages_ms: dict[str, float] = {}  # MediaPipe's graph doesn't say
         self._video = video
         self._crop_size = crop_size

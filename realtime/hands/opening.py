@@ -28,6 +28,7 @@ def open_detector(
     max_hands: int = 2,
     mirror_hands: bool = True,
     model: str | None = None,
+    every_frame: bool = False,
 ) -> Detector:
     """Open a detector, and have OpenCV use one thread in this process.
 
@@ -40,6 +41,8 @@ def open_detector(
         max_hands: The most hands to find.
         mirror_hands: Whether left hands are cut as right ones, for encoders that aren't one-pass.
         model: For "mediapipe": its hand model, where it isn't the cached one.
+        every_frame: The engine's networks see each frame of a video, whether it has changed or not.
+            MediaPipe's do in any case.
 
     Raises:
         UserError: There is no such detector, or a network can't be opened.
@@ -76,6 +79,7 @@ def open_detector(
         max_hands=max_hands,
         crop_size=size,
         mirror_hands=mirror,
+        every_frame=every_frame,
     )
 
 

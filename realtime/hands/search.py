@@ -1,19 +1,29 @@
-"""When to search a video's frames for new hands: only where something has changed."""
+"""Which of a video's frames the networks have to see: only those where something has changed."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
-from realtime.types import Square
+from realtime.hands.geometry import reach
+from realtime.types import Detection, Square
 
 SEARCH_S = 0.33  # most seconds until a change is searched; without a hand, between searches
 LONGEST_S = 2.0  # most seconds between searches while a hand is tracked
 SAMPLES = 80  # pixels that are compared along the picture's longer side
 LEVELS = 20  # of 255; a pixel that differs by less is noise
 FEWEST = 6  # changed pixels; the smallest hands that are found cover about 36
+LOOK_S = 0.15  # most seconds until a tracked hand is looked at again; a gesture starts after 0.25
+# A camera's noise alone changes the brightest cell by 3 to 5 levels of 255, a hand that moves by a
+# hundredth of its width by 10 and more. Below 8 the embedding of a real hand changes as much as it
+# does on a hand at rest under noise (1 - cosine of 0.003, 95th percentile 0.009).
+STILL_LEVELS = 8
+SETTLED = 0.03  # of the square's width, and radians: so near is the next square on a hand at rest
+CELLS = 28  # along a sample's side
 
 
 class SearchTimer:
@@ -78,3 +88,59 @@ def _step(image: np.ndarray) -> int:
 def _sample(image: np.ndarray) -> np.ndarray:
     step = _step(image)
     return image[::step, ::step]
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A hand as the network saw it, and what the picture looked like there.
+
+    Attributes:
+        detection: what it saw.
+        next_square: where to look for the hand next.
+        square: where the network looked.
+        sample: of the picture there; None where the hand's place isn't settled yet.
+        time_s: of the frame, seconds.
+    """
+
+    detection: Detection
+    next_square: Square
+    square: Square
+    sample: np.ndarray | None
+    time_s: float
+
+    def holds(self, image: np.ndarray, time_s: float) -> bool:
+        """Whether the network would see the same again: the hand's pixels haven't changed.
+
+        Frames are compared with the one that the network saw, so that slow changes add up.
+        """
+        if self.sample is None or not 0 < time_s - self.time_s < LOOK_S:
+            return False
+        sample = sample_square(image, self.square)
+        return sample is not None and int(cv2.absdiff(sample, self.sample).max()) < STILL_LEVELS
+
+
+def settled(square: Square, following: Square) -> bool:
+    """Whether a hand's landmarks lead to nearly the square by which they were found."""
+    moved = max(abs(following.x - square.x), abs(following.y - square.y))
+    resized, turned = abs(following.width - square.width), abs(following.angle - square.angle)
+    return max(moved, resized) < SETTLED * square.width and turned < SETTLED
+
+
+def sample_square(image: np.ndarray, square: Square) -> np.ndarray | None:
+    """The part of a picture that a square's crop reads, as means of its cells.
+
+    Args:
+        image: uint8 (H, W, 3) BGR.
+        square: the square.
+
+    Returns:
+        uint8 (CELLS, CELLS, 3); None where the square is outside the picture.
+    """
+    left, top, right, bottom = reach(image, square)
+    part = image[top:bottom, left:right]
+    if left >= right or top >= bottom:
+        return None
+    # First to four pixels a cell each way, of 2 × 2 each: means of all pixels take six times as
+    # long and are hardly less noisy.
+    few = cv2.resize(part, (4 * CELLS, 4 * CELLS), interpolation=cv2.INTER_LINEAR)
+    return cv2.resize(few, (CELLS, CELLS), interpolation=cv2.INTER_AREA)

@@ -41,7 +41,7 @@ def enrol(
         warnings += _find_likeness(recognizer, shots, label)
     reference = add_twins(make_reference(shots, label, kind), recognizer.still_detector)
     recognizer.gallery.add(reference, replace=replace)
-    recognizer.refresh()
+    recognizer.refresh(newest=1)
     return warnings
 
 

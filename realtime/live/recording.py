@@ -56,6 +56,7 @@ class Recording:
         if not 0.0 <= command.countdown_s < math.inf:
             raise UserError(f"A countdown takes 0 seconds or more; got {command.countdown_s}.")
         self._recognizer.warm_up_enrolment()
+        self._recognizer.look_closely(True)
         self._burst = Burst(command.countdown_s, self._recognizer.settings.keep)
         self._command = command
         self.countdown = math.ceil(command.countdown_s)
@@ -104,6 +105,7 @@ class Recording:
 
     def drop(self) -> Answer | None:
         """Forget what is recorded. Returns the answer to a `Record` that is cut short."""
+        self._recognizer.look_closely(False)
         cut_short = None if self._command is None else Answer(self._command.id, False, "")
         self._burst = self._command = self.countdown = self.naming = None
         self._recognizer.unmute()
@@ -112,6 +114,7 @@ class Recording:
     def _take_showing(self) -> Answer:
         burst, command = self._burst, self._command
         assert burst is not None and command is not None
+        self._recognizer.look_closely(False)
         self._burst = self._command = self.countdown = None
         self.naming = burst.showing
         if burst.showing is None:

@@ -251,7 +251,7 @@ class Session:
     def _delete(self, command: Delete) -> Answer:
         recognizer = self.recognizer
         labels = dict(zip(recognizer.index.ids, recognizer.index.labels, strict=True))
-        with at_end(recognizer.refresh):
+        with at_end(lambda: recognizer.refresh(newest=1)):
             if command.label is not None:
                 recognizer.gallery.delete(command.label)
                 return Answer(command.id, True, f"Deleted {command.label}.")
@@ -263,7 +263,7 @@ class Session:
 
     def _undo(self, command: Undo) -> Answer:
         label = self.recognizer.gallery.undo()
-        self.recognizer.refresh()
+        self.recognizer.refresh(newest=1)
         return Answer(command.id, True, f"Brought back {label}.")
 
     def _pause(self, command: Pause) -> Answer:

@@ -51,23 +51,17 @@ class Matcher:
             labels = tuple(
                 NOTHING if no else label for label, no in zip(labels, negative, strict=True)
             )
-        rows: dict[str, list[int]] = {}  # not numpy's strings: they lose a NUL at the end
-        for row, label in enumerate(labels):
-            rows.setdefault(label, []).append(row)
-        # Negative references first: at a tie they win.
-        self._labels = sorted(rows, key=lambda label: (label != NOTHING, label))
-        # Views in the order of their labels, and where each label's begin.
-        order = [row for label in self._labels for row in rows[label]]
-        self._embeddings = embeddings[order]
-        self._starts = np.cumsum([0, *(len(rows[label]) for label in self._labels[:-1])])
+        self._apart = apart and sides is not None
         self._views = Counter(zip(labels, sides or [ANY] * len(labels), strict=True))
-        self._sides = None
-        if apart and sides is not None:
-            self._sides = np.array([sides[row] for row in order])
-        else:  # a view and its twin, which shows it by the other hand, count as one
+        if not self._apart:  # a view and its twin, which shows it by the other hand, count as one
             for (label, _), count in list(self._views.items()):
                 self._views[label, ANY] = max(self._views[label, ANY], count)
         self._fars = dict(fars or {})
+        rows: dict[str, dict[str, list[int]]] = {}  # by side, then label
+        for row, label in enumerate(labels):
+            side = sides[row] if self._apart and sides is not None else ANY
+            rows.setdefault(side, {}).setdefault(label, []).append(row)
+        self._sides = {side: _Side(embeddings, its) for side, its in rows.items()}
         self.calibration = calibration
 
     @property
@@ -87,26 +81,26 @@ class Matcher:
             embeddings: float32 (N, D).
             sides: (N,), needed where the references have sides.
         """
-        if not self._labels:
-            return [Match(None, None, 0.0, 0.0, None, 0.0) for _ in embeddings]
-        scores = similarity(self._spec, embeddings, self._embeddings)  # (N, R)
-        if self._sides is None:
+        if not self._apart:
             sides = [ANY] * len(embeddings)
-        else:
-            scores[np.array(sides)[:, None] != self._sides[None, :]] = -np.inf
-        by_label = np.maximum.reduceat(scores, self._starts, axis=1)  # (N, L)
-        return [self._decide(row, side) for row, side in zip(by_label, sides, strict=True)]
+        return [
+            self._match_one(embedding, side)
+            for embedding, side in zip(embeddings, sides, strict=True)
+        ]
 
-    def _decide(self, scores: np.ndarray, side: str) -> Match:
-        order = np.argsort(-scores, kind="stable")
-        order = order[np.isfinite(scores[order])]
-        if not len(order):
+    def _match_one(self, embedding: np.ndarray, side: str) -> Match:
+        if side not in self._sides:
             return Match(None, None, 0.0, 0.0, None, 0.0)
-        names = [self._labels[row] for row in order]
+        its = self._sides[side]
+        # Hand by hand: it is the faster way, see `cosine`, and sides have views of their own.
+        scores = similarity(self._spec, embedding[None], its.embeddings)[0]
+        return self._decide(its.labels, np.maximum.reduceat(scores, its.starts), side)
+
+    def _decide(self, labels: Sequence[str], scores: np.ndarray, side: str) -> Match:
+        order = np.argsort(-scores, kind="stable")
+        names = [labels[row] for row in order]
         if names[0] == NOTHING:
-            return self._turn_away(
-                [(n, float(scores[row])) for n, row in zip(names, order, strict=True)]
-            )
+            return self._turn_away(names, scores[order])
         nearest, score = names[0], float(scores[order[0]])
         margin = 1.0
         if len(order) > 1:
@@ -125,8 +119,25 @@ class Matcher:
         )
 
     @staticmethod
-    def _turn_away(ranked: list[tuple[str, float]]) -> Match:
+    def _turn_away(names: Sequence[str], scores: np.ndarray) -> Match:
         """The match of a hand that is most like a negative reference."""
-        gestures = [*ranked[1:3], (None, 0.0), (None, 0.0)]
-        (nearest, score), (runner_up, _) = gestures[:2]
-        return Match(None, nearest, score, 0.0, runner_up, 0.0, negative=True)
+        if len(names) == 1:
+            return Match(None, None, 0.0, 0.0, None, 0.0, negative=True)
+        runner_up = names[2] if len(names) > 2 else None
+        return Match(None, names[1], float(scores[1]), 0.0, runner_up, 0.0, negative=True)
+
+
+class _Side:
+    """The views that count for one side, in the order of their labels.
+
+    Attributes:
+        labels: (L,), sorted.
+        embeddings: float32 (R, D).
+        starts: (L,), where each label's views begin.
+    """
+
+    def __init__(self, embeddings: np.ndarray, rows: dict[str, list[int]]) -> None:
+        # Not numpy's strings: they lose a NUL at the end. Negative references win at a tie.
+        self.labels = sorted(rows, key=lambda label: (label != NOTHING, label))
+        self.embeddings = embeddings[[row for label in self.labels for row in rows[label]]]
+        self.starts = np.cumsum([0, *(len(rows[label]) for label in self.labels[:-1])])

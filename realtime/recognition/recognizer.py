@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -13,16 +12,15 @@ from calibration.threshold import Calibration, calibration_path, default_calibra
 from engines.encoder import Encoder, encoder_path, open_encoder
 from engines.errors import UserError, at_end
 from engines.say import warn
-from realtime.gallery.gallery import Gallery
+from realtime.gallery.gallery import Gallery, GalleryIndex
 from realtime.hands.cutting import cut_hand, embed_hands
 from realtime.hands.detector import Detector
 from realtime.hands.opening import open_detector
 from realtime.recognition.match import Matcher
 from realtime.recognition.pipeline import Pipeline
+from realtime.recognition.references import References
 from realtime.settings import GALLERY, Settings
 from realtime.types import Detection, Frame, FrameResult, GestureEvent, Hand, Match
-
-LOOK_AGAIN_S = 1.0  # how often another program's changes to the gallery are looked for
 
 
 class Recognizer:
@@ -55,6 +53,8 @@ class Recognizer:
             self.encoder,
             Matcher(self.encoder.spec, (), nothing, self.calibration),
         )
+        self._references = References(self.gallery, self.encoder, settings.mirror_hands)
+        self._stack.callback(self._references.close)
         self.refresh()
 
     def open_detector(self, video: bool, max_hands: int = 2) -> Detector:
@@ -71,6 +71,7 @@ class Recognizer:
             max_hands=max_hands,
             mirror_hands=self.settings.mirror_hands,
             model=self.settings.hand_model,
+            every_frame=self.settings.every_frame,
         )
 
     def cut(self, image: np.ndarray, detection: Detection) -> Hand:
@@ -78,12 +79,17 @@ class Recognizer:
         mirror = self.settings.mirror_hands and not self.encoder.spec.one_pass
         return cut_hand(image, detection, self.encoder.spec.crop_size, mirror)
 
-    def refresh(self) -> None:
-        """Take in what changed in the gallery, by whichever program."""
-        self._looked = time.monotonic()
-        self._stamp = self.gallery.stamp()
-        self.index = self.gallery.embeddings(self.encoder, self.settings.mirror_hands)
-        self._fars = self.gallery.fars()
+    def refresh(self, newest: int | None = None) -> None:
+        """Take in what changed in the gallery, by whichever program.
+
+        Args:
+            newest: of references that were never embedded, only so many come in at once, the
+                newest; the others follow while frames go on. None: all.
+        """
+        self._take(self._references.read(newest))
+
+    def _take(self, index: GalleryIndex) -> None:
+        self.index = index
         self._pipeline.matcher = self._matcher()
 
     @functools.cached_property
@@ -101,11 +107,13 @@ class Recognizer:
 
     def step(self, frame: Frame) -> FrameResult:
         """Recognise in the next frame."""
-        if time.monotonic() - self._looked > LOOK_AGAIN_S:
-            self._looked = time.monotonic()
-            if self.gallery.stamp() != self._stamp:
-                self.refresh()
+        if (index := self._references.poll()) is not None:
+            self._take(index)
         return self._pipeline.step(frame)
+
+    def look_closely(self, closely: bool) -> None:
+        """Have each frame's hands seen anew, as a recording needs, or no longer."""
+        self.detector.skip_still = not closely and not self.settings.every_frame
 
     def mute(self, hand: Hand) -> None:
         """Let a hand start nothing until `unmute`. What it holds ends with the next frame."""
@@ -124,19 +132,16 @@ class Recognizer:
         return self._matcher(ignore).match(embedding, [hand.side])[0]
 
     def _matcher(self, ignore: str | None = None) -> Matcher:
-        index = self.index
-        rows = [i for i, label in enumerate(index.labels) if label != ignore or index.negative[i]]
-        labels = tuple(self.index.labels[i] for i in rows)
-        sides = tuple(self.index.sides[i] for i in rows)
+        index = self.index if ignore is None else self.index.without(ignore)
         return Matcher(
             self.encoder.spec,
-            labels,
-            self.index.embeddings[rows],
+            index.labels,
+            index.embeddings,
             self.calibration,
-            sides,
+            index.sides,
             apart=self.encoder.spec.one_pass or not self.settings.mirror_hands,
-            negative=tuple(index.negative[i] for i in rows),
-            fars=self._fars,
+            negative=index.negative,
+            fars=dict(index.fars),
         )
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,17 +51,52 @@ def write(canvas: np.ndarray, text: str, at: tuple[int, int], size: int, colour:
         size: of the letters, in pixels.
         colour: BGR; emoji have their own.
     """
-    ink = draw_ink(text, size)
-    for shift, tint in ((1, PAPER), (0, colour)):
-        left, top = at[0] + shift, at[1] + shift - ink.above
-        x0, y0 = max(left, 0), max(top, 0)
-        rows, columns = ink.cover.shape
-        area = canvas[y0 : max(top + rows, 0), x0 : max(left + columns, 0)]
+    keep, add, above = _blend(text, size, colour)
+    left, top = at[0], at[1] - above
+    x0, y0 = max(left, 0), max(top, 0)
+    area = canvas[y0 : max(top + len(add), 0), x0 : max(left + add.shape[1], 0)]
+    if area.size:
         part = np.s_[y0 - top : y0 - top + area.shape[0], x0 - left : x0 - left + area.shape[1]]
-        wanted: np.ndarray = np.array(tint, np.float32)
-        if ink.own is not None and ink.has_own is not None and shift == 0:
-            wanted = wanted + ink.has_own[part][..., None] * (ink.own[part] - wanted)
-        area[:] = (area + ink.cover[part][..., None] * (wanted - area)).astype(np.uint8)
+        area[:] = cv2.add(cv2.multiply(area, keep[part], scale=1 / 255), add[part])
+
+
+def write_pieces(
+    canvas: np.ndarray, pieces: Sequence[str], at: tuple[int, int], size: int, colour: Colour
+) -> None:
+    """Write a line in pieces, a blank apart: each is drawn once, however often others change.
+
+    Args: as of `write`.
+    """
+    x = at[0]
+    for piece in pieces:
+        write(canvas, piece, (x, at[1]), size, colour)
+        x += text_width(piece, size) + size
+
+
+def pieces_width(pieces: Sequence[str], size: int) -> int:
+    """How many pixels wide a line in pieces is."""
+    return sum(text_width(piece, size) + size for piece in pieces) - size
+
+
+@functools.lru_cache(maxsize=512)
+def _blend(text: str, size: int, colour: Colour) -> tuple[np.ndarray, np.ndarray, int]:
+    """What is kept of the picture below a line, and what is added, with its edge.
+
+    Returns:
+        uint8 (h, w, 3) each, the first of 255, and the rows above the baseline.
+    """
+    ink = draw_ink(text, size)
+    rows, columns = ink.cover.shape
+    letters, edge = np.zeros((2, rows + 1, columns + 1, 1), np.float32)
+    letters[:rows, :columns, 0] = ink.cover
+    edge[1:, 1:, 0] = ink.cover
+    wanted = np.broadcast_to(np.array(colour, np.float32), (rows + 1, columns + 1, 3)).copy()
+    if ink.own is not None and ink.has_own is not None:
+        place = wanted[:rows, :columns]
+        place += ink.has_own[..., None] * (ink.own - place)
+    keep = np.repeat((1 - edge) * (1 - letters), 3, axis=2)
+    add = np.array(PAPER, np.float32) * edge * (1 - letters) + wanted * letters
+    return np.round(255 * keep).astype(np.uint8), add.astype(np.uint8), ink.above
 
 
 def text_width(text: str, size: int) -> int:

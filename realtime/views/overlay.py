@@ -11,7 +11,16 @@ import numpy as np
 from realtime.hands.geometry import cut
 from realtime.live.burst import Progress, Shot
 from realtime.live.state import State
-from realtime.text.draw import INK, PAPER, shorten, text_width, wrap, write
+from realtime.text.draw import (
+    INK,
+    PAPER,
+    pieces_width,
+    shorten,
+    text_width,
+    wrap,
+    write,
+    write_pieces,
+)
 from realtime.types import FrameResult, Hand, Match, Square
 
 # Bones as pairs of joints, in MediaPipe's numbering.
@@ -129,22 +138,22 @@ def _draw_hand(
         cv2.circle(canvas, tuple(point.tolist()), 4, colour, -1, 16)
         cv2.circle(canvas, tuple(point.tolist()), 4, PAPER, 1, 16)
     x, y = int(points[:, 0].min()), int(points[:, 1].min()) - 14
-    title = gesture if gesture is not None else "unknown"
+    title = [gesture if gesture is not None else "unknown"]
     if gesture is not None and match.nearest == gesture:  # the probability is the nearest's
-        title = f"{gesture}  {100 * match.probability:.0f} %"
+        title.append(f"{100 * match.probability:.0f} %")
     if gesture is None and match.label is not None:
-        title = f"{match.label} …"
-    x = max(4, min(x, canvas.shape[1] - text_width(title, 26) - 4))
-    write(canvas, title, (x, max(y, 70)), 26, colour)
+        title = [f"{match.label} …"]
+    x = max(4, min(x, canvas.shape[1] - pieces_width(title, 26) - 4))
+    write_pieces(canvas, title, (x, max(y, 70)), 26, colour)
     write(canvas, f"{hand.side} hand", (x, max(y, 70) - 28), 15, INK)
 
 
 def _draw_status(canvas: np.ndarray, state: State) -> None:
     far = "not calibrated" if state.far is None else f"false accepts {100 * state.far:g} %"
     gallery, speed = os.path.basename(state.gallery), f"{state.fps:.0f} fps"
-    line = f"{gallery}   {far}   {speed}   {state.latency_ms:.0f} ms   h help"
+    pieces = (gallery, far, speed, f"{state.latency_ms:.0f} ms", "h help")
     _dim(canvas[:26], 0.45)
-    write(canvas, line, (8, 19), 15, INK)
+    write_pieces(canvas, pieces, (8, 19), 15, INK)
     if state.message:
         _draw_message(canvas, state.message)
 

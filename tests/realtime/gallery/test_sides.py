@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from engines.spec import NO_POINTS, EncoderInputs, EncoderSpec
+from realtime.gallery.cache import cache_name
 from realtime.gallery.gallery import Gallery
-from realtime.gallery.index import cache_name, view_keys
+from realtime.gallery.index import view_keys
 from realtime.gallery.item import to_files
 from realtime.gallery.record import parse_record
 from realtime.hands.geometry import cut, turns_of, upright_square

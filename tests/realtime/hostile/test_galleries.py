@@ -120,7 +120,7 @@ def test_archive_writes_into_its_gallery_alone(
 def test_cache_of_embeddings_is_only_a_cache(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
-    from realtime.gallery.index import read_cache
+    from realtime.gallery.cache import read_cache
 
     class Encoder:
         fingerprint = "f"

@@ -62,6 +62,7 @@ def turning(
 def recognizer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recognizer]:
     folder = tmp_path_factory.mktemp("showing") / "gestures"
     with Recognizer(Settings(gallery=str(folder))) as recognizer:
+        recognizer.look_closely(True)  # as a recording does
         yield recognizer
 
 

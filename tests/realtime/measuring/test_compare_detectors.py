@@ -45,6 +45,7 @@ class Scripted:
     """Finds what a function of the frame says."""
 
     engine = "none"
+    skip_still = False
     stages_ms: dict[str, float] = {}
 
     def __init__(self, script) -> None:

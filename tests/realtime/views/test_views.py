@@ -17,11 +17,13 @@ import pytest
 
 from realtime.live.burst import Progress, Shot
 from realtime.live.state import State
+from realtime.text.draw import draw_ink
 from realtime.types import Frame, FrameResult, GestureEvent, Hand, Match, Square
 from realtime.views.canvas import Canvas
 from realtime.views.overlay import (
     BAND,
     INK,
+    PAPER,
     SEEN,
     STRIP,
     draw,
@@ -242,6 +244,22 @@ def likeness(shown: np.ndarray, text: str, size: int, colour: tuple[int, int, in
     x, y, width, height = cv2.boundingRect(canvas.max(axis=2))
     ink = canvas[y : y + height, x : x + width]
     return float(cv2.matchTemplate(shown, ink, cv2.TM_CCOEFF_NORMED).max())
+
+
+@pytest.mark.parametrize("at", [(20, 40), (-9, 12), (290, 50), (20, 75), (20, 200), (400, 40)])
+def test_text_is_an_edge_and_letters_over_the_picture(at: tuple[int, int]) -> None:
+    """Against the plain formula, pixel by pixel, also where it leaves the canvas."""
+    canvas = np.random.default_rng(1).integers(0, 256, (60, 320, 3), np.uint8)
+    expected = canvas.astype(float)
+    ink = draw_ink("Yé 7", 20)
+    for shift, colour in ((1, PAPER), (0, SEEN)):
+        for row, column in np.argwhere(ink.cover):
+            y, x = at[1] - ink.above + row + shift, at[0] + column + shift
+            if 0 <= y < 60 and 0 <= x < 320:
+                share = ink.cover[row, column]
+                expected[y, x] += share * (np.array(colour) - expected[y, x])
+    write(canvas, "Yé 7", at, 20, SEEN)
+    assert np.abs(canvas - expected).max() <= 2.5
 
 
 def test_a_moment_is_drawn_once_and_a_reference_read_once() -> None:

@@ -21,7 +21,7 @@ engine = functools.partial(open_detector, "engine", video=False)
 class Noting:
     """A detector that notes the sizes that it is shown, and finds nothing."""
 
-    engine, stages_ms = "test", dict[str, float]()
+    engine, stages_ms, skip_still = "test", dict[str, float](), False
 
     def __init__(self) -> None:
         self.shapes: list[tuple[int, ...]] = []
