@@ -25,6 +25,7 @@ SUB_ROOMS = {
         "recognition",
         "live",
         "measuring",
+        "alarms",
         "views",
         "doctor",
         "commands",

@@ -98,31 +98,47 @@ class Film:
 
     def _draw(self, behind: np.ndarray, side: str, motion: Motion, time_s: float) -> np.ndarray:
         """Draw a hand on what is behind it, as long as any of it is in the picture."""
-        sitter = self.sitter
-        points, centre = self._place(motion.at(time_s), side)
-        seen = project(points, SIZE, sitter.scale, centre)
+        sitter, state = self.sitter, motion.at(time_s)
+        seen = _joints_px(sitter, side, state)
         reach = 0.03 * sitter.scale
         if (seen.max(0) < -reach).any() or (seen.min(0) > np.add(SIZE, reach)).any():
             return behind
-        picture = draw_hand(
-            points, sitter.look, SIZE, sitter.scale, centre, side, behind, forearm=FOREARM
-        )
-        later = self._place(motion.at(time_s + sitter.exposure_s), side)
-        moved = project(later[0], SIZE, sitter.scale, later[1]).mean(0) - seen.mean(0)
-        return blur_motion(picture, behind, moved)
+        later = _joints_px(sitter, side, motion.at(time_s + sitter.exposure_s))
+        picture = draw_state(sitter, side, state, behind)
+        return blur_motion(picture, behind, later.mean(0) - seen.mean(0))
 
-    def _place(self, state: np.ndarray, side: str) -> tuple[np.ndarray, tuple[float, float]]:
-        """Joints, (21, 3) metres, and the wrist's pixel."""
-        state = state + self.sitter.habits
-        shape = self.sitter.shape
-        points = joints_of_angles(
-            state[:N_ANGLES], np.array(shape.palm), np.array(shape.bones), np.array(shape.fan)
-        )
-        points = points @ view_rotation(*state[TURN]).T
-        x, y = state[PLACE]
-        if side == "left":
-            points, x = mirror(points), 1.0 - x
-        return points, (SIZE[0] * x, SIZE[1] * y)
+
+def draw_state(sitter: Sitter, side: str, state: np.ndarray, behind: np.ndarray) -> np.ndarray:
+    """Draw a hand of a person, not blurred.
+
+    Args:
+        sitter: The person.
+        side: "right" or "left", the person's own.
+        state: (STATE,), see `Motion.at`.
+        behind: uint8 (480, 640, 3) BGR, what is behind the hand.
+
+    Returns:
+        uint8 (480, 640, 3) BGR.
+    """
+    points, centre = _place(sitter, side, state)
+    return draw_hand(points, sitter.look, SIZE, sitter.scale, centre, side, behind, forearm=FOREARM)
+
+
+def _joints_px(sitter: Sitter, side: str, state: np.ndarray) -> np.ndarray:
+    """The joints in the picture, (21, 2) px."""
+    points, centre = _place(sitter, side, state)
+    return project(points, SIZE, sitter.scale, centre)
+
+
+def _place(sitter: Sitter, side: str, state: np.ndarray) -> tuple[np.ndarray, tuple[float, float]]:
+    """Joints, (21, 3) metres, and the wrist's pixel."""
+    state, shape = state + sitter.habits, sitter.shape
+    build = np.array(shape.palm), np.array(shape.bones), np.array(shape.fan)
+    points = joints_of_angles(state[:N_ANGLES], *build) @ view_rotation(*state[TURN]).T
+    x, y = state[PLACE]
+    if side == "left":
+        points, x = mirror(points), 1.0 - x
+    return points, (SIZE[0] * x, SIZE[1] * y)
 
 
 def blur_motion(picture: np.ndarray, behind: np.ndarray, moved: np.ndarray) -> np.ndarray:

@@ -48,7 +48,7 @@ class Motion:
 
     def __init__(self, rng: np.random.Generator, keys: Sequence[Key]) -> None:
         self._times = np.cumsum([key.after_s for key in keys])
-        self._states = np.array([[*angles(key.pose), *key.turn, *key.place] for key in keys])
+        self._states = np.array([state_of(key) for key in keys])
         self._rates = rng.uniform(0.15, 0.75, (2, STATE))  # Hz
         self._phases = rng.uniform(0.0, 2.0 * np.pi, (2, STATE))
 
@@ -61,6 +61,11 @@ class Motion:
         start, end = self._times[after - 1], self._times[after]
         share = minimum_jerk((time_s - start) / (end - start))
         return (1 - share) * self._states[after - 1] + share * self._states[after] + sway
+
+
+def state_of(key: Key) -> np.ndarray:
+    """The state of a key, float64 (STATE,), as `Motion.at` returns it."""
+    return np.array([*angles(key.pose), *key.turn, *key.place])
 
 
 def minimum_jerk(t: float) -> float:
