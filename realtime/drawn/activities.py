@@ -62,8 +62,9 @@ def typing(rng: np.random.Generator, recorded: Sequence[HandPose]) -> list[Key]:
     keys = [Key(0.6, base, turn, place)]
     for _ in range(int(rng.integers(28, 40))):
         bent = angles(base)
-        bent[5 + 4 * rng.integers(4) + 1] += rng.uniform(0.2, 0.5)
-        keys.append(Key(rng.uniform(0.07, 0.14), pose_of(bent), turn, _around(rng, place, 0.01)))
+        bent[5 + 4 * rng.integers(4) + 1] += rng.uniform(0.2, 0.5)  # MCP
+        hit = _vary(rng, pose_of(bent), recorded, 0.02)
+        keys.append(Key(rng.uniform(0.07, 0.14), hit, turn, _around(rng, place, 0.01)))
         if rng.random() < 0.2:
             place = _around(rng, place, 0.02)
         keys.append(Key(rng.uniform(0.06, 0.12), base, turn, place))
@@ -120,10 +121,12 @@ def scratching(rng: np.random.Generator, recorded: Sequence[HandPose]) -> list[K
     place = _within(rng, (0.36, 0.48), (0.55, 0.72))
     turn = (rng.uniform(2.2, 2.9), rng.normal(0.1, 0.2), rng.uniform(0.1, 0.6))
     base = _vary(rng, CURLED, recorded, 0.12)
-    bent = pose_of(angles(base) + 0.25 * (np.arange(21) % 4 == 3) * (np.arange(21) >= 5))
+    opened = angles(base)
+    opened[[7, 11, 15, 19]] -= 0.25  # PIP
+    stretched = _vary(rng, pose_of(opened), recorded, 0.03)
     keys = [Key(rng.uniform(0.6, 0.9), base, turn, place)]
     for _ in range(int(rng.integers(8, 16))):
-        keys.append(Key(0.12, bent, turn, _around(rng, place, 0.006)))
+        keys.append(Key(0.12, stretched, turn, _around(rng, place, 0.006)))
         keys.append(Key(0.12, base, turn, _around(rng, place, 0.006)))
     return [*keys, _still(rng, keys[-1], 0.3, 1.5), Key(0.6, RELAXED, (0.5, 0.6, 0.0), (0.3, 1.1))]
 
