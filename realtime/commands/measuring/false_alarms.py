@@ -117,8 +117,8 @@ def _draw(recognizer: Recognizer, arguments: argparse.Namespace) -> None:
         minutes, false, _ = per_activity(films)[ALL]
         shown, right, wrong, *_ = per_gesture(films)[ALL]
         tell(
-            f"{minutes:.1f} of {arguments.minutes:g} minutes, {false} false starts; "
-            f"{right} of {shown} shown gestures started, {wrong} wrong starts"
+            f"{minutes:.1f} of {arguments.minutes:g} minutes, false starts: {false}; "
+            f"{right} of {shown} shown gestures started, wrong starts: {wrong}"
         )
     print_films(films)
 
