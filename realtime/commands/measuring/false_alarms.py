@@ -125,6 +125,7 @@ def _draw(recognizer: Recognizer, arguments: argparse.Namespace) -> None:
 
 def _identity(recognizer: Recognizer, arguments: argparse.Namespace) -> dict[str, Any]:
     """What two runs have to share, so that their films may be counted together."""
+    from realtime.recognition.pipeline import FAST
     from realtime.recognition.smooth import HOLD_S, START_S
 
     return {
@@ -133,7 +134,7 @@ def _identity(recognizer: Recognizer, arguments: argparse.Namespace) -> dict[str
         "encoder": recognizer.encoder.fingerprint,
         "detector": arguments.detector,
         "threshold": recognizer.calibration.threshold,
-        "smoothing_s": [START_S, HOLD_S],
+        "smoothing": [START_S, HOLD_S, FAST],
         "gestures": list(recognizer.gallery.labels()),
         "views": len(recognizer.index.labels),
     }
