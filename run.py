@@ -26,6 +26,7 @@ COMMANDS = {
     "evaluate": "realtime.commands.evaluate",
     "calibrate": "realtime.commands.calibrate",
     "replay": "realtime.commands.replay",
+    "false-alarms": "realtime.commands.measuring.false_alarms",
     "prepare": "train.commands.prepare",
     "train": "train.commands.train",
     "cross-validate": "train.commands.cross_validate",

@@ -26,6 +26,7 @@ SUB_ROOMS = {
         "recognition",
         "live",
         "measuring",
+        "alarms",
         "views",
         "timing",
         "doctor",

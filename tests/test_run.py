@@ -29,7 +29,7 @@ def test_a_module_is_all_there_is_of_a_command(name: str) -> None:
 def test_every_command_is_listed() -> None:
     found = set()
     for package in (realtime.commands, train.commands):
-        for info in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if hasattr(importlib.import_module(info.name), "NAME"):
                 found.add(info.name)
     assert found == set(run.COMMANDS.values())

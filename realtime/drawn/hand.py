@@ -75,7 +75,7 @@ def _to_view(joints_m, size, scale, centre) -> tuple[np.ndarray, np.ndarray]:
 
 
 @lru_cache(maxsize=16)
-def _backdrop(wall, scenery: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def draw_wall(wall, scenery: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Draw a wall with blurred shapes, uint8 (H, W, 3) BGR, and skin mottling, float32 (H, W)."""
     rng = np.random.default_rng(scenery)
     width, height = size[0] // 4, size[1] // 4
@@ -112,6 +112,7 @@ def draw_hand(
     side: str = "right",
     backdrop: np.ndarray | None = None,
     sink: tuple[float, float] = (0.0, 0.5),
+    forearm: float = 0.2,
 ) -> np.ndarray:
     """Draw a hand.
 
@@ -124,6 +125,7 @@ def draw_hand(
         side: "right" or "left"; distinguishes the palm from the back of the hand.
         backdrop: uint8 (size[1], size[0], 3) BGR to draw on instead of the look's wall and scenery.
         sink: Offset of the elbow, in the picture's x and y, from straight behind the hand.
+        forearm: Metres of arm behind the wrist; a hand high in the picture needs more than 0.2.
 
     Returns:
         uint8 (size[1], size[0], 3) BGR.
@@ -137,7 +139,8 @@ def draw_hand(
     down = unit(unit(view[0] - view[[5, 9, 13, 17]].mean(0)) + (*sink, 0))
 
     # Work only in the part of the picture that has the hand and the arm in it.
-    arm = np.array([[0, 0.03], [0, -0.03], [0.2, 0.05], [0.2, -0.05]]) * px
+    wide = 0.05 + 0.055 * (forearm - 0.2)
+    arm = np.array([[0, 0.03], [0, -0.03], [forearm, wide], [forearm, -wide]]) * px
     ends = np.concatenate([view, view[0] + arm @ np.stack([down, across])])[:, :2]
     x0, y0 = np.clip(ends.min(0) - 0.022 * px, 0, np.array(size) - 16).astype(int)
     x1, y1 = np.clip(ends.max(0) + 0.022 * px, (x0 + 16, y0 + 16), size).astype(int)
@@ -145,7 +148,7 @@ def draw_hand(
     shape = (y1 - y0, x1 - x0)
     # Palm and arm are smooth, so half the resolution is enough.
     half, half_shape = (view - (0.5, 0.5, 0)) / 2, ((shape[0] + 1) // 2, (shape[1] + 1) // 2)
-    half = palm_and_arm(half, half_shape, px / 2, radii / 2, across, palm, down)
+    half = palm_and_arm(half, half_shape, px / 2, radii / 2, across, palm, down, forearm)
     palm_only = _enlarge(half, shape)
     height = palm_only.copy()
     # The sleeve is a thicker arm, cut straight at the cuff.
@@ -163,7 +166,7 @@ def draw_hand(
             raise_limb(height, chain[b], chain[b + 1], r, radii[f, b + 1], blend, 0.05 * r)
 
     details = _details(view, palm_only, height, radii, inner, palm, px)
-    scene, mottle = _backdrop(look.wall, look.scenery, size)
+    scene, mottle = draw_wall(look.wall, look.scenery, size)
     backdrop = scene if backdrop is None else backdrop
     at, picture = np.s_[y0:y1, x0:x1], backdrop.copy()
     patch, mask = _shade(height, sleeve, *details, look, px, mottle[at])

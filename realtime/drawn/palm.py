@@ -61,7 +61,7 @@ def raise_limb(height, a, b, radius_a, radius_b, blend, bulge=0.0) -> None:
     np.add(np.maximum(part, front), near, out=part)
 
 
-def palm_and_arm(view, shape, px, radii, across, palm, down) -> np.ndarray:
+def palm_and_arm(view, shape, px, radii, across, palm, down, forearm) -> np.ndarray:
     """Draw the height map of the forearm, the palm and the skin between the fingers.
 
     Args:
@@ -72,6 +72,7 @@ def palm_and_arm(view, shape, px, radii, across, palm, down) -> np.ndarray:
         across: Unit vector (3,) across the palm, to the index finger.
         palm: Unit vector (3,) out of the palm.
         down: Unit vector (3,) to the elbow.
+        forearm: Metres of arm behind the wrist.
 
     Returns:
         float32 (H, W), px.
@@ -80,8 +81,9 @@ def palm_and_arm(view, shape, px, radii, across, palm, down) -> np.ndarray:
     knuckles, soft = view[[5, 9, 13, 17]], 0.009 * px
     for shift in (across * -0.0085 * px, across * 0.0085 * px):
         top = view[0] + shift * 0.9 - (palm * 0.004 + down * 0.014) * px
-        bottom = view[0] + down * 0.20 * px + shift * 1.7
-        raise_limb(height, top, bottom, 0.0170 * px, 0.028 * px, 0.022 * px)
+        bottom = view[0] + down * forearm * px + shift * 1.7
+        thick = 0.028 + 0.055 * (forearm - 0.2)
+        raise_limb(height, top, bottom, 0.0170 * px, thick * px, 0.022 * px)
     heel = view[0] + np.outer((0.0135, 0.005, -0.004, -0.0125), across) * px
     for i in range(4):
         raise_limb(height, heel[i], knuckles[i], 0.0122 * px, radii[i + 1, 0] * 1.06, soft)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ import numpy as np
 
 from realtime.live.likeness import difference, same_gesture
 from realtime.pace import Pace
+from realtime.recognition.speed import Trail
 from realtime.types import Frame, Hand
 
 BURST_S = 0.5  # of holding still, for the first view
@@ -28,7 +28,6 @@ SOFTER = 0.5  # least sharpness of a further view, as a share of the first's
 # A drawn hand that turns by 25° in 1.5 s moves by 0.05, 0.17 at most; a person's that is held up by
 # 0.14 at the median; one that changes its gesture in 0.3 s by up to 0.7.
 STEADY = 0.25  # crop widths a second, mean of the joints: a further view moves by no more
-LOOK_BACK_S = 0.1  # over which that is measured: from frame to frame it would be the joints' noise
 # A still hand's joints differ from frame to frame by 0.003 at the median and 0.010 at most; those
 # of one turned by 10° by 0.015.
 NEWS = 0.012  # difference that makes a frame another view
@@ -183,8 +182,8 @@ class _Views:
         self.shots = [held.best]
         self._keep = keep
         self._sharp_enough = max(BLURRED, SOFTER * sharpness(held.best.hand.crop))
-        # Times and joints from about LOOK_BACK_S ago to the last frame.
-        self._trail = deque([(held.last.frame.time_s, held.last.hand.landmarks)])
+        self._trail = Trail()
+        self._trail.speed(held.last.hand, held.last.frame.time_s)
 
     def consider(self, frame: Frame, hands: Sequence[Hand]) -> None:
         first = self.shots[0].hand
@@ -193,7 +192,7 @@ class _Views:
             return
         # A hand that goes and comes back is a new track.
         shot = Shot(frame, min(same_side, key=lambda hand: hand.track != first.track))
-        speed = self._speed(shot)
+        speed = self._trail.speed(shot.hand, frame.time_s)
         if not same_gesture(shot.hand, first):
             since = frame.time_s - LEAVING_S
             self.shots[1:] = [other for other in self.shots[1:] if other.frame.time_s < since]
@@ -214,16 +213,6 @@ class _Views:
             distances = [min(difference(s.hand, o.hand) for o in ordered) for s in left]
             ordered.append(left.pop(int(np.argmax(distances))))
         return ordered
-
-    def _speed(self, shot: Shot) -> float:
-        """Crop widths a second that the joints moved by, about LOOK_BACK_S ago until now."""
-        now, joints = shot.frame.time_s, shot.hand.landmarks
-        while len(self._trail) > 1 and now - self._trail[1][0] >= LOOK_BACK_S:
-            self._trail.popleft()
-        before, earlier = self._trail[0]
-        self._trail.append((now, joints))
-        moved = float(_mean_distance(joints, earlier))
-        return moved / shot.hand.square.width / max(now - before, 1e-3)
 
     def _drop_one(self) -> None:
         pairs = itertools.combinations(range(len(self.shots)), 2)

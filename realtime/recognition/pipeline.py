@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 
 from engines.encoder import Encoder
 from realtime.hands.cutting import embed_hands
 from realtime.hands.detector import Detector
 from realtime.recognition.match import Matcher
 from realtime.recognition.smooth import Smoother
+from realtime.recognition.speed import Trail
 from realtime.types import Frame, FrameResult, GestureEvent, Hand, Match
+
+# Crop widths a second, mean of the joints: a hand that moves faster starts nothing. One that is
+# held up moves by 0.14 at the median. docs/false_alarms.md has what other bounds give.
+FAST = 1.0
 
 
 class Pipeline:
@@ -24,6 +31,7 @@ class Pipeline:
         self._detector = detector
         self._encoder = encoder
         self._smoother = Smoother()
+        self._trails: dict[int, Trail] = {}  # by track
 
     def step(self, frame: Frame) -> FrameResult:
         started = time.perf_counter()
@@ -34,7 +42,8 @@ class Pipeline:
         matches: list[Match] = (
             [] if embeddings is None else self.matcher.match(embeddings, [h.side for h in hands])
         )
-        events = self._smoother.update(_pair(hands, matches), frame.index, frame.time_s)
+        meant = self._meant(hands, matches, frame.time_s)
+        events = self._smoother.update(meant, frame.index, frame.time_s)
         done = time.perf_counter()
         return FrameResult(
             frame=frame,
@@ -60,6 +69,16 @@ class Pipeline:
         """The ends of what is still held when the source is over."""
         return tuple(self._smoother.finish())
 
-
-def _pair(hands: list[Hand], matches: list[Match]) -> list[tuple[int, str, Match]]:
-    return [(h.track, h.side, m) for h, m in zip(hands, matches, strict=True)]
+    def _meant(
+        self, hands: Sequence[Hand], matches: Sequence[Match], time_s: float
+    ) -> list[tuple[int, str, Match]]:
+        """What each hand shows and means: a hand that moves fast goes on with its gesture, if it
+        holds one, but starts none. It only passes the gestures that it looks like."""
+        self._trails = {hand.track: self._trails.get(hand.track, Trail()) for hand in hands}
+        seen = []
+        for hand, match in zip(hands, matches, strict=True):
+            is_fast = self._trails[hand.track].speed(hand, time_s) > FAST
+            if is_fast and match.label != self._smoother.active(hand.track):
+                match = replace(match, label=None)
+            seen.append((hand.track, hand.side, match))
+        return seen

@@ -8,10 +8,11 @@ import numpy as np
 
 from realtime.drawn.hand import draw_hand, project
 from realtime.drawn.pose import palm_axes
+from realtime.drawn.random_look import random_look
 from realtime.hands.geometry import crop_landmarks, cut, upright_square
 from realtime.types import Square
 from train.synthetic.gesture_pairs import Classes, rotations
-from train.synthetic.looks import photograph, random_backdrop, random_look
+from train.synthetic.looks import photograph, random_backdrop
 from train.synthetic.samples import Samples, draw_samples
 
 RESOLUTIONS = (0.6, 0.9, 1.2)  # drawn pixels over crop pixels: hands are far or near

@@ -18,11 +18,11 @@ from engines.encoder import MODELS
 from engines.errors import UserError
 from realtime.drawn.hand import draw_hand
 from realtime.drawn.pose import GESTURES, joints, view_rotation
+from realtime.drawn.random_look import random_look
 from realtime.hands.geometry import crop_landmarks, upright_square
 from realtime.hands.mediapipe_detector import HandDetector
 from realtime.types import Frame, Hand
 from train.backbone.backbone import FEATURES, INPUT_SIZE, Backbone, load_backbone
-from train.synthetic.looks import random_look
 from train.synthetic.pictures import to_upright
 
 NETWORK_FILE = "hand_landmarks_detector.tflite"
