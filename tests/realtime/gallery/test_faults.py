@@ -7,6 +7,7 @@ import shutil
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from engines.errors import UserError
@@ -126,6 +127,35 @@ def test_a_killed_recorder_loses_nothing_it_acknowledged(
         found = {r.id for r in Gallery(tmp_path).references()}
         assert acknowledged <= found and len(acknowledged) >= lines
         assert len(found - acknowledged) <= lines  # at most one a round: written, not yet told
+    no_warning(capsys)
+
+
+@NO_WINDOWS
+@pytest.mark.long
+def test_a_thousand_kills_at_random_instants(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each while references are recorded; every one that was acknowledged is there, whole."""
+    rng = np.random.default_rng(0)
+    for kills in range(1000):
+        folder = tmp_path / f"{kills // 50}"  # so that reading it all stays quick
+        process = program(RECORD, folder, 10_000, 3)
+        assert process.stdin and process.stdout and process.stdout.readline() == "ready\n"
+        before = Gallery(folder).ids()
+        process.stdin.write("go\n")
+        process.stdin.flush()
+        lines = int(rng.integers(4))
+        acknowledged = {process.stdout.readline().strip() for _ in range(lines)}
+        until_s = time.perf_counter() + rng.uniform(0.0, 0.02)
+        while time.perf_counter() < until_s:  # an instant within a step, not between two
+            pass
+        process.kill()
+        acknowledged |= set(process.communicate()[0].split())
+        there = Gallery(folder).ids()
+        assert before | acknowledged <= there
+        assert len(there - before - acknowledged) <= 1  # written, not yet told
+        if kills % 50 == 49:
+            assert {r.id for r in Gallery(folder).references()} == there
     no_warning(capsys)
 
 
