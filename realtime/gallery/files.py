@@ -126,7 +126,7 @@ def write_item(folder: Path, files: Files) -> None:
         raise
 
 
-def publish_gesture(folder: Path, label: str, files: Files) -> bool:
+def publish_gesture(folder: Path, label: str, files: Files, far: float | None = None) -> bool:
     """A gesture's new folder with its first reference, there at once as a whole.
 
     False: something else by that name has come in between, and nothing was written.
@@ -134,14 +134,14 @@ def publish_gesture(folder: Path, label: str, files: Files) -> bool:
     temporary = folder.with_name(f"{NEW}{secrets.token_hex(8)}")
     temporary.mkdir(parents=True)
     try:
-        write_label(temporary, label)
+        write_label(temporary, label, far)
         write_item(temporary, files)
         try:
             os.rename(temporary, folder)
         except OSError as error:
             if error.errno not in CANT_RENAME:
                 raise
-            _write_in_place(folder, label, files)
+            _write_in_place(folder, label, files, far)
             shutil.rmtree(temporary, ignore_errors=True)
     except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -153,11 +153,11 @@ def publish_gesture(folder: Path, label: str, files: Files) -> bool:
     return True
 
 
-def _write_in_place(folder: Path, label: str, files: Files) -> None:
+def _write_in_place(folder: Path, label: str, files: Files, far: float | None) -> None:
     """For file systems that rename no folder. The label first: a gesture without items is none."""
     folder.mkdir()
     try:
-        write_label(folder, label)
+        write_label(folder, label, far)
         write_item(folder, files)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -263,6 +263,7 @@ def remove_if_empty(folder: Path, label: str) -> None:
     try:
         if os.listdir(folder) != [GESTURE]:
             return
+        far = read_far(folder)
         (folder / GESTURE).unlink()
     except FileNotFoundError:  # another program was as quick
         return
@@ -272,7 +273,7 @@ def remove_if_empty(folder: Path, label: str) -> None:
         return
     except OSError:  # another program adds to it at this moment
         with contextlib.suppress(FileNotFoundError):
-            write_label(folder, label)
+            write_label(folder, label, far)
 
 
 def set_aside(gallery: Path, files: list[Path]) -> Path:

@@ -119,15 +119,18 @@ class Gallery:
                 trash.put_references(entry, replaced)
         return reference
 
-    def add_files(self, label: str, id: str, item: Files) -> None:
+    def add_files(self, label: str, id: str, item: Files, far: float | None = None) -> None:
         """Store a reference as its files, byte for byte, `label` as check_label gives it.
 
-        Raises DamagedReference where they hold none; those of an unknown kind may hold any.
+        Args:
+            far: the gesture's own false-accept rate, where the gesture isn't there yet.
+        Raises:
+            DamagedReference: they hold no reference; those of an unknown kind may hold any.
         """
         check_files(id, item)
-        self._write(label, id, item)
+        self._write(label, id, item, far)
 
-    def _write(self, label: str, id: str, item: Files) -> None:
+    def _write(self, label: str, id: str, item: Files, far: float | None = None) -> None:
         files.clean_leftovers(self.folder)
         taken: set[str] = set()
         path = self.folder
@@ -142,7 +145,7 @@ class Gallery:
                     if folder is not None:
                         files.write_item(path, item)
                         return
-                    if files.publish_gesture(path, label, item):
+                    if files.publish_gesture(path, label, item, far):
                         return
                     taken.add(path.name)
                 except FileNotFoundError:  # deleted or renamed by another program: once more
@@ -313,7 +316,7 @@ class Gallery:
         if (found := self._reader.read(place, files.read_files)) is None:
             return False
         if place.id not in self.ids():
-            self.add_files(place.label, place.id, found)
+            self.add_files(place.label, place.id, found, files.read_far(place.folder))
         return True
 
     def _folders_of(self, label: str) -> list[Path]:

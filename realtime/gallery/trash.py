@@ -73,7 +73,7 @@ def put_references(entry: Path, places: Sequence[Stored]) -> None:
     for place in places:
         there = Stored(place.label, entry / place.folder.name, place.name)
         there.folder.mkdir(exist_ok=True)
-        _ensure_label(there.folder, place.label)
+        _ensure_label(there.folder, place.label, files.read_far(place.folder))
         pictures = place.pictures()
         try:
             for path in pictures:
@@ -162,10 +162,10 @@ def _read_label(folder: Path) -> str:
         ) from None
 
 
-def _ensure_label(folder: Path, label: str) -> None:
+def _ensure_label(folder: Path, label: str, far: float | None = None) -> None:
     """A folder may have been named by hand and have no gesture.json."""
     if not (folder / GESTURE).exists():
-        files.write_label(folder, label)
+        files.write_label(folder, label, far)
 
 
 def _entries(gallery: Path) -> list[Path]:

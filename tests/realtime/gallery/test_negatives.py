@@ -148,6 +148,10 @@ def test_carried_renamed_deleted_and_brought_back(tmp_path: Path) -> None:
     assert gallery.labels() == {} and gallery.negatives() == {}
     gallery.undo()
     assert gallery.labels() == {"fine": 1} and gallery.negatives() == {"fine": 1}
+    assert gallery.fars() == {"fine": 0.002}
+    gallery.delete("fine")
+    gallery.undo()
+    assert gallery.labels() == {"fine": 1} and gallery.fars() == {"fine": 0.002}
     assert gallery.clear_negatives("fine") == 1 and gallery.negatives() == {}
     gallery.undo()
     assert gallery.negatives() == {"fine": 1}
@@ -164,6 +168,21 @@ def test_an_import_keeps_the_gallerys_own_rate(tmp_path: Path) -> None:
     export_zip(gallery, tmp_path / "g.zip")
     assert import_zip(other, tmp_path / "g.zip") == 1
     assert other.fars() == {"ok": 0.05}
+    other.set_far("ok", None)
+    other.delete_reference(min(other.ids()))
+    assert other.undo() == "ok" and other.fars() == {}
+
+
+def test_negatives_that_lost_their_gesture_are_carried(tmp_path: Path) -> None:
+    gallery, other = Gallery(tmp_path / "g"), Gallery(tmp_path / "h")
+    gallery.add(make_reference([shot("Victory")], "ok"))
+    gallery.add(make_reference([shot("Fist")], "ok", NEGATIVE))
+    gallery.set_far("ok", 0.002)
+    (path,) = (tmp_path / "g").rglob("*.item.json")
+    path.unlink()
+    export_zip(gallery, tmp_path / "g.zip")
+    assert import_zip(other, tmp_path / "g.zip") == 1
+    assert other.negatives() == {"ok": 1} and other.fars() == {"ok": 0.002}
 
 
 def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
