@@ -27,7 +27,7 @@ from realtime.gallery.index import GalleryIndex, Vectors, build_index, content_o
 from realtime.gallery.item import Files, check_files, to_files
 from realtime.gallery.labels import check_label, folder_key, free_name
 from realtime.gallery.reading import GalleryReader
-from realtime.gallery.reference import Reference, View, make_reference, new_id
+from realtime.gallery.reference import NEGATIVE, Reference, View, make_reference, new_id
 
 __all__ = ["Gallery", "GalleryIndex", "Reference", "View", "make_reference"]
 
@@ -103,7 +103,8 @@ class Gallery:
         """Store a reference; on the disk when this returns, whole or not at all.
 
         Args:
-            replace: the gesture's other references go to the trash, once this one is there.
+            replace: the gesture's other references go to the trash, once this one is there; of a
+                negative reference, its other negative ones.
         Returns:
             The reference as stored: its label in NFC, and with a new id where its own doesn't sort
             behind all that there were, as after the clock was set back.
@@ -112,7 +113,8 @@ class Gallery:
         places = self._reader.places()
         id = self._id_behind({place.id for place in places}, reference.id)
         reference = dataclasses.replace(reference, label=label, id=id)
-        replaced = [p for p in places if replace and p.label == label and not p.negative]
+        negative = reference.kind == NEGATIVE
+        replaced = [p for p in places if replace and (p.label, p.negative) == (label, negative)]
         with self._deletion(why=id) if replaced else contextlib.nullcontext() as entry:
             self._write(label, id, to_files(reference))
             if entry is not None:
@@ -206,9 +208,9 @@ class Gallery:
     def clear_negatives(self, label: str) -> int:
         """Move a gesture's negative references to the trash. Returns how many. Raises UserError."""
         label = check_label(label)
-        self._folders_of(label)
         places = [p for p in self._reader.places() if p.label == label and p.negative]
         if not places:
+            self.check_there(label)
             raise UserError(f"Nothing was taught that isn't {label!r}.")
         with self._deletion() as entry:
             trash.put_references(entry, places)
