@@ -18,8 +18,8 @@ from typing import BinaryIO
 from engines.errors import UserError
 from engines.files import explain_errors, replace_file
 from engines.say import how_many, warn
-from realtime.gallery.files import GESTURE, label_json, parse_far, parse_label
 from realtime.gallery.gallery import Gallery
+from realtime.gallery.gesture_file import GESTURE, label_json, parse_far, parse_label
 from realtime.gallery.item import JSON, PICTURE, Files, picture_names
 from realtime.gallery.labels import label_of_folder
 from realtime.gallery.record import (

@@ -20,7 +20,7 @@ from engines.encoder import Encoder
 from engines.errors import UserError, short_reason
 from engines.files import explain_errors
 from engines.say import how_many
-from realtime.gallery import files, trash
+from realtime.gallery import files, gesture_file, trash
 from realtime.gallery.cache import Cache, cache_name
 from realtime.gallery.files import CACHE, Stored
 from realtime.gallery.index import GalleryIndex, Vectors, build_index, content_of, view_keys
@@ -76,7 +76,7 @@ class Gallery:
 
     def fars(self) -> dict[str, float]:
         """The false-accept rates of the gestures that have one of their own."""
-        found = [(label, files.read_far(folder)) for folder, label in self._reader.folders()]
+        found = [(label, gesture_file.read_far(folder)) for folder, label in self._reader.folders()]
         return {label: far for label, far in found if far is not None}
 
     def views(self) -> dict[str, int]:
@@ -171,8 +171,8 @@ class Gallery:
             )
         for folder in folders:
             with explain_errors(f"{folder} can't be renamed"):
-                far = files.read_far(folder)
-                files.write_label(folder, new, far)  # from here on it has the new label
+                far = gesture_file.read_far(folder)
+                gesture_file.write_label(folder, new, far)  # from here on it has the new label
                 names = self._reader.names()
             others = {n for n in names if folder_key(n) != folder_key(folder.name)}
             with contextlib.suppress(OSError):  # the folder's name is only for people to read
@@ -223,7 +223,7 @@ class Gallery:
             raise UserError(f"A false-accept rate lies between 0 and 1, such as 0.001; got {far}.")
         for folder in self._folders_of(label):
             with explain_errors(f"{folder} can't be changed"):
-                files.write_label(folder, label, far)
+                gesture_file.write_label(folder, label, far)
 
     def undo(self) -> str:
         """Bring back what was deleted last. Returns its label. Raises UserError.
@@ -318,7 +318,7 @@ class Gallery:
         if (found := self._reader.read(place, files.read_files)) is None:
             return False
         if place.id not in self.ids():
-            self.add_files(place.label, place.id, found, files.read_far(place.folder))
+            self.add_files(place.label, place.id, found, gesture_file.read_far(place.folder))
         return True
 
     def _folders_of(self, label: str) -> list[Path]:
