@@ -1,4 +1,4 @@
-"""The file gesture.json in a gesture's folder: its label, and its own false-accept rate if it has one.
+"""The file gesture.json in a gesture's folder: its label, and a false-accept rate of its own.
 
 Functions raise OSError unless they say otherwise.
 """
