@@ -158,9 +158,9 @@ def test_carried_renamed_deleted_and_brought_back(tmp_path: Path) -> None:
     replaced = gallery.add(make_reference([shot("L")], "fine"), replace=True)
     assert gallery.labels() == {"fine": 1} and gallery.negatives() == {"fine": 1}
     assert replaced.id in gallery.ids()
-    other = gallery.add(make_reference([shot("Point")], "fine", NEGATIVE), replace=True)
+    second = gallery.add(make_reference([shot("Point")], "fine", NEGATIVE), replace=True)
     assert gallery.labels() == {"fine": 1} and gallery.negatives() == {"fine": 1}
-    assert gallery.ids() == {replaced.id, other.id}
+    assert gallery.ids() == {replaced.id, second.id}
 
 
 def test_an_import_keeps_the_gallerys_own_rate(tmp_path: Path) -> None:
