@@ -142,10 +142,28 @@ def reads_heic() -> bool:
     return True
 
 
-def _decode(data: bytes, size: tuple[int, int] | None, grey: bool) -> np.ndarray | None:
-    """Decode with OpenCV; None where it can't."""
+def decode_quietly(data: bytes, flags: int) -> np.ndarray | None:
+    """Decode a picture file with OpenCV, which says nothing on stderr of damaged ones.
+
+    Args:
+        data: The file.
+        flags: OpenCV's, such as cv2.IMREAD_COLOR.
+
+    Returns:
+        uint8 (H, W, 3) BGR, or (H, W) where the flags ask for grey; None where it can't be decoded.
+    """
     if claims_too_much(data):
         return None
+    quiet_opencv()
+    try:
+        with silence_native_stderr():  # libjpeg and libpng tell stderr of every small fault
+            return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error:
+        return None
+
+
+def _decode(data: bytes, size: tuple[int, int] | None, grey: bool) -> np.ndarray | None:
+    """Decode as `decode_quietly` does, a large JPEG smaller and an AVIF upright."""
     flags = cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR
     kind = format_of(data[:HEAD])
     if kind == "JPEG" and size is not None:
@@ -154,12 +172,7 @@ def _decode(data: bytes, size: tuple[int, int] | None, grey: bool) -> np.ndarray
         flags |= {1: 0, 2: 16, 4: 32, 8: 64}[factor]  # cv2.IMREAD_REDUCED_…
     if kind == "AVIF":
         flags |= cv2.IMREAD_IGNORE_ORIENTATION  # Exif means nothing there
-    quiet_opencv()
-    try:
-        with silence_native_stderr():  # libjpeg and libpng tell stderr of every small fault
-            image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error:
-        return None
+    image = decode_quietly(data, flags)
     if kind == "AVIF" and image is not None:
         quarters, flip = turned(data)
         image = np.rot90(image, quarters) if quarters else image

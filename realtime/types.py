@@ -15,11 +15,14 @@ class Frame:
         image: uint8 (H, W, 3) BGR, never mirrored.
         index: Number of the frame, from 0.
         time_s: Seconds from the first frame: media time of files, monotonic clock of cameras.
+        scale: Pixels of the picture's file along one of the image's; large photographs are scaled
+            down.
     """
 
     image: np.ndarray
     index: int
     time_s: float
+    scale: float = 1.0
 
 
 @dataclass(frozen=True)

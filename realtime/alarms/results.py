@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from calibration.finite import json_text
 from calibration.rates import Rate, hourly
 from engines.errors import UserError
 from engines.files import explain_errors, write_file
@@ -112,7 +113,7 @@ def write_films(path: Path | None, run: Mapping[str, Any], films: Sequence[Count
         "films": [asdict(film) for film in films],
     }
     with explain_errors(f"--json can't write {path}"):
-        write_file(path, json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+        write_file(path, json_text(report, indent=1, ensure_ascii=False) + "\n")
 
 
 def read_films(path: Path | None, run: Mapping[str, Any]) -> list[Counted]:

@@ -128,13 +128,14 @@ def _scenes(cameras: list[str]) -> Iterator[tuple[str, Iterator[Frame]]]:
 
 
 def _print(made: SceneBench) -> None:
+    from engines.say import print_result
     from realtime.measuring.report import print_table
 
     heads = ["mean", "p50", "p95", "p99"]
     for hands in dict.fromkeys(row.in_view for row in made.rows):
         rows = [row for row in made.rows if row.in_view == hands]
         frames = f"{rows[0].frames} frames of {made.rounds} rounds"
-        print(f"\n{made.scene}: hands in view {hands}, {frames}")
+        print_result(f"\n{made.scene}: hands in view {hands}, {frames}")
         times = []
         for row in rows:
             found = f"{row.found:.2f}"

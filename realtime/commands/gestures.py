@@ -35,7 +35,12 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def _rate(text: str) -> float | None:
-    return None if text == "none" else float(text)
+    try:
+        return None if text == "none" else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"it takes a rate, such as 0.001, or none; got {text!r}"
+        ) from None
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -96,22 +101,20 @@ def _undo(gallery: Gallery) -> str:
 
 
 def _export(gallery: Gallery, file: str) -> str:
+    from engines.say import how_many
     from realtime.gallery.archive import export_zip
 
-    return f"Exported {_references(export_zip(gallery, Path(file)))} to {file}."
+    return f"Exported {how_many(export_zip(gallery, Path(file)), 'reference')} to {file}."
 
 
 def _import(gallery: Gallery, file: str) -> str:
+    from engines.say import how_many
     from realtime.gallery.archive import import_zip
 
     count = import_zip(gallery, Path(file))
     if not count:
         return f"Nothing new in {file}: the gallery has all that can be read of it."
-    return f"Imported {_references(count)} from {file}."
-
-
-def _references(count: int) -> str:
-    return f"{count} reference{'' if count == 1 else 's'}"
+    return f"Imported {how_many(count, 'reference')} from {file}."
 
 
 # Of each action: what it does and gives to tell, its help, its arguments besides the gallery.

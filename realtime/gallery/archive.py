@@ -18,8 +18,8 @@ from typing import BinaryIO
 from engines.errors import UserError
 from engines.files import explain_errors, replace_file
 from engines.say import how_many, warn
-from realtime.gallery.files import GESTURE, label_json, parse_far, parse_label
 from realtime.gallery.gallery import Gallery
+from realtime.gallery.gesture_file import GESTURE, label_json, parse_far, parse_label
 from realtime.gallery.item import JSON, PICTURE, Files, picture_names
 from realtime.gallery.labels import label_of_folder
 from realtime.gallery.record import (
@@ -68,15 +68,14 @@ def import_zip(gallery: Gallery, path: Path) -> int:
         with archive:
             items = _items(archive, path)
             there = gallery.ids()
-            fars: dict[str, float | None] = {}  # of the labels of what is new
             for folder, id in sorted(items, key=lambda key: key[1]):
                 its = items[folder, id]
                 name = next(filter(JSON.fullmatch, sorted(its)), None)
                 if name is None or id in there:
                     continue
                 try:
-                    label = _label(archive, items.get((folder, ""), {}), folder)
-                    _add(gallery, label, id, _read_item(archive, id, name, its), path)
+                    label, far = _gesture(archive, items.get((folder, ""), {}), folder)
+                    _add(gallery, label, far, id, _read_item(archive, id, name, its), path)
                 except DamagedReference as error:
                     warn(f"{folder}/{name} in {path} is damaged ({error}) and was not imported.")
                 except NewerFormat:
@@ -84,10 +83,6 @@ def import_zip(gallery: Gallery, path: Path) -> int:
                 else:
                     there.add(id)
                     count += 1
-                    fars.setdefault(label, _far(archive, items.get((folder, ""), {})))
-            for label in fars.keys() - gallery.fars().keys():
-                if fars[label] is not None:
-                    gallery.set_far(label, fars[label])
     return count
 
 
@@ -164,19 +159,18 @@ def _limit(name: str) -> int:
     return LARGEST_PNG if name.endswith(".png") else LARGEST_JSON
 
 
-def _label(archive: zipfile.ZipFile, entries: Entries, folder: str) -> str:
-    """The label of the archive's folder, as in a gallery. Raises DamagedReference, NewerFormat."""
+def _gesture(archive: zipfile.ZipFile, entries: Entries, folder: str) -> tuple[str, float | None]:
+    """The label of the archive's folder, as in a gallery, and its false-accept rate if it has one.
+
+    Raises DamagedReference, NewerFormat.
+    """
     try:
         if GESTURE not in entries:
-            return label_of_folder(folder.rsplit("/", 1)[-1])
-        return parse_label(_read(archive, entries[GESTURE]))
+            return label_of_folder(folder.rsplit("/", 1)[-1]), None
+        data = _read(archive, entries[GESTURE])
+        return parse_label(data), parse_far(data)
     except UserError:
         raise DamagedReference("its gesture has no name") from None
-
-
-def _far(archive: zipfile.ZipFile, entries: Entries) -> float | None:
-    """The false-accept rate of the archive's folder; None where it says none."""
-    return parse_far(_read(archive, entries[GESTURE])) if GESTURE in entries else None
 
 
 def _read_item(archive: zipfile.ZipFile, id: str, name: str, entries: Entries) -> Files:
@@ -191,15 +185,15 @@ def _read_item(archive: zipfile.ZipFile, id: str, name: str, entries: Entries) -
     return {picture: _read(archive, entries[picture]) for picture in there} | {name: record}
 
 
-def _add(gallery: Gallery, label: str, id: str, item: Files, path: Path) -> None:
+def _add(gallery: Gallery, label: str, far: float | None, id: str, item: Files, path: Path) -> None:
     """Store an item without its damaged pictures, as long as one is whole."""
     try:
-        gallery.add_files(label, id, item)
+        gallery.add_files(label, id, item, far)
     except DamagedPicture as error:
         rest = {name: data for name, data in item.items() if name != error.file}
         if not any(map(PICTURE.fullmatch, rest)):
             raise
-        _add(gallery, label, id, rest, path)
+        _add(gallery, label, far, id, rest, path)
         warn(f"{error.file} in {path} is damaged ({error}) and was not imported.")
 
 

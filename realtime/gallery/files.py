@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import secrets
 import shutil
@@ -21,9 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
-from engines.errors import UserError
 from engines.files import CANT_RENAME, TEMPORARY, move_file, sync_folder, write_file
 from engines.say import how_many, warn_once
+from realtime.gallery.gesture_file import GESTURE, read_far, write_label
 from realtime.gallery.item import (
     JSON,
     NEGATIVE_NAME,
@@ -34,20 +33,15 @@ from realtime.gallery.item import (
     picture_names,
     to_views,
 )
-from realtime.gallery.labels import check_label, label_of_folder
 from realtime.gallery.record import (
-    LARGEST_JSON,
     DamagedPicture,
     DamagedReference,
-    NewerFormat,
     ReferenceRecord,
-    parse_json,
     parse_record,
+    read_json,
 )
 from realtime.gallery.reference import Reference, View
 
-GESTURE = "gesture.json"
-GESTURE_VERSION = 1
 DAMAGED = ".damaged"
 CACHE = ".cache"
 NEW, DELETED = ".new-", ".deleted-"  # a gesture to be, a gesture that was
@@ -81,37 +75,6 @@ class Stored:
         return sorted(self.folder / name for own, name in found if own and own[1] == self.id)
 
 
-def write_label(folder: Path, label: str, far: float | None = None) -> None:
-    """The label of a gesture's folder, and its own false-accept rate, from now on."""
-    write_file(folder / GESTURE, label_json(label, far))
-
-
-def label_json(label: str, far: float | None = None) -> bytes:
-    """What gesture.json says of a gesture: its label, and its own false-accept rate if any."""
-    own = {} if far is None else {"far": far}
-    return json.dumps({"version": GESTURE_VERSION, "label": label, **own}).encode()
-
-
-def parse_label(data: bytes) -> str:
-    """The label that gesture.json says. Raises DamagedReference and NewerFormat."""
-    label = parse_json(data, GESTURE_VERSION).get("label")
-    if not isinstance(label, str):
-        raise DamagedReference("it holds no label")
-    try:
-        return check_label(label)
-    except UserError as error:
-        raise DamagedReference(str(error)) from None
-
-
-def parse_far(data: bytes) -> float | None:
-    """The gesture's own false-accept rate that gesture.json says; None where it says none."""
-    try:
-        far = parse_json(data, GESTURE_VERSION).get("far")
-    except (DamagedReference, NewerFormat):
-        return None
-    return far if isinstance(far, float) and 0.0 < far < 1.0 else None
-
-
 def write_item(folder: Path, files: Files) -> None:
     """All files, the JSON last; none where one fails. FileNotFoundError: no such folder."""
     written: list[Path] = []
@@ -126,7 +89,7 @@ def write_item(folder: Path, files: Files) -> None:
         raise
 
 
-def publish_gesture(folder: Path, label: str, files: Files) -> bool:
+def publish_gesture(folder: Path, label: str, files: Files, far: float | None = None) -> bool:
     """A gesture's new folder with its first reference, there at once as a whole.
 
     False: something else by that name has come in between, and nothing was written.
@@ -134,14 +97,14 @@ def publish_gesture(folder: Path, label: str, files: Files) -> bool:
     temporary = folder.with_name(f"{NEW}{secrets.token_hex(8)}")
     temporary.mkdir(parents=True)
     try:
-        write_label(temporary, label)
+        write_label(temporary, label, far)
         write_item(temporary, files)
         try:
             os.rename(temporary, folder)
         except OSError as error:
             if error.errno not in CANT_RENAME:
                 raise
-            _write_in_place(folder, label, files)
+            _write_in_place(folder, label, files, far)
             shutil.rmtree(temporary, ignore_errors=True)
     except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -153,11 +116,11 @@ def publish_gesture(folder: Path, label: str, files: Files) -> bool:
     return True
 
 
-def _write_in_place(folder: Path, label: str, files: Files) -> None:
+def _write_in_place(folder: Path, label: str, files: Files, far: float | None) -> None:
     """For file systems that rename no folder. The label first: a gesture without items is none."""
     folder.mkdir()
     try:
-        write_label(folder, label)
+        write_label(folder, label, far)
         write_item(folder, files)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -187,31 +150,12 @@ def list_items(folder: Path, label: str) -> list[Stored]:
     return [Stored(label, folder, name) for name in sorted(filter(JSON.fullmatch, _names(folder)))]
 
 
-def read_label(folder: Path) -> str:
-    """The label of a gesture's folder: gesture.json's, or else the folder's name.
-
-    Raises DamagedReference and NewerFormat about gesture.json, UserError about the name.
-    """
-    try:
-        return parse_label(_read_json(folder / GESTURE))
-    except FileNotFoundError:
-        return label_of_folder(folder.name)
-
-
-def read_far(folder: Path) -> float | None:
-    """A gesture's own false-accept rate; None where it has none."""
-    try:
-        return parse_far(_read_json(folder / GESTURE))
-    except (OSError, DamagedReference):
-        return None
-
-
 def read_record(place: Stored) -> ReferenceRecord:
     """A reference's JSON, with the views whose PNGs are there; they are only looked for.
 
     Raises DamagedPicture, NewerFormat, and DamagedReference where there is no picture.
     """
-    record = parse_record(place.id, _read_json(place.json))
+    record = parse_record(place.id, read_json(place.json))
     there = {path.name for path in place.pictures()}
     views = tuple(view for view in record.views if view.file in there)
     for view in views:
@@ -249,7 +193,7 @@ def read_files(place: Stored) -> Files:
 
     Raises DamagedReference about those that are known.
     """
-    record = _read_json(place.json)
+    record = read_json(place.json)
     there = [path.name for path in place.pictures()]
     names = [name for name in picture_names(place.id, record, there) if name in there]
     files = {**_read_all(place, names), place.name: record}
@@ -263,6 +207,7 @@ def remove_if_empty(folder: Path, label: str) -> None:
     try:
         if os.listdir(folder) != [GESTURE]:
             return
+        far = read_far(folder)
         (folder / GESTURE).unlink()
     except FileNotFoundError:  # another program was as quick
         return
@@ -272,7 +217,7 @@ def remove_if_empty(folder: Path, label: str) -> None:
         return
     except OSError:  # another program adds to it at this moment
         with contextlib.suppress(FileNotFoundError):
-            write_label(folder, label)
+            write_label(folder, label, far)
 
 
 def set_aside(gallery: Path, files: list[Path]) -> Path:
@@ -304,14 +249,6 @@ def _names(folder: Path) -> list[str]:
 
 def _read_all(place: Stored, names: Iterable[str]) -> Files:
     return {name: (place.folder / name).read_bytes() for name in names}
-
-
-def _read_json(path: Path) -> bytes:
-    with open(path, "rb") as file:
-        data = file.read(LARGEST_JSON + 1)
-    if len(data) > LARGEST_JSON:
-        raise DamagedReference("it is too long")
-    return data
 
 
 def _to_views(record: ReferenceRecord, place: Stored) -> dict[int, View]:

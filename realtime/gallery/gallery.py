@@ -20,14 +20,14 @@ from engines.encoder import Encoder
 from engines.errors import UserError, short_reason
 from engines.files import explain_errors
 from engines.say import how_many
-from realtime.gallery import files, trash
+from realtime.gallery import files, gesture_file, trash
 from realtime.gallery.cache import Cache, cache_name
 from realtime.gallery.files import CACHE, Stored
 from realtime.gallery.index import GalleryIndex, Vectors, build_index, content_of, view_keys
 from realtime.gallery.item import Files, check_files, to_files
 from realtime.gallery.labels import check_label, folder_key, free_name
 from realtime.gallery.reading import GalleryReader
-from realtime.gallery.reference import Reference, View, make_reference, new_id
+from realtime.gallery.reference import NEGATIVE, Reference, View, make_reference, new_id
 
 __all__ = ["Gallery", "GalleryIndex", "Reference", "View", "make_reference"]
 
@@ -76,7 +76,7 @@ class Gallery:
 
     def fars(self) -> dict[str, float]:
         """The false-accept rates of the gestures that have one of their own."""
-        found = [(label, files.read_far(folder)) for folder, label in self._reader.folders()]
+        found = [(label, gesture_file.read_far(folder)) for folder, label in self._reader.folders()]
         return {label: far for label, far in found if far is not None}
 
     def views(self) -> dict[str, int]:
@@ -103,7 +103,8 @@ class Gallery:
         """Store a reference; on the disk when this returns, whole or not at all.
 
         Args:
-            replace: the gesture's other references go to the trash, once this one is there.
+            replace: the gesture's other references go to the trash, once this one is there; of a
+                negative reference, its other negative ones.
         Returns:
             The reference as stored: its label in NFC, and with a new id where its own doesn't sort
             behind all that there were, as after the clock was set back.
@@ -112,22 +113,26 @@ class Gallery:
         places = self._reader.places()
         id = self._id_behind({place.id for place in places}, reference.id)
         reference = dataclasses.replace(reference, label=label, id=id)
-        replaced = [p for p in places if replace and p.label == label and not p.negative]
+        negative = reference.kind == NEGATIVE
+        replaced = [p for p in places if replace and (p.label, p.negative) == (label, negative)]
         with self._deletion(why=id) if replaced else contextlib.nullcontext() as entry:
             self._write(label, id, to_files(reference))
             if entry is not None:
                 trash.put_references(entry, replaced)
         return reference
 
-    def add_files(self, label: str, id: str, item: Files) -> None:
+    def add_files(self, label: str, id: str, item: Files, far: float | None = None) -> None:
         """Store a reference as its files, byte for byte, `label` as check_label gives it.
 
-        Raises DamagedReference where they hold none; those of an unknown kind may hold any.
+        Args:
+            far: the gesture's own false-accept rate, where the gesture isn't there yet.
+        Raises:
+            DamagedReference: they hold no reference; those of an unknown kind may hold any.
         """
         check_files(id, item)
-        self._write(label, id, item)
+        self._write(label, id, item, far)
 
-    def _write(self, label: str, id: str, item: Files) -> None:
+    def _write(self, label: str, id: str, item: Files, far: float | None = None) -> None:
         files.clean_leftovers(self.folder)
         taken: set[str] = set()
         path = self.folder
@@ -142,7 +147,7 @@ class Gallery:
                     if folder is not None:
                         files.write_item(path, item)
                         return
-                    if files.publish_gesture(path, label, item):
+                    if files.publish_gesture(path, label, item, far):
                         return
                     taken.add(path.name)
                 except FileNotFoundError:  # deleted or renamed by another program: once more
@@ -166,8 +171,8 @@ class Gallery:
             )
         for folder in folders:
             with explain_errors(f"{folder} can't be renamed"):
-                far = files.read_far(folder)
-                files.write_label(folder, new, far)  # from here on it has the new label
+                far = gesture_file.read_far(folder)
+                gesture_file.write_label(folder, new, far)  # from here on it has the new label
                 names = self._reader.names()
             others = {n for n in names if folder_key(n) != folder_key(folder.name)}
             with contextlib.suppress(OSError):  # the folder's name is only for people to read
@@ -203,9 +208,9 @@ class Gallery:
     def clear_negatives(self, label: str) -> int:
         """Move a gesture's negative references to the trash. Returns how many. Raises UserError."""
         label = check_label(label)
-        self._folders_of(label)
         places = [p for p in self._reader.places() if p.label == label and p.negative]
         if not places:
+            self.check_there(label)
             raise UserError(f"Nothing was taught that isn't {label!r}.")
         with self._deletion() as entry:
             trash.put_references(entry, places)
@@ -218,7 +223,7 @@ class Gallery:
             raise UserError(f"A false-accept rate lies between 0 and 1, such as 0.001; got {far}.")
         for folder in self._folders_of(label):
             with explain_errors(f"{folder} can't be changed"):
-                files.write_label(folder, label, far)
+                gesture_file.write_label(folder, label, far)
 
     def undo(self) -> str:
         """Bring back what was deleted last. Returns its label. Raises UserError.
@@ -313,7 +318,7 @@ class Gallery:
         if (found := self._reader.read(place, files.read_files)) is None:
             return False
         if place.id not in self.ids():
-            self.add_files(place.label, place.id, found)
+            self.add_files(place.label, place.id, found, gesture_file.read_far(place.folder))
         return True
 
     def _folders_of(self, label: str) -> list[Path]:

@@ -34,8 +34,7 @@ from realtime.gallery.record import (
     picture_name,
 )
 from realtime.gallery.reference import NEGATIVE, Reference, View
-from realtime.picture_header import claims_too_much
-from realtime.quiet import silence_native_stderr
+from realtime.picture_files import decode_quietly
 
 ID = r"\d{8}-\d{6}-\d{6}-[0-9a-f]{8}"
 JSON = re.compile(rf"({ID})(?:\.item|\.negative)?\.json", re.ASCII)
@@ -142,14 +141,7 @@ def decode_picture(view: ViewRecord, png: bytes) -> np.ndarray:
     # Read before decoding: a small file can ask for gigabytes of pixels.
     if len(png) < 24 or struct.unpack(">II", png[16:24]) != (view.size, view.size):
         raise DamagedPicture("its picture has another size", view.file)
-    if claims_too_much(png):
-        raise DamagedPicture("its picture can't be decoded", view.file)
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    try:
-        with silence_native_stderr():
-            picture = cv2.imdecode(np.frombuffer(png, np.uint8), flags)
-    except cv2.error:
-        picture = None
+    picture = decode_quietly(png, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if picture is None or picture.shape != (view.size, view.size, 3):
         raise DamagedPicture("its picture can't be decoded", view.file)
     return picture

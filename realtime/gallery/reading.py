@@ -13,7 +13,7 @@ from typing import TypeVar
 from engines.errors import UserError, short_reason
 from engines.files import explain_errors
 from engines.say import warn
-from realtime.gallery import files
+from realtime.gallery import files, gesture_file
 from realtime.gallery.files import Stored
 from realtime.gallery.labels import label_of_folder
 from realtime.gallery.record import DamagedPicture, DamagedReference, NewerFormat, ReferenceRecord
@@ -127,9 +127,9 @@ class GalleryReader:
     def _label(self, folder: Path) -> str | None:
         try:
             try:
-                return files.read_label(folder)
+                return gesture_file.read_label(folder)
             except DamagedReference as error:
-                self._set_aside([folder / files.GESTURE], str(error))
+                self._set_aside([folder / gesture_file.GESTURE], str(error))
                 return label_of_folder(folder.name)
         except NewerFormat:
             self._warn(f"{folder} is of a newer version of this program and is left out.")

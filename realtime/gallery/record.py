@@ -7,6 +7,7 @@ import json
 import math
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -108,6 +109,15 @@ def parse_record(id: str, data: bytes) -> ReferenceRecord:
         if view.file != picture_name(id, view.number):  # it could lead anywhere
             raise DamagedReference("it names a picture that is not its own")
     return record
+
+
+def read_json(path: Path) -> bytes:
+    """A JSON file's bytes. Raises OSError, and DamagedReference where it is too long to be one."""
+    with open(path, "rb") as file:
+        data = file.read(LARGEST_JSON + 1)
+    if len(data) > LARGEST_JSON:
+        raise DamagedReference("it is too long")
+    return data
 
 
 def parse_json(data: bytes, newest: int) -> dict[str, Any]:

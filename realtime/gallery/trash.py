@@ -18,8 +18,9 @@ from pathlib import Path
 
 from engines.errors import UserError
 from engines.files import CANT_RENAME, move_file, sync_folder, write_file
-from realtime.gallery import files
-from realtime.gallery.files import GESTURE, Stored
+from realtime.gallery import files, gesture_file
+from realtime.gallery.files import Stored
+from realtime.gallery.gesture_file import GESTURE
 from realtime.gallery.labels import label_of_folder
 from realtime.gallery.record import DamagedReference, NewerFormat
 
@@ -73,7 +74,7 @@ def put_references(entry: Path, places: Sequence[Stored]) -> None:
     for place in places:
         there = Stored(place.label, entry / place.folder.name, place.name)
         there.folder.mkdir(exist_ok=True)
-        _ensure_label(there.folder, place.label)
+        _ensure_label(there.folder, place.label, gesture_file.read_far(place.folder))
         pictures = place.pictures()
         try:
             for path in pictures:
@@ -153,7 +154,7 @@ def _link_or_copy(source: Path, target: Path) -> None:
 
 def _read_label(folder: Path) -> str:
     try:
-        return files.read_label(folder)
+        return gesture_file.read_label(folder)
     except DamagedReference:
         return label_of_folder(folder.name)
     except NewerFormat:
@@ -162,10 +163,10 @@ def _read_label(folder: Path) -> str:
         ) from None
 
 
-def _ensure_label(folder: Path, label: str) -> None:
+def _ensure_label(folder: Path, label: str, far: float | None = None) -> None:
     """A folder may have been named by hand and have no gesture.json."""
     if not (folder / GESTURE).exists():
-        files.write_label(folder, label)
+        gesture_file.write_label(folder, label, far)
 
 
 def _entries(gallery: Path) -> list[Path]:

@@ -26,7 +26,7 @@ class Name(Command):
 
     Attributes:
         label: the gesture.
-        replace: its other references go to the trash.
+        replace: its other references go to the trash; of a negative one, its other negative ones.
         negative: it is no gesture, though it is taken for that one.
     """
 

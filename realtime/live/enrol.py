@@ -25,7 +25,8 @@ def enrol(
 
     Args:
         shots: one or several, the best first.
-        replace: the gesture's other references go to the trash.
+        replace: the gesture's other references go to the trash; of a negative one, its other
+            negative ones.
         negative: what is shown is no gesture, though it is taken for `label`.
     Returns:
         What the person should be warned of, a clause each: a poor best picture, a near twin.

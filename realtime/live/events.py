@@ -160,7 +160,7 @@ def frame_line(result: FrameResult) -> dict[str, Any]:
     hands = [
         {
             "side": hand.side,
-            "box": [_round(float(v), 1) for v in hand.box],
+            "box": [_round(float(v) * result.frame.scale, 1) for v in hand.box],
             "label": match.label,
             "nearest": match.nearest,
             "score": _round(match.score, 4),

@@ -1,19 +1,20 @@
-"""PictureSource on disk as a source: unrelated ones, in the order of their names."""
+"""Pictures on disk as a source: unrelated ones, in the order of their names."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from engines.errors import UserError
 from engines.say import warn
-from realtime.picture_files import read_picture
+from realtime.picture_files import load_picture
 from realtime.sources.source import PICTURE_FPS, WaitingSource
 from realtime.types import Frame
 
 
 class PictureSource(WaitingSource):
-    """PictureSource in the given order. One that can't be read is warned about and left out.
+    """Pictures in the given order. One that can't be read is warned about and left out.
 
     Polling raises UserError where none of them can be read.
     """
@@ -28,13 +29,14 @@ class PictureSource(WaitingSource):
         index = 0
         for path in self._paths:
             try:
-                image = read_picture(path)
+                picture = load_picture(path)
             except UserError as error:
                 if len(self._paths) == 1:
                     raise
                 warn(f"{error} It is left out.")
                 continue
-            yield self._frame(image, index, index / PICTURE_FPS)
+            frame = self._frame(picture.image, index, index / PICTURE_FPS)
+            yield replace(frame, scale=picture.scale)
             index += 1
         if index == 0:
             raise UserError(f"None of the {len(self._paths)} pictures in {self.name} can be read.")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 
 import numpy as np
 
+from engines.files import temporary_folder
 from engines.say import tell
 from realtime.measuring.report import print_table
 from realtime.settings import Settings
@@ -19,8 +19,8 @@ FRAMES = 450  # of each stream: a quarter of a minute at 30 a second
 
 def print_parts(settings: Settings) -> None:
     """Time the parts and print a table. Raises UserError."""
-    with tempfile.TemporaryDirectory() as folder:
-        parts = open_parts(dataclasses.replace(settings, gallery=folder))
+    with temporary_folder() as folder:
+        parts = open_parts(dataclasses.replace(settings, gallery=str(folder)))
     rows = []
     for name, took in time_parts(parts, ROUNDS).items():
         p50, p95 = np.percentile(took, (50, 95))

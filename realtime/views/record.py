@@ -40,7 +40,7 @@ def run_record(
 
     Raises UserError.
     """
-    name = Name(label := check_label(label), replace, negative)
+    name = Name(label := check_label(label.strip()), replace, negative)
     if image is not None:
         picture = read_picture(image)
         with Recognizer(settings, video=False) as recognizer:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import math
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engines.errors import UserError
-from realtime.commands.options import encoder_options, far_option, keep_option, settings_of
+from realtime.commands.options import (
+    encoder_options,
+    far_option,
+    keep_option,
+    positive,
+    settings_of,
+)
 
 if TYPE_CHECKING:
     from realtime.recognition.recognizer import Recognizer
@@ -35,7 +40,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--minutes",
-        type=_positive,
+        type=positive,
         default=10.0,
         metavar="N",
         help="in which no recorded gesture is shown (%(default)g)",
@@ -43,7 +48,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, default=0, metavar="S", help="of the drawn people (%(default)s)")
     add(
         "--fps",
-        type=_positive,
+        type=positive,
         default=30.0,
         metavar="N",
         help="frames a second of the drawn hours (%(default)g)",
@@ -60,10 +65,9 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    import tempfile
     from dataclasses import replace
 
-    from engines.files import check_writable
+    from engines.files import check_writable, temporary_folder
     from realtime.alarms.taught import teach
     from realtime.recognition.recognizer import Recognizer
 
@@ -78,7 +82,7 @@ def run(arguments: argparse.Namespace) -> None:
     with ExitStack() as stack:
         gallery = arguments.gallery
         if gallery is None:
-            gallery = stack.enter_context(tempfile.TemporaryDirectory(prefix="taught-gestures-"))
+            gallery = str(stack.enter_context(temporary_folder("taught-gestures-")))
         settings = replace(settings_of(arguments), gallery=gallery)
         recognizer = stack.enter_context(Recognizer(settings))
         teach(recognizer, arguments.seed)
@@ -142,41 +146,33 @@ def _identity(recognizer: Recognizer, arguments: argparse.Namespace) -> dict[str
 
 def _watch(recognizer: Recognizer, arguments: argparse.Namespace) -> None:
     """Count a video's starts."""
-    import json
     from collections import Counter
     from dataclasses import asdict
 
+    from calibration.finite import json_text
     from calibration.rates import hourly
     from engines.files import explain_errors, write_file
+    from engines.say import how_many, print_result
     from realtime.alarms.video import watch
     from realtime.sources.video import Video
 
     with Video(Path(arguments.camera), mirrored=False, realtime=False) as video:
         seen = watch(recognizer, video, arguments.minutes)
     labels = Counter(event.label for event in seen.starts)
-    print(
+    print_result(
         f"{arguments.camera}: {seen.minutes:.1f} minutes, {seen.frames} frames, a hand found in "
-        f"{seen.frames_with_hand}; {len(seen.starts)} starts"
+        f"{seen.frames_with_hand}; {how_many(len(seen.starts), 'start')}"
     )
     for label, number in labels.most_common():
         times = ", ".join(f"{e.time_s:.1f}" for e in seen.starts if e.label == label)
-        print(f"  {label}: {number} (at {times} s)")
+        print_result(f"  {label}: {number} (at {times} s)")
     if seen.minutes >= FEWEST_MINUTES:
-        print(f"an hour: {hourly(len(seen.starts), seen.minutes / 60)}, with a 95 % interval")
+        print_result(
+            f"an hour: {hourly(len(seen.starts), seen.minutes / 60)}, with a 95 % interval"
+        )
     else:
-        print(f"No rate: it takes {FEWEST_MINUTES:g} minutes.")
+        print_result(f"No rate: it takes {FEWEST_MINUTES:g} minutes.")
     if arguments.json:
         with explain_errors(f"--json can't write {arguments.json}"):
-            write_file(
-                arguments.json, json.dumps(asdict(seen), indent=1, ensure_ascii=False) + "\n"
-            )
-
-
-def _positive(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not (0 < value and math.isfinite(value)):
-        raise argparse.ArgumentTypeError(f"a number above 0 is the form; got {text!r}")
-    return value
+            text = json_text(asdict(seen), indent=1, ensure_ascii=False)
+            write_file(arguments.json, text + "\n")

@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 
 from engines.text.addresses import Address
-from realtime.picture_header import claims_too_much, size_of
-from realtime.quiet import silence_native_stderr
+from realtime.picture_files import decode_quietly
+from realtime.picture_header import size_of
 from realtime.sources.network.refusal import Refused, refused_by_error
 from realtime.sources.network.request import request
 
@@ -196,13 +196,9 @@ def decode(data: bytes) -> np.ndarray | None:
     Positions in the picture are told to others, so that unlike a photograph it isn't scaled down.
     """
     width, height = size_of(data) or (0, 0)
-    if not data or width * height > MOST_PIXELS or claims_too_much(data):
+    if not data or width * height > MOST_PIXELS:
         return None
-    try:
-        with silence_native_stderr():  # libjpeg tells stderr of every small fault
-            return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:
-        return None
+    return decode_quietly(data, cv2.IMREAD_COLOR)
 
 
 def _boundary(content_type: str, begin: bytes) -> bytes | None:

@@ -148,12 +148,19 @@ def test_carried_renamed_deleted_and_brought_back(tmp_path: Path) -> None:
     assert gallery.labels() == {} and gallery.negatives() == {}
     gallery.undo()
     assert gallery.labels() == {"fine": 1} and gallery.negatives() == {"fine": 1}
+    assert gallery.fars() == {"fine": 0.002}
+    gallery.delete("fine")
+    gallery.undo()
+    assert gallery.labels() == {"fine": 1} and gallery.fars() == {"fine": 0.002}
     assert gallery.clear_negatives("fine") == 1 and gallery.negatives() == {}
     gallery.undo()
     assert gallery.negatives() == {"fine": 1}
     replaced = gallery.add(make_reference([shot("L")], "fine"), replace=True)
     assert gallery.labels() == {"fine": 1} and gallery.negatives() == {"fine": 1}
     assert replaced.id in gallery.ids()
+    second = gallery.add(make_reference([shot("Point")], "fine", NEGATIVE), replace=True)
+    assert gallery.labels() == {"fine": 1} and gallery.negatives() == {"fine": 1}
+    assert gallery.ids() == {replaced.id, second.id}
 
 
 def test_an_import_keeps_the_gallerys_own_rate(tmp_path: Path) -> None:
@@ -164,6 +171,22 @@ def test_an_import_keeps_the_gallerys_own_rate(tmp_path: Path) -> None:
     export_zip(gallery, tmp_path / "g.zip")
     assert import_zip(other, tmp_path / "g.zip") == 1
     assert other.fars() == {"ok": 0.05}
+    other.set_far("ok", None)
+    other.delete_reference(min(other.ids()))
+    assert other.undo() == "ok" and other.fars() == {}
+
+
+def test_negatives_that_lost_their_gesture_are_carried(tmp_path: Path) -> None:
+    gallery, other = Gallery(tmp_path / "g"), Gallery(tmp_path / "h")
+    gallery.add(make_reference([shot("Victory")], "ok"))
+    gallery.add(make_reference([shot("Fist")], "ok", NEGATIVE))
+    gallery.set_far("ok", 0.002)
+    (path,) = (tmp_path / "g").rglob("*.item.json")
+    path.unlink()
+    export_zip(gallery, tmp_path / "g.zip")
+    assert import_zip(other, tmp_path / "g.zip") == 1
+    assert other.negatives() == {"ok": 1} and other.fars() == {"ok": 0.002}
+    assert other.clear_negatives("ok") == 1 and other.negatives() == {}
 
 
 def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -184,6 +207,10 @@ def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "error: A false-accept rate lies between 0 and 1, such as 0.001; got 2.0." in lines
     assert f"error: {tmp_path} has no gesture 'no': it holds 'ok'." in lines
     assert "error: Nothing was taught that isn't 'ok'." in lines
+    with pytest.raises(SystemExit):
+        main(["gestures", "set", "ok", "--far", "little", *where])
+    said = "argument --far: it takes a rate, such as 0.001, or none; got 'little'"
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("far", ['"much"', "7", "0", "NaN", "true", "[0.1]"])

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from engines.errors import UserError
 from realtime.gallery import archive
-from realtime.gallery.files import label_json
 from realtime.gallery.gallery import Gallery
+from realtime.gallery.gesture_file import label_json
 from realtime.gallery.item import to_files
 from tests.realtime.gallery.fixtures import a_reference, format_1
 from tests.realtime.hostile.changes import MANY, ODD_TEXTS, changed, changed_bytes

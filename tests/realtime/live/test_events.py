@@ -79,6 +79,14 @@ def test_the_lines_of_the_format(tmp_path: Path) -> None:
     ]
 
 
+def test_boxes_of_a_large_photograph_are_in_its_own_pixels(tmp_path: Path) -> None:
+    path = tmp_path / "e.jsonl"
+    photograph = dataclasses.replace(result().frame, scale=2.0)
+    with closing(EventFile(str(path), {}, log_frames=True)) as writer:
+        writer.show(dataclasses.replace(result(), frame=photograph), STATE)
+    assert read(path)[1]["hands"][0]["box"] == [424.0, 181.0, 802.5, 796.0]
+
+
 def test_frame_lines_come_before_their_events(tmp_path: Path) -> None:
     path = tmp_path / "e.jsonl"
     with closing(EventFile(str(path), {}, log_frames=True)) as writer:

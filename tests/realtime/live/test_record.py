@@ -121,7 +121,9 @@ def test_record_from_a_video(tmp_path: Path) -> None:
     video = write_video(tmp_path / "rock.avi", [blurred] * 4 + [picture] * 4 + [blurred] * 4, 15)
     run = fine(main_py("record", "Rock", "--camera", video, cwd=tmp_path))
     assert said(run) == ["Recorded 'Rock' (1 reference) in gestures."]
-    [reference] = Gallery(tmp_path / "gestures").references()
+    again = fine(main_py("record", " Rock ", "--camera", video, cwd=tmp_path))  # a blank is no name
+    assert said(again)[-1] == "Recorded 'Rock' (2 references) in gestures."
+    [reference, _] = Gallery(tmp_path / "gestures").references()
     assert (
         cv2.Laplacian(reference.views[0].picture, cv2.CV_64F).var()
         > 5 * cv2.Laplacian(blurred, cv2.CV_64F).var()

@@ -148,6 +148,13 @@ def test_single_picture(tmp_path: Path) -> None:
     assert np.array_equal(frame.image, cv2.flip(numbered(9), 1))
 
 
+def test_a_large_photograph_says_how_much_smaller_it_is(tmp_path: Path) -> None:
+    write_picture(tmp_path / "large.png", np.zeros((1024, 4096, 3), np.uint8))
+    with open_source(str(tmp_path / "large.png")) as source:
+        [frame] = source
+    assert frame.image.shape == (512, 2048, 3) and frame.scale == 2.0
+
+
 def test_folders_without_a_usable_picture(tmp_path: Path, warnings: list[str]) -> None:
     with pytest.raises(UserError, match="no picture"):
         open_source(str(tmp_path))
