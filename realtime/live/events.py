@@ -73,7 +73,7 @@ class EventFile:
 
     def close(self) -> None:
         if self._guard is not None:
-            self._guard.close()
+            self._guard.close(complete=not +self._started)
         if self._target != "-":
             with self._explain():  # after a write that failed, closing fails again
                 self._file.close()
@@ -81,16 +81,25 @@ class EventFile:
     def _write_event(self, event: GestureEvent) -> None:
         """A start that could not be written has no end either."""
         held = (event.side, event.label)
-        if event.kind == "end" and not self._started[held]:
-            return
-        self._started[held] += 1 if event.kind == "start" else -1
         line = event_line(event)
         if event.kind == "end":
+            if not self._started[held]:
+                return
+            self._started[held] -= 1
             self._write(line)
-        if self._guard is not None:  # killed amid this: rather an end too many than one too few
+            self._tell_guard(event, line)
+            return
+        self._tell_guard(event, line)  # killed amid this: rather an end too many than one too few
+        try:
+            self._write(line)
+        except BaseException:
+            self._tell_guard(event, {**line, "kind": "end"})
+            raise
+        self._started[held] += 1
+
+    def _tell_guard(self, event: GestureEvent, line: Mapping[str, Any]) -> None:
+        if self._guard is not None:
             self._guard.note(event.frame, event.time_s, line)
-        if event.kind == "start":
-            self._write(line)
 
     def _write(self, line: Mapping[str, Any]) -> None:
         text = json.dumps(line, ensure_ascii=self._target == "-", allow_nan=False)

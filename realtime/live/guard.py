@@ -37,7 +37,7 @@ class Guard:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", os.path.abspath(__file__), target],
                 stdin=subprocess.PIPE,
-                stdout=None if target == "-" else subprocess.DEVNULL,
+                stdout=None,  # which the target may be, as "-" or by a path such as /dev/stdout
                 stderr=subprocess.DEVNULL,
                 bufsize=0,
                 **options,
@@ -53,10 +53,15 @@ class Guard:
         """
         self._send({"at": (frame, round(time_s, 4)), "line": line or {}})
 
-    def close(self) -> None:
-        """All ends are written: the helper isn't needed any more."""
+    def close(self, complete: bool) -> None:
+        """Let the helper end.
+
+        Args:
+            complete: all ends are written; else the helper writes what is missing first.
+        """
         process = self._process
-        self._send({"done": True})
+        if complete:
+            self._send({"done": True})
         self._process = None
         if process is not None and process.stdin is not None:
             with contextlib.suppress(OSError):
