@@ -1,4 +1,4 @@
-"""docs/architecture.md names the folders that there are, and links lead somewhere."""
+"""The docs name the folders, files and tests that there are, and links lead somewhere."""
 
 from __future__ import annotations
 
@@ -42,3 +42,18 @@ def test_files_that_it_names_exist() -> None:
     homes = [Path("."), *(Path(room) for room in ROOMS)]
     for name in re.findall(r"`((?:[\w]+/)+[\w]+\.py)`", text):
         assert any((ROOT / home / name).is_file() for home in homes), name
+
+
+def test_tests_that_robustness_names_exist() -> None:
+    text = (ROOT / "docs" / "robustness.md").read_text(encoding="utf-8")
+    named = [cell for row in text.splitlines() if row.startswith("|") for cell in row.split("|")]
+    count = 0
+    for cell in named:
+        tests = ""
+        for name in re.findall(r"`([\w/]*test_\w+(?:\.py)?)`", cell):
+            if name.endswith(".py"):
+                tests = (ROOT / "tests" / name).read_text(encoding="utf-8")
+            else:
+                assert f"def {name}(" in tests, name
+                count += 1
+    assert count > 100

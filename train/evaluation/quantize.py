@@ -103,7 +103,8 @@ def _quantize_into(
         return rows[choose_balanced(shown.labels[rows], shown.subjects[rows], count, SEED)]
 
     used = pick(first, crops + crops * HELD_BACK // CROPS)
-    hands = check_enough(shown.fetch(used), str(pictures))
+    whose = str(pictures) if first.all() else f"The half of {pictures}'s people to calibrate with"
+    hands = check_enough(shown.fetch(used), whose)
     hands = mirror_every_second(hands) if spec.one_pass else hands  # it sees hands of either side
     back = np.arange(len(hands)) % (CROPS // HELD_BACK + 1) == CROPS // HELD_BACK
     calibrating = hands.take(~back)

@@ -135,7 +135,13 @@ def test_one_person_is_calibrated_with_and_measured_on(encoder, tmp_path: Path) 
 
 def test_too_few_crops(encoder, tmp_path: Path) -> None:
     few = write_prepared(tmp_path / "few.npz", names("one", 2, 6, 5))
-    with pytest.raises(UserError, match="few.npz shows 30 hands; at least 32 are needed"):
+    with pytest.raises(
+        UserError,
+        match="few.npz's people to calibrate with shows 30 hands; at least 32 are needed",
+    ):
+        quantize_encoder(encoder, few, tmp_path / "s-int8.onnx", no_detector)
+    few = write_prepared(tmp_path / "few.npz", names("one", 1, 6, 5))
+    with pytest.raises(UserError, match=f"^{few} shows 30 hands; at least 32 are needed"):
         quantize_encoder(encoder, few, tmp_path / "s-int8.onnx", no_detector)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["few.npz", "small.onnx"]
 
