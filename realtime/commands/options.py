@@ -82,7 +82,7 @@ def camera_options(parser: argparse.ArgumentParser) -> None:
         help=f"index, device, URL, video file, folder of pictures, or demo ({Settings.camera})",
     )
     add("--size", type=_size, metavar="WxH", help="asked of the camera")
-    add("--fps", type=_rate, help="asked of the camera")
+    add("--fps", type=positive, help="asked of the camera")
     add("--mirrored", action="store_true", help="the source is a mirror image")
 
 
@@ -154,13 +154,14 @@ def labels_option(parser: argparse.ArgumentParser) -> None:
 def recordings_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fps",
-        type=_rate,
+        type=positive,
         metavar="N",
         help="frames a second of the recordings that the pictures are numbered frames of",
     )
 
 
-def _rate(text: str) -> float:
+def positive(text: str) -> float:
+    """An option's number above 0."""
     try:
         rate = float(text)
     except ValueError:

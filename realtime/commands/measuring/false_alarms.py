@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import math
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engines.errors import UserError
-from realtime.commands.options import encoder_options, far_option, keep_option, settings_of
+from realtime.commands.options import (
+    encoder_options,
+    far_option,
+    keep_option,
+    positive,
+    settings_of,
+)
 
 if TYPE_CHECKING:
     from realtime.recognition.recognizer import Recognizer
@@ -35,7 +40,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--minutes",
-        type=_positive,
+        type=positive,
         default=10.0,
         metavar="N",
         help="in which no recorded gesture is shown (%(default)g)",
@@ -43,7 +48,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, default=0, metavar="S", help="of the drawn people (%(default)s)")
     add(
         "--fps",
-        type=_positive,
+        type=positive,
         default=30.0,
         metavar="N",
         help="frames a second of the drawn hours (%(default)g)",
@@ -170,13 +175,3 @@ def _watch(recognizer: Recognizer, arguments: argparse.Namespace) -> None:
             write_file(
                 arguments.json, json.dumps(asdict(seen), indent=1, ensure_ascii=False) + "\n"
             )
-
-
-def _positive(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not (0 < value and math.isfinite(value)):
-        raise argparse.ArgumentTypeError(f"a number above 0 is the form; got {text!r}")
-    return value

@@ -1,0 +1,69 @@
+"""What this process holds of the system: memory, handles, threads."""
+
+from __future__ import annotations
+
+import gc
+import os
+import re
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+SETTLE_S = 10.0  # at most, for what is about to end
+LOOK_AGAIN_S = 0.05
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a process holds.
+
+    Attributes:
+        memory_mb: resident, MiB; None where the system has no /proc.
+        handles: open files, sockets and the like; None where they can't be listed.
+        threads: of the whole process on Linux, elsewhere those that Python knows.
+    """
+
+    memory_mb: float | None
+    handles: int | None
+    threads: int
+
+
+def read_usage() -> Usage:
+    """What this process holds now."""
+    try:
+        status = Path("/proc/self/status").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return Usage(None, _count_handles(), threading.active_count())
+    figures = {name: int(value) for name, value in re.findall(r"(\w+):\s+(\d+)", status)}
+    return Usage(figures["VmRSS"] / 1024, _count_handles(), figures["Threads"])
+
+
+def settled_usage(before: Usage | None) -> Usage:
+    """What this process holds once what was closed has ended.
+
+    A reader that waits for its camera ends a little after it was closed.
+
+    Args:
+        before: wait, at most SETTLE_S, until there are no more handles and threads than these.
+    """
+    gc.collect()
+    until_s = time.monotonic() + SETTLE_S
+    usage = read_usage()
+    while before is not None and time.monotonic() < until_s and _more(usage, before):
+        time.sleep(LOOK_AGAIN_S)
+        usage = read_usage()
+    return usage
+
+
+def _more(usage: Usage, before: Usage) -> bool:
+    return usage.threads > before.threads or (usage.handles or 0) > (before.handles or 0)
+
+
+def _count_handles() -> int | None:
+    for folder in ("/proc/self/fd", "/dev/fd"):
+        try:
+            return len(os.listdir(folder)) - 1  # one is the listing's own
+        except OSError:
+            continue
+    return None
