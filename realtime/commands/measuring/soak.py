@@ -74,10 +74,10 @@ def _print(turns: Sequence[Turn]) -> None:
     rows = [[name, *(column[name] for column in columns)] for name in columns[0]]
     print_table(["second turn → last"], [growth.source for growth in growths], rows)
     print(
-        "Memory is resident; it, handles and threads are read once a turn's session is closed. Age: "
-        "from a stream's capture, else from when the loop took the frame, to the result. A fault: "
-        f"more handles or threads, memory × {MOST_MEMORY:g}, frames a second × {LEAST_FPS:g}, "
-        f"median age × {MOST_AGE:g}, a start without an end."
+        "Memory is resident; it, handles and threads are read once a turn's session is closed. "
+        "Age: from a stream's capture, else from when the loop took the frame, to the result. A "
+        f"fault: more handles or threads, memory × {MOST_MEMORY:g}, frames a second × "
+        f"{LEAST_FPS:g}, median age × {MOST_AGE:g}, a start without an end."
     )
 
 
