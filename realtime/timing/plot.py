@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -11,6 +11,7 @@ import numpy as np
 from engines.files import explain_errors
 from realtime.picture_files import write_picture
 from realtime.text.draw import INK, PAPER, text_width, write
+from realtime.timing.growth import FIGURES, Figure, by_source
 from realtime.timing.soak import Turn
 
 WIDTH, HEIGHT = 960, 130  # px, of a panel
@@ -18,19 +19,11 @@ LEFT, RIGHT, ABOVE, BELOW = 70, 16, 30, 14  # px around its lines
 LETTERS = 13  # px
 RULE = (90, 84, 80)  # BGR
 COLOURS = ((255, 160, 60), (60, 200, 255), (120, 220, 120))  # BGR, of the sources
-PANELS: dict[str, Callable[[Turn], float | None]] = {
-    "resident memory, MiB": lambda turn: turn.usage.memory_mb,
-    "open handles": lambda turn: turn.usage.handles,
-    "threads": lambda turn: turn.usage.threads,
-    "frames a second": lambda turn: turn.fps,
-    "age of a result, median, ms": lambda turn: turn.age_p50_ms,
-    "age of a result, 95th percentile, ms": lambda turn: turn.age_p95_ms,
-}
 
 
 def save_plot(path: Path, turns: Sequence[Turn]) -> None:
     """Write a picture: a line per source, minutes from left to right. Raises UserError."""
-    panels = [_draw_panel(name, turns, figure) for name, figure in PANELS.items()]
+    panels = [_draw_panel(turns, figure) for figure in FIGURES]
     foot = np.full((ABOVE, WIDTH, 3), PAPER, np.uint8)
     write(foot, "0", (LEFT, LETTERS), LETTERS, INK)
     end = f"{turns[-1].at_s / 60:.1f} minutes"
@@ -39,12 +32,10 @@ def save_plot(path: Path, turns: Sequence[Turn]) -> None:
         write_picture(path, np.vstack([*panels, foot]))
 
 
-def _draw_panel(
-    name: str, turns: Sequence[Turn], figure: Callable[[Turn], float | None]
-) -> np.ndarray:
+def _draw_panel(turns: Sequence[Turn], figure: Figure) -> np.ndarray:
     panel = np.full((HEIGHT, WIDTH, 3), PAPER, np.uint8)
-    write(panel, name, (LEFT, ABOVE - 10), LETTERS, INK)
-    values = [(turn.source, turn.at_s, float(v)) for turn in turns if (v := figure(turn))]
+    write(panel, figure.name, (LEFT, ABOVE - 10), LETTERS, INK)
+    values = [(turn.source, turn.at_s, float(v)) for turn in turns if (v := figure.of(turn))]
     if not values:
         write(panel, "not known here", (LEFT, HEIGHT // 2), LETTERS, INK)
         return panel
@@ -56,7 +47,7 @@ def _draw_panel(
         at = LEFT - 8 - text_width(label, LETTERS), y + LETTERS // 2 - 1
         write(panel, label, at, LETTERS, INK)
     x = WIDTH - RIGHT
-    for source, colour in zip(dict.fromkeys(turn.source for turn in turns), COLOURS, strict=False):
+    for source, colour in zip(by_source(turns), COLOURS, strict=False):
         x -= text_width(source, LETTERS) + LETTERS
         write(panel, source, (x, ABOVE - 10), LETTERS, colour)
         points = [

@@ -29,7 +29,7 @@ from realtime.settings import Settings
 from realtime.sources.demo import FPS, demo_image
 from realtime.timing.faults import damage_file
 from realtime.timing.stream import now_ms, read_number, read_stamp, stamped_stream
-from realtime.timing.usage import Usage, settled_usage
+from realtime.timing.usage import Usage, read_usage, settled_usage
 from realtime.types import FrameResult
 from realtime.views.video import VideoWriter
 
@@ -54,7 +54,8 @@ class Turn:
         age_p95_ms: its 95th percentile.
         starts: of gestures, in the event file.
         without_end: starts without an end, and ends without a start.
-        usage: what the process holds after all has been closed.
+        running_mb: resident memory at its end, MiB; None where the system doesn't tell.
+        usage: what the process holds once the turn's session is closed.
     """
 
     source: str
@@ -66,6 +67,7 @@ class Turn:
     age_p95_ms: float
     starts: int
     without_end: int
+    running_mb: float | None
     usage: Usage
 
 
@@ -142,7 +144,7 @@ def soak(settings: Settings, minutes: float, seed: int) -> Iterator[Turn]:
                 return
             events = folder / "events.jsonl"
             own = dataclasses.replace(settings, camera=sources[source])
-            figures = _run(own, source == STREAM, seconds, events, seed + number)
+            figures, running_mb = _run(own, source == STREAM, seconds, events, seed + number)
             starts, without_end = count_starts(events)
             usage = settled_usage(usage)
             at_s = time.monotonic() - began_s
@@ -152,14 +154,15 @@ def soak(settings: Settings, minutes: float, seed: int) -> Iterator[Turn]:
                 **figures,  # type: ignore[arg-type]
                 starts=starts,
                 without_end=without_end,
+                running_mb=running_mb,
                 usage=usage,
             )
 
 
 def _run(
     settings: Settings, stamped: bool, seconds: float, events: Path, seed: int
-) -> dict[str, float]:
-    """One turn. Returns fields of Turn."""
+) -> tuple[dict[str, float], float | None]:
+    """One turn. Returns fields of Turn, and running_mb."""
     with ExitStack() as stack:
         session = stack.enter_context(open_session(settings))
         file = stack.enter_context(closing(EventFile(str(events), {})))
@@ -167,7 +170,8 @@ def _run(
         stack.enter_context(_changing(session.recognizer.gallery.folder, seed))
         meter = _Meter(session, stamped, seconds)
         session.run([file, meter, view])
-    return meter.figures()
+        running_mb = read_usage().memory_mb
+    return meter.figures(), running_mb
 
 
 @contextmanager

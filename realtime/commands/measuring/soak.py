@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,6 @@ from engines.errors import UserError
 from realtime.commands.options import encoder_options, positive, settings_of
 
 if TYPE_CHECKING:
-    from realtime.timing.growth import Growth
     from realtime.timing.soak import Turn
 
 NAME = "soak"
@@ -65,43 +65,41 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _print(turns: Sequence[Turn]) -> None:
-    """A row per source, from its second turn to its last."""
+    """A row per figure, a column per source."""
     from realtime.measuring.report import print_table
-    from realtime.timing.growth import LEAST_FPS, MOST_AGE, MOST_MEMORY, find_growth
+    from realtime.timing.growth import FIGURES, by_source, find_growth
 
-    growths = find_growth(turns)
-    columns = [_figures(g, [t for t in turns if t.source == g.source]) for g in growths]
-    rows = [[name, *(column[name] for column in columns)] for name in columns[0]]
-    print_table(["second turn → last"], [growth.source for growth in growths], rows)
+    sources = by_source(turns)
+    rows = [
+        [figure.name, *(_arrow(find_growth(own, figure)) for own in sources.values())]
+        for figure in FIGURES
+    ]
+    rows += [[name, *map(count, sources.values())] for name, count in COUNTS.items()]
+    print_table(["early → late"], list(sources), rows)
+    bounds = [f"{f.name} × {f.most:g}" for f in FIGURES if f.most < math.inf]
+    bounds += [f"{f.name} × {f.least:g}" for f in FIGURES if f.least]
     print(
-        "Memory is resident; it, handles and threads are read once a turn's session is closed. "
-        "Age: from a stream's capture, else from when the loop took the frame, to the result. A "
-        f"fault: more handles or threads, memory × {MOST_MEMORY:g}, frames a second × "
-        f"{LEAST_FPS:g}, median age × {MOST_AGE:g}, a start without an end."
+        "Medians of each source's turns without the first: of their first third and of their last. "
+        "Memory is resident; after a turn, its session is closed, and freed memory given back. "
+        "Age: from a stream's capture, else from when the loop took the frame, to the result. "
+        f"A fault is worse than: {', '.join(bounds)}."
     )
 
 
-def _figures(growth: Growth, turns: Sequence[Turn]) -> dict[str, str]:
-    """A source's figures by name."""
-    early, late = growth.early, growth.late
+def _dropped(turns: Sequence[Turn]) -> str:
     frames, dropped = sum(turn.frames for turn in turns), sum(turn.dropped for turn in turns)
-    return {
-        "turns": str(growth.turns),
-        "memory, MiB": _arrow(early.usage.memory_mb, late.usage.memory_mb),
-        "open handles": _arrow(early.usage.handles, late.usage.handles),
-        "threads": _arrow(early.usage.threads, late.usage.threads),
-        "frames a second": _arrow(early.fps, late.fps),
-        "age p50, ms": _arrow(early.age_p50_ms, late.age_p50_ms),
-        "age p95, ms": _arrow(early.age_p95_ms, late.age_p95_ms),
-        "frames": str(frames),
-        "dropped": f"{dropped / max(frames + dropped, 1):.1%}",
-        "starts": str(sum(turn.starts for turn in turns)),
-        "without start or end": str(sum(turn.without_end for turn in turns)),
-    }
+    return f"{dropped / max(frames + dropped, 1):.1%}"
 
 
-def _arrow(early: float | None, late: float | None) -> str:
+COUNTS: dict[str, Callable[[Sequence[Turn]], str]] = {
+    "turns": lambda turns: str(len(turns)),
+    "frames": lambda turns: str(sum(turn.frames for turn in turns)),
+    "dropped frames": _dropped,
+    "starts": lambda turns: str(sum(turn.starts for turn in turns)),
+    "without start or end": lambda turns: str(sum(turn.without_end for turn in turns)),
+}
+
+
+def _arrow(growth: tuple[float, float] | None) -> str:
     """Two figures; a dash where the system doesn't tell them."""
-    if early is None or late is None:
-        return "–"
-    return f"{early:.0f} → {late:.0f}"
+    return "–" if growth is None else f"{growth[0]:.0f} → {growth[1]:.0f}"

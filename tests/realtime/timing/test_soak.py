@@ -29,14 +29,14 @@ from realtime.timing.faults import (
     Faults,
     damage_file,
 )
-from realtime.timing.growth import faults_of, find_growth, to_json
+from realtime.timing.growth import FIGURES, faults_of, find_growth, to_json
 from realtime.timing.plot import save_plot
 from realtime.timing.soak import DEMO, STREAM, VIDEO, Turn, count_starts
 from realtime.timing.stream import NUMBER_ROW, read_number, read_stamp, stamp, stamped_stream
 from realtime.timing.usage import Usage, read_usage, settled_usage
 from tests.cli import fault, main_py, run_py, write_video
 
-TURN = Turn(DEMO, 30.0, 900, 0, 30.0, 20.0, 30.0, 20, 0, Usage(300.0, 10, 3))
+TURN = Turn(DEMO, 30.0, 900, 0, 30.0, 20.0, 30.0, 20, 0, 350.0, Usage(300.0, 10, 3))
 
 
 def test_every_fault_comes_once_before_one_comes_again() -> None:
@@ -127,30 +127,35 @@ def test_starts_and_ends_are_paired(tmp_path: Path) -> None:
         count_starts(path)
 
 
-def test_growth_is_from_a_source_s_second_turn_to_its_last() -> None:
-    def turn(source: str, **usage: float | None) -> Turn:
-        changed = dataclasses.replace(TURN.usage, **usage)  # type: ignore[arg-type]
-        return dataclasses.replace(TURN, source=source, usage=changed)
+def turn(**usage: float | None) -> Turn:
+    return dataclasses.replace(TURN, usage=dataclasses.replace(TURN.usage, **usage))  # type: ignore[arg-type]
 
-    warm = [turn(VIDEO, memory_mb=100.0, threads=1), turn(VIDEO), turn(VIDEO)]
+
+def test_growth_is_from_a_source_s_second_turn_to_its_last() -> None:
+    warm = [turn(memory_mb=100.0, threads=1), TURN, TURN]
     assert faults_of(warm) == [] and to_json(warm)["faults"] == []
-    grown = [*warm, turn(STREAM), turn(STREAM), turn(VIDEO, memory_mb=331.0, threads=4, handles=12)]
-    video, stream = find_growth(grown)
-    assert (video.turns, stream.turns, stream.grown) == (4, 2, ())
-    assert faults_of(grown) == [
-        "video: memory grew from 300 to 331 MiB",
-        "video: open handles grew from 10 to 12",
-        "video: threads grew from 3 to 4",
+    other = dataclasses.replace(turn(memory_mb=50.0, threads=1), source=STREAM)
+    assert faults_of([*warm, other, other]) == []
+    assert faults_of([*warm[:2], turn(memory_mb=361.0, threads=4, handles=12)]) == [
+        "demo: memory after it, MiB went from 300 to 361",
+        "demo: open handles went from 10 to 12",
+        "demo: threads went from 3 to 4",
     ]
-    unknown = [turn(DEMO, memory_mb=None, handles=None)] * 3
-    assert faults_of(unknown) == []
+    assert faults_of([turn(memory_mb=None, handles=None)] * 3) == []
+
+
+def test_growth_of_many_turns_is_by_the_medians_of_thirds() -> None:
+    handles = [99, 10, 11, 40, 5, 6, 7, 12, 1, 14]
+    turns = [turn(handles=count) for count in handles]
+    (figure,) = (figure for figure in FIGURES if figure.name == "open handles")
+    assert find_growth(turns, figure) == (11, 12)
 
 
 def test_slower_late_and_torn_turns_are_faults() -> None:
     slow = dataclasses.replace(TURN, fps=20.0, age_p50_ms=40.0)
     assert faults_of([TURN, TURN, slow]) == [
-        "demo: frames a second fell from 30.0 to 20.0",
-        "demo: the median age grew from 20 to 40 ms",
+        "demo: frames a second went from 30 to 20",
+        "demo: age p50, ms went from 20 to 40",
     ]
     torn = dataclasses.replace(TURN, without_end=1)
     assert faults_of([torn, TURN, TURN]) == ["1 event without a start or an end"]
