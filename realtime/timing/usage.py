@@ -23,11 +23,14 @@ class Usage:
 
     Attributes:
         memory_mb: resident, MiB; None where the system has no /proc.
+        allocated_mb: what malloc has given out and not got back, MiB; None without glibc 2.33 or
+            later. Resident memory has what malloc keeps for later, too, which is up to chance.
         handles: open files, sockets and the like; None where they can't be listed.
         threads: of the whole process on Linux, elsewhere those that Python knows.
     """
 
     memory_mb: float | None
+    allocated_mb: float | None
     handles: int | None
     threads: int
 
@@ -37,9 +40,9 @@ def read_usage() -> Usage:
     try:
         status = Path("/proc/self/status").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return Usage(None, _count_handles(), threading.active_count())
+        return Usage(None, None, _count_handles(), threading.active_count())
     figures = {name: int(value) for name, value in re.findall(r"(\w+):\s+(\d+)", status)}
-    return Usage(figures["VmRSS"] / 1024, _count_handles(), figures["Threads"])
+    return Usage(figures["VmRSS"] / 1024, _read_allocated(), _count_handles(), figures["Threads"])
 
 
 def settled_usage(before: Usage | None) -> Usage:
@@ -60,13 +63,33 @@ def settled_usage(before: Usage | None) -> Usage:
     return usage
 
 
-def _give_back() -> None:
-    """Have glibc return freed memory to the system.
+class _Mallinfo2(ctypes.Structure):
+    """glibc's struct mallinfo2; see mallinfo(3)."""
 
-    How much it keeps for later is a matter of chance, and was up to a third of all.
-    """
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in (
+            *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
+            *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
+        )
+    ]
+
+
+def _read_allocated() -> float | None:
+    """In chunks and in mappings of their own, of all arenas, MiB."""
     if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):  # another C library
+        with contextlib.suppress(OSError, AttributeError):  # another C library, an older one
+            mallinfo2 = ctypes.CDLL("libc.so.6").mallinfo2
+            mallinfo2.restype = _Mallinfo2
+            found = mallinfo2()
+            return float(found.uordblks + found.hblkhd) / (1 << 20)
+    return None
+
+
+def _give_back() -> None:
+    """Have glibc return freed memory to the system, as far as it can."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 

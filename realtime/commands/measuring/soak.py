@@ -81,6 +81,7 @@ def _print(turns: Sequence[Turn]) -> None:
     print(
         "Medians of each source's turns without the first: of their first third and of their last. "
         "Memory is resident; after a turn, its session is closed, and freed memory given back. "
+        "Allocated is what malloc has given out. "
         "Age: from a stream's capture, else from when the loop took the frame, to the result. "
         f"A fault is worse than: {', '.join(bounds)}."
     )

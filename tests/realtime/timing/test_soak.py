@@ -36,7 +36,7 @@ from realtime.timing.stream import NUMBER_ROW, read_number, read_stamp, stamp, s
 from realtime.timing.usage import Usage, read_usage, settled_usage
 from tests.cli import fault, main_py, run_py, write_video
 
-TURN = Turn(DEMO, 30.0, 900, 0, 30.0, 20.0, 30.0, 20, 0, 350.0, Usage(300.0, 10, 3))
+TURN = Turn(DEMO, 30.0, 900, 0, 30.0, 20.0, 30.0, 20, 0, 350.0, Usage(300.0, 20.0, 10, 3))
 
 
 def test_every_fault_comes_once_before_one_comes_again() -> None:
@@ -106,6 +106,8 @@ def test_usage_is_this_process_s() -> None:
     after = settled_usage(before)
     assert during.handles == (before.handles or 0) + 1 and during.threads == before.threads + 1
     assert (during.memory_mb or 0) > (before.memory_mb or 0) + len(ones) / (2 << 20)
+    if before.allocated_mb is not None and during.allocated_mb is not None:
+        assert during.allocated_mb > before.allocated_mb + len(ones) / (2 << 20)
     assert (after.handles, after.threads) == (before.handles, before.threads)
 
 
@@ -136,12 +138,15 @@ def test_growth_is_from_a_source_s_second_turn_to_its_last() -> None:
     assert faults_of(warm) == [] and to_json(warm)["faults"] == []
     other = dataclasses.replace(turn(memory_mb=50.0, threads=1), source=STREAM)
     assert faults_of([*warm, other, other]) == []
-    assert faults_of([*warm[:2], turn(memory_mb=361.0, threads=4, handles=12)]) == [
-        "demo: memory after it, MiB went from 300 to 361",
+    assert faults_of(
+        [*warm[:2], turn(memory_mb=421.0, allocated_mb=23.0, threads=4, handles=12)]
+    ) == [
+        "demo: memory after it, MiB went from 300 to 421",
+        "demo: allocated after it, MiB went from 20 to 23",
         "demo: open handles went from 10 to 12",
         "demo: threads went from 3 to 4",
     ]
-    assert faults_of([turn(memory_mb=None, handles=None)] * 3) == []
+    assert faults_of([turn(memory_mb=None, allocated_mb=None, handles=None)] * 3) == []
 
 
 def test_growth_of_many_turns_is_by_the_medians_of_thirds() -> None:
@@ -164,7 +169,7 @@ def test_slower_late_and_torn_turns_are_faults() -> None:
 
 
 def test_a_plot_is_a_picture_where_figures_are_unknown_too(tmp_path: Path) -> None:
-    unknown = dataclasses.replace(TURN, usage=Usage(None, None, 3))
+    unknown = dataclasses.replace(TURN, usage=Usage(None, None, None, 3))
     later = dataclasses.replace(TURN, source=STREAM, at_s=60.0)
     for turns in ([TURN], [unknown, unknown], [TURN, later]):
         save_plot(tmp_path / "p.png", turns)
