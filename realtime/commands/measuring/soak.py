@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise UserError(
             f"The soak shows faults: {'; '.join(faults)}. Run it again on an idle machine."
         )
-    print("Nothing grew, nothing got slower, and every start has its end.")
+    print("No figure is beyond its bound, and every start has its end.")
 
 
 def _print(turns: Sequence[Turn]) -> None:
