@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import itertools
 import json
 import os
 import threading
+import weakref
 from pathlib import Path
 
 import cv2
@@ -15,6 +17,7 @@ import pytest
 
 from engines.errors import UserError
 from realtime.picture_files import read_picture
+from realtime.sources.camera import Camera
 from realtime.sources.demo import demo_image
 from realtime.sources.network.pictures import decode
 from realtime.sources.open import open_source
@@ -92,6 +95,19 @@ def test_a_stream_with_faults_counts_its_pictures() -> None:
     numbers = [read_number(frame.image) for frame in frames]
     assert all(after > before for before, after in itertools.pairwise(numbers))
     assert {frame.image.shape for frame in frames} == {(480, 640, 3), (*OTHER_SIZE[::-1], 3)}
+
+
+def test_a_closed_camera_is_let_go() -> None:
+    """It waits for the program's exit only as long as it reads."""
+    with stamped_stream(30.0) as address:
+        camera = Camera(address)
+        camera._closed.set()
+        camera._thread.join()
+        camera.close()
+        gone = weakref.ref(camera)
+        del camera
+        gc.collect()
+        assert gone() is None
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="reads /proc")
