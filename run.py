@@ -27,6 +27,7 @@ COMMANDS = {
     "calibrate": "realtime.commands.calibrate",
     "replay": "realtime.commands.replay",
     "false-alarms": "realtime.commands.measuring.false_alarms",
+    "soak": "realtime.commands.measuring.soak",
     "prepare": "train.commands.prepare",
     "train": "train.commands.train",
     "cross-validate": "train.commands.cross_validate",

@@ -104,6 +104,8 @@ class Camera(Source):
         """Stop. A reader blocked inside OpenCV is left behind and ends when its read returns."""
         self._closed.set()
         self._thread.join(0.5)
+        if not self._thread.is_alive():
+            atexit.unregister(self.close)  # it would hold this camera and its last frame
 
     def _wait_for_first(self, max_wait_s: float) -> None:
         listed = sys.platform == "linux" or not is_device(self._camera)
