@@ -19,12 +19,21 @@ POSIX = pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
 LIVE = ["--camera", "demo", "--view", "none", "--realtime", "--max-frames", "100000", "--events"]
 
 
-def start(*arguments: str, stderr: int | IO[bytes] = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+def after(hangup: str) -> list[str]:
+    """A program that runs the rest of its arguments with SIGHUP ignored (SIG_IGN) or not (SIG_DFL).
+
+    What runs the tests may ignore it, and hands that down.
+    """
+    code = (
+        f"import os, signal, sys; signal.signal(signal.SIGHUP, signal.{hangup}); "
+        "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    )
+    return [sys.executable, "-c", code, str(ROOT / "run.py"), *LIVE]
+
+
+def start(target: str, stderr: int | IO[bytes] = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, str(ROOT / "run.py"), *arguments],
-        stdout=subprocess.PIPE,
-        stderr=stderr,
-        start_new_session=True,
+        [*after("SIG_DFL"), target], stdout=subprocess.PIPE, stderr=stderr, start_new_session=True
     )
 
 
@@ -48,7 +57,7 @@ def held(lines: list[dict]) -> list[str]:
 @pytest.mark.parametrize("number", ["SIGKILL", "SIGHUP", "SIGTERM"])
 def test_every_start_has_its_end_whatever_ends_the_program(number: str, tmp_path: Path) -> None:
     taken = b""
-    with open(tmp_path / "told", "wb") as told, start(*LIVE, "-", stderr=told) as program:
+    with open(tmp_path / "told", "wb") as told, start("-", stderr=told) as program:
         assert program.stdout is not None
         for line in program.stdout:  # until a gesture is held
             taken += line
@@ -67,12 +76,7 @@ def test_every_start_has_its_end_whatever_ends_the_program(number: str, tmp_path
 
 @POSIX
 def test_under_nohup_a_closed_terminal_ends_nothing() -> None:
-    code = (
-        "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); "
-        "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
-    )
-    program = [sys.executable, "-c", code, str(ROOT / "run.py"), *LIVE, "-"]
-    with subprocess.Popen(program, stdout=subprocess.PIPE) as running:
+    with subprocess.Popen([*after("SIG_IGN"), "-"], stdout=subprocess.PIPE) as running:
         assert running.stdout is not None and running.stdout.readline()
         running.send_signal(signal.SIGHUP)
         for line in running.stdout:
@@ -86,7 +90,7 @@ def test_under_nohup_a_closed_terminal_ends_nothing() -> None:
 @POSIX
 def test_a_killed_program_leaves_whole_lines_in_a_file(tmp_path: Path) -> None:
     path = tmp_path / "e.jsonl"
-    with start(*LIVE, str(path)) as program:
+    with start(str(path)) as program:
         while not (path.exists() and b"start" in path.read_bytes()):
             assert program.poll() is None
             os.sched_yield()
