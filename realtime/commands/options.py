@@ -189,4 +189,4 @@ def names(text: str) -> list[str]:
     found = [name.strip() for name in text.split(",") if name.strip()]
     if not found:
         raise argparse.ArgumentTypeError(f"it takes names, such as A,B; got {text!r}")
-    return list(dict.fromkeys(found))
+    return found

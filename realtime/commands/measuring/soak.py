@@ -28,8 +28,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    import json
-
+    from calibration.finite import json_text
     from engines.files import check_writable, explain_errors, write_file
     from engines.say import tell
     from realtime.timing.growth import faults_of, to_json
@@ -50,7 +49,7 @@ def run(arguments: argparse.Namespace) -> None:
             )
             if arguments.json:
                 with explain_errors(f"--json can't write {arguments.json}"):
-                    write_file(arguments.json, json.dumps(to_json(turns), indent=1) + "\n")
+                    write_file(arguments.json, json_text(to_json(turns), indent=1) + "\n")
     finally:  # what was measured before Ctrl-C counts, too
         if turns:
             _print(turns)

@@ -278,7 +278,7 @@ def test_a_picture_is_no_camera(folder: Path, options: list[object]) -> None:
     assert labels(folder) == {"L": 1, "Victory": 1, "Rock": 1}
 
 
-STEERING = "red \x1b[31m\x07 \x9b2J\r\n\t \u202eevil\u2028"
+STEERING = "red \x1b[31m\x07 \x9b2J\r\n\t \u202eevil\u2028."
 
 
 def test_names_do_not_steer_the_terminal(folder: Path) -> None:
