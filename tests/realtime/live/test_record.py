@@ -283,7 +283,7 @@ STEERING = "red \x1b[31m\x07 \x9b2J\r\n\t \u202eevil\u2028."
 
 def test_names_do_not_steer_the_terminal(folder: Path) -> None:
     """Escapes instead of control characters, in lists, news, errors and events."""
-    shown = r"red \u001b[31m\u0007 \u009b2J\u000d\u000a\u0009 \u202eevil\u2028"
+    shown = r"red \u001b[31m\u0007 \u009b2J\u000d\u000a\u0009 \u202eevil\u2028."
     image = write_png(folder / "rock.png", hand_picture("Rock"))
     fine(main_py("gestures", "rename", "L", STEERING, cwd=folder))
     listed = fine(main_py("gestures", "list", cwd=folder)).stdout
