@@ -167,7 +167,7 @@ def positive(text: str) -> float:
     except ValueError:
         rate = 0.0
     if not 0 < rate < float("inf"):
-        raise argparse.ArgumentTypeError(f"a number above 0, such as 30, is the form; got {text!r}")
+        raise argparse.ArgumentTypeError(f"it takes a number above 0, such as 30; got {text!r}")
     return rate
 
 

@@ -118,7 +118,7 @@ def test_one_sentence(folder: Path, arguments: list[str], words: str) -> None:
         (["--nonsense"], "unrecognized arguments: --nonsense"),
         (["--size", "large"], "1280x720 is the form; got 'large'"),
         (["--size", "0x480"], "width and height are positive"),
-        (["--fps", "nan"], "a number above 0, such as 30, is the form; got 'nan'"),
+        (["--fps", "nan"], "it takes a number above 0, such as 30; got 'nan'"),
         (["--max-frames", "-1"], "a number from 0 on is expected; got '-1'"),
         (["--hands", "3"], "invalid choice: "),
         (["--view", "hologram"], "invalid choice: 'hologram'"),
@@ -141,11 +141,11 @@ def test_one_sentence(folder: Path, arguments: list[str], words: str) -> None:
         ),
         (
             ["evaluate", "people", "--fps", "0"],
-            "a number above 0, such as 30, is the form; got '0'",
+            "it takes a number above 0, such as 30; got '0'",
         ),
         (
             ["calibrate", "people", "--fps", "nan"],
-            "a number above 0, such as 30, is the form; got 'nan'",
+            "it takes a number above 0, such as 30; got 'nan'",
         ),
         (["record"], "required: label"),
         (["gestures"], "required: ACTION"),
