@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from engines.errors import UserError
 from realtime.drawn.film import draw_state
 from realtime.drawn.motion import Key, state_of
 from realtime.drawn.pose import GESTURES, HandPose
 from realtime.drawn.sitter import random_sitter
-from realtime.gallery.reference import make_reference
-from realtime.hands.detector import detect_picture
-from realtime.live.burst import Shot
-from realtime.live.enrol import add_twins
+from realtime.live.enrol import enrol_drawings
 from realtime.recognition.recognizer import Recognizer
-from realtime.types import Frame
 
 # Open hands, fists, claws and the like aren't among them: hands that wave, rest and grasp do hold
 # these, and nobody could say which of them were meant.
@@ -48,22 +43,10 @@ def teach(recognizer: Recognizer, seed: int) -> None:
     Raises:
         UserError: Where the detector finds no hand in the drawings of a gesture.
     """
-    if recognizer.gallery.labels():
-        return
-    with recognizer.open_detector(video=False) as detector:
-        for label in RECORDED:
-            shots = []
-            for picture in pictures(label, seed)[: recognizer.settings.keep]:
-                detection = detect_picture(detector, picture)
-                if detection is not None:
-                    shots.append(Shot(Frame(picture, 0, 0.0), recognizer.cut(picture, detection)))
-            if not shots:
-                raise UserError(
-                    f"No hand is found in the drawings of {label!r}. Try another --seed or "
-                    "--detector."
-                )
-            recognizer.gallery.add(add_twins(make_reference(shots, label), detector))
-    recognizer.refresh()
+    if not recognizer.gallery.labels():
+        keep = recognizer.settings.keep
+        drawings = {label: pictures(label, seed)[:keep] for label in RECORDED}
+        enrol_drawings(recognizer, drawings, "Try another --seed or --detector.")
 
 
 def pictures(label: str, seed: int) -> list[np.ndarray]:

@@ -8,14 +8,10 @@ from contextlib import contextmanager
 
 from engines.errors import UserError
 from engines.files import temporary_folder
-from realtime.gallery.reference import make_reference
-from realtime.hands.detector import detect_picture
-from realtime.live.burst import Shot
-from realtime.live.enrol import add_twins
+from realtime.live.enrol import enrol_drawings
 from realtime.recognition.recognizer import Recognizer
 from realtime.settings import Settings
 from realtime.sources.demo import DEMO_GESTURES, demo_reference
-from realtime.types import Frame
 
 DEMO = "demo"
 
@@ -51,17 +47,6 @@ def teach(recognizer: Recognizer) -> None:
 
     Raises UserError where the detector finds no hand in a drawing.
     """
-    if recognizer.settings.camera != DEMO or recognizer.gallery.labels():
-        return
-    with recognizer.open_detector(video=False) as detector:
-        for label in DEMO_GESTURES:
-            image = demo_reference(label)
-            detection = detect_picture(detector, image)
-            if detection is None:
-                raise UserError(
-                    f"No hand is found in the drawing of {label!r}. Try another --detector, or "
-                    "without --hand-model."
-                )
-            shot = Shot(Frame(image, 0, 0.0), recognizer.cut(image, detection))
-            recognizer.gallery.add(add_twins(make_reference([shot], label), detector))
-    recognizer.refresh()
+    if recognizer.settings.camera == DEMO and not recognizer.gallery.labels():
+        drawings = {label: [demo_reference(label)] for label in DEMO_GESTURES}
+        enrol_drawings(recognizer, drawings, "Try another --detector, or without --hand-model.")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
+import numpy as np
 
+from engines.errors import UserError
 from realtime.gallery.labels import check_label
 from realtime.gallery.reference import NEGATIVE, STILL, Reference, View, make_reference
 from realtime.hands.detector import Detector, detect_picture
 from realtime.live.burst import Shot, find_faults
 from realtime.recognition.recognizer import Recognizer
+from realtime.types import Frame
 
 
 def enrol(
@@ -63,6 +66,33 @@ def _find_likeness(recognizer: Recognizer, shots: Sequence[Shot], label: str) ->
             "two may be taken for one another"
         )
     return warnings
+
+
+def enrol_drawings(
+    recognizer: Recognizer, drawings: Mapping[str, Sequence[np.ndarray]], remedy: str
+) -> None:
+    """Record drawn hands, each gesture as one reference with a view per picture.
+
+    Args:
+        recognizer: where they are recorded.
+        drawings: by label, pictures uint8 (H, W, 3) BGR; those without a hand are left out.
+        remedy: what to do where no picture of a gesture shows a hand.
+
+    Raises:
+        UserError: no picture of a gesture shows a hand.
+    """
+    with recognizer.open_detector(video=False) as detector:
+        for label, pictures in drawings.items():
+            found = [(picture, detect_picture(detector, picture)) for picture in pictures]
+            shots = [
+                Shot(Frame(picture, 0, 0.0), recognizer.cut(picture, detection))
+                for picture, detection in found
+                if detection is not None
+            ]
+            if not shots:
+                raise UserError(f"No hand is found in the drawings of {label!r}. {remedy}")
+            recognizer.gallery.add(add_twins(make_reference(shots, label), detector))
+    recognizer.refresh()
 
 
 def add_twins(reference: Reference, detector: Detector) -> Reference:
