@@ -58,10 +58,14 @@ def _divert() -> int:
         with contextlib.suppress(OSError, ValueError):
             sys.stderr.flush()
     try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+    except OSError:  # too many files are open
+        return -1
+    try:
         saved = os.dup(2)
+        os.dup2(nowhere, 2)
     except OSError:
         return -1
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    os.close(nowhere)
+    finally:
+        os.close(nowhere)
     return saved
