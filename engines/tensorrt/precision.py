@@ -154,10 +154,10 @@ def _floats(model: onnx.ModelProto) -> set[str]:
 
 def _round_to_fp16(name: str, values: np.ndarray) -> np.ndarray:
     largest = float(np.finfo(np.float16).max)
-    if np.abs(values).max(initial=0.0) > largest:
+    if not np.abs(values).max(initial=0.0) <= largest:  # NaN, too
         raise UserError(
-            f"The weight {name} has values beyond {largest:.0f}, the largest that FP16 holds. "
-            "Build with --precision fp32."
+            f"The weight {name} has values beyond {largest:.0f}, the largest that FP16 holds, or "
+            "NaN. Build with --precision fp32, or export the encoder again."
         )
     return values.astype(np.float16)
 

@@ -170,6 +170,9 @@ def test_an_output_computed_in_half_is_given_in_single() -> None:
     assert types(cast)["embedding"] == SINGLE
 
 
-def test_a_weight_that_fp16_cannot_hold_is_told() -> None:
+@pytest.mark.parametrize("value", [7e4, np.nan, np.inf, -np.inf])
+def test_a_weight_that_fp16_cannot_hold_is_told(value: float) -> None:
+    weight = np.ones((3, 3, 1, 1), np.float32)
+    weight[1] = value
     with pytest.raises(UserError, match="weight w has values beyond 65504.* --precision fp32"):
-        convert_to_fp16(convolutions(np.full((3, 3, 1, 1), 7e4, np.float32)))
+        convert_to_fp16(convolutions(weight))
